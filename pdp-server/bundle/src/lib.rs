@@ -1,0 +1,1 @@
+//! The formats people write: policy bundles, case files, the default library.

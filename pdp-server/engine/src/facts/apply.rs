@@ -1,0 +1,204 @@
+//! Applying a change set: all of it, or nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::cascade::{Consequence, consequences};
+use super::rejection::{Problem, Rejected, Rejection};
+use super::validate::resulting_state;
+use super::{Change, Fact, FactKey, Facts};
+use crate::resource::ResourceType;
+
+/// What one change set did to one fact, from before it to after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    /// The fact's key.
+    pub key: FactKey,
+    /// The fact before; `None` if it was created.
+    pub before: Option<Fact>,
+    /// The fact after; `None` if it was removed.
+    pub after: Option<Fact>,
+}
+
+/// An applied change set: its net effect, ordered by key. Facts that end as they began are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// One entry a fact that differs.
+    pub deltas: Vec<Delta>,
+}
+
+/// What has been touched so far, with what it was before, and by which change.
+#[derive(Default)]
+pub(super) struct Journal {
+    pub(super) touched: BTreeMap<FactKey, Touch>,
+}
+
+pub(super) struct Touch {
+    pub(super) before: Option<Fact>,
+    /// The last change that touched it.
+    pub(super) change: usize,
+    /// That change was a delete, and it said `cascade`.
+    pub(super) cascade: bool,
+}
+
+impl Journal {
+    fn note(&mut self, key: FactKey, before: Option<Fact>, change: usize, cascade: bool) {
+        let touch = self.touched.entry(key).or_insert(Touch { before, change, cascade });
+        touch.change = change;
+        touch.cascade = cascade;
+    }
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// Applies a change set: if every change can be made and the resulting state is valid, all of
+    /// it is kept; otherwise the facts are as they were.
+    ///
+    /// # Errors
+    /// [`Rejected`] lists what is wrong, each with the change that brought it about.
+    pub fn apply(&mut self, changes: &[Change]) -> Result<Applied, Rejected> {
+        let mut journal = Journal::default();
+        let mut rejections = Vec::new();
+        for (position, change) in changes.iter().enumerate() {
+            if let Err(problem) = self.step(position, change, &mut journal) {
+                rejections.push(Rejection { change: position, key: change.key(), problem });
+            }
+        }
+        rejections.extend(resulting_state(self, &journal));
+        if !rejections.is_empty() {
+            self.restore(journal.touched.into_iter().map(|(key, touch)| (key, touch.before)));
+            rejections.sort_by_key(|rejection| rejection.change);
+            rejections.truncate(Rejected::MAX_LISTED);
+            return Err(Rejected { rejections });
+        }
+        let deltas = journal.touched.into_iter().filter_map(|(key, touch)| {
+            let after = self.get(&key);
+            (touch.before != after).then_some(Delta { key, before: touch.before, after })
+        });
+        Ok(Applied { deltas: deltas.collect() })
+    }
+
+    /// Takes back the change set that was applied last.
+    pub fn undo(&mut self, applied: Applied) {
+        self.restore(applied.deltas.into_iter().map(|delta| (delta.key, delta.before)));
+    }
+
+    /// Puts facts in without checking them: they were checked before they were stored.
+    pub fn load(facts: impl IntoIterator<Item = Fact>) -> Self {
+        let mut loaded = Self::default();
+        for fact in facts {
+            loaded.insert(fact);
+        }
+        loaded
+    }
+
+    fn restore(&mut self, entries: impl Iterator<Item = (FactKey, Option<Fact>)>) {
+        for (key, before) in entries {
+            match before {
+                Some(fact) => self.insert(fact),
+                None => self.remove(&key),
+            };
+        }
+    }
+
+    fn step(
+        &mut self,
+        position: usize,
+        change: &Change,
+        journal: &mut Journal,
+    ) -> Result<(), Problem> {
+        match change {
+            Change::Put(fact) => {
+                let fact = self.merged(normalized(fact.clone()));
+                let key = fact.key();
+                let before = self.insert(fact);
+                journal.note(key, before, position, false);
+            }
+            Change::Delete { key, cascade } => {
+                let Some(before) = self.remove(key) else {
+                    return Err(Problem::NothingToDelete);
+                };
+                journal.note(key.clone(), Some(before), position, *cascade);
+                if *cascade {
+                    for (referrer, consequence) in consequences(self, key) {
+                        let before = match consequence {
+                            Consequence::Becomes(changed) => self.insert(changed),
+                            Consequence::Goes => self.remove(&referrer),
+                        };
+                        journal.note(referrer, before, position, true);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A resource type declared again adds to what it declares; everything else replaces.
+    fn merged(&self, fact: Fact) -> Fact {
+        let Fact::ResourceType(declared) = &fact else { return fact };
+        let Some(existing) = self.resource_type(&declared.name) else { return fact };
+        ResourceType {
+            name: declared.name.clone(),
+            operations: existing.operations.union(&declared.operations).cloned().collect(),
+            rights: existing.rights.union(&declared.rights).cloned().collect(),
+        }
+        .into()
+    }
+}
+
+/// Lists that mean the same are stored the same: sorted, without repetitions.
+fn normalized(fact: Fact) -> Fact {
+    fn tidy<T: Ord>(list: &mut Vec<T>) {
+        list.sort();
+        list.dedup();
+    }
+    match fact {
+        Fact::Person(mut person) => {
+            let changed = Arc::make_mut(&mut person);
+            tidy(&mut changed.locations);
+            tidy(&mut changed.positions);
+            Fact::Person(person)
+        }
+        Fact::Account(mut account) => {
+            tidy(&mut Arc::make_mut(&mut account).locations);
+            Fact::Account(account)
+        }
+        Fact::Group(mut group) => {
+            let changed = Arc::make_mut(&mut group);
+            tidy(&mut changed.members);
+            tidy(&mut changed.positions);
+            tidy(&mut changed.locations);
+            Fact::Group(group)
+        }
+        Fact::SetGroup(mut group) => {
+            let changed = Arc::make_mut(&mut group);
+            tidy(&mut changed.members);
+            tidy(&mut changed.locations);
+            Fact::SetGroup(group)
+        }
+        Fact::ManagementRoleDefinition(mut definition) => {
+            tidy(&mut Arc::make_mut(&mut definition).locations);
+            Fact::ManagementRoleDefinition(definition)
+        }
+        Fact::ManagementRole(mut role) => {
+            let changed = Arc::make_mut(&mut role);
+            tidy(&mut changed.members);
+            tidy(&mut changed.includes);
+            tidy(&mut changed.locations);
+            Fact::ManagementRole(role)
+        }
+        Fact::BusinessRole(mut role) => {
+            tidy(&mut Arc::make_mut(&mut role).locations);
+            Fact::BusinessRole(role)
+        }
+        Fact::Resource(mut resource) => {
+            tidy(&mut Arc::make_mut(&mut resource).locations);
+            Fact::Resource(resource)
+        }
+        unordered @ (Fact::ResourceType(_)
+        | Fact::Location(_)
+        | Fact::AccessLevel(_)
+        | Fact::Assignment(_)) => unordered,
+    }
+}

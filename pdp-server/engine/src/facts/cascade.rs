@@ -1,0 +1,131 @@
+//! What a cascading delete takes along (semantics, section 9), and what it leaves to refuse.
+
+use std::sync::Arc;
+
+use super::reference::{actor_rests_on, references};
+use super::{Fact, FactKey, Facts};
+use crate::actor::{Membership, Position};
+use crate::id::LocationId;
+use crate::level::Assignment;
+
+/// What becomes of one referrer of a deleted fact.
+pub(super) enum Consequence {
+    /// It goes on without naming the deleted fact.
+    Becomes(Fact),
+    /// It goes too.
+    Goes,
+}
+
+/// The facts that a cascading delete of `key` changes. A referrer that is not among them still
+/// refuses the delete: child locations and roles, roles that include it, definitions and resources
+/// of a deleted type, and assignments that deny something to another actor.
+pub(super) fn consequences(facts: &Facts, key: &FactKey) -> Vec<(FactKey, Consequence)> {
+    let mut found = Vec::new();
+    for fact in facts.iter() {
+        let mut refers = false;
+        references(&fact, &mut |_, target| refers |= target == *key);
+        if !refers {
+            continue;
+        }
+        if let Some(consequence) = consequence(facts, &fact, key) {
+            found.push((fact.key(), consequence));
+        }
+    }
+    found
+}
+
+fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence> {
+    let becomes = |fact: Fact| Some(Consequence::Becomes(fact));
+    match fact {
+        Fact::Person(person) => {
+            let mut person = (**person).clone();
+            person.manager = person.manager.filter(|id| FactKey::Person(id.clone()) != *key);
+            unplace(&mut person.locations, key);
+            unseat(&mut person.positions, key);
+            becomes(person.into())
+        }
+        Fact::Account(account) => {
+            let mut account = (**account).clone();
+            if account.owner.as_ref().is_some_and(|id| FactKey::Person(id.clone()) == *key) {
+                // An account without an owner is its own subject: it must not live on enabled.
+                account.owner = None;
+                account.enabled = false;
+            }
+            unplace(&mut account.locations, key);
+            becomes(account.into())
+        }
+        Fact::Group(group) => {
+            let mut group = (**group).clone();
+            dismiss(&mut group.members, key);
+            unseat(&mut group.positions, key);
+            unplace(&mut group.locations, key);
+            becomes(group.into())
+        }
+        Fact::SetGroup(group) => {
+            let mut group = (**group).clone();
+            dismiss(&mut group.members, key);
+            unplace(&mut group.locations, key);
+            becomes(group.into())
+        }
+        Fact::ManagementRole(role) => {
+            let mut changed = (**role).clone();
+            dismiss(&mut changed.members, key);
+            unplace(&mut changed.locations, key);
+            (changed != **role).then(|| Consequence::Becomes(changed.into()))
+        }
+        Fact::ManagementRoleDefinition(definition) => {
+            let mut definition = (**definition).clone();
+            unplace(&mut definition.locations, key);
+            becomes(definition.into())
+        }
+        Fact::BusinessRole(role) => {
+            let mut changed = (**role).clone();
+            unplace(&mut changed.locations, key);
+            (changed != **role).then(|| Consequence::Becomes(changed.into()))
+        }
+        Fact::Resource(resource) => {
+            let mut changed = (**resource).clone();
+            unplace(&mut changed.locations, key);
+            (changed != **resource).then(|| Consequence::Becomes(changed.into()))
+        }
+        Fact::Assignment(assignment) => {
+            (!protected(facts, assignment, key)).then_some(Consequence::Goes)
+        }
+        Fact::ResourceType(_) | Fact::Location(_) | Fact::AccessLevel(_) => None,
+    }
+}
+
+/// Whether removing the assignment could give access: its definition denies something, and its
+/// assignee outlives the deleted fact.
+fn protected(facts: &Facts, assignment: &Arc<Assignment>, key: &FactKey) -> bool {
+    let denies = facts.access_level(&assignment.level).is_none_or(|level| level.denies());
+    denies && !actor_rests_on(&assignment.to, key)
+}
+
+fn unplace(locations: &mut Vec<LocationId>, key: &FactKey) {
+    locations.retain(|location| FactKey::Location(location.clone()) != *key);
+}
+
+fn unseat(positions: &mut Vec<Position>, key: &FactKey) {
+    positions.retain(|position| {
+        FactKey::BusinessRole(position.business_role.clone()) != *key
+            && FactKey::Location(position.location.clone()) != *key
+    });
+}
+
+fn dismiss(members: &mut Vec<Membership>, key: &FactKey) {
+    members.retain(|member| !actor_rests_on(&member.of, key));
+}
+
+/// Whether a cascading delete of `key` would take this referrer's reference along.
+pub(super) fn could_take(facts: &Facts, referrer: &Fact, key: &FactKey) -> bool {
+    match consequence(facts, referrer, key) {
+        Some(Consequence::Goes) => true,
+        Some(Consequence::Becomes(changed)) => {
+            let mut still = false;
+            references(&changed, &mut |_, target| still |= target == *key);
+            !still
+        }
+        None => false,
+    }
+}

@@ -1,0 +1,20 @@
+//! The deciding part of the policy decision point.
+//!
+//! Facts go in through [`facts::Facts::apply`], [`compile::compile`] turns them into an immutable
+//! [`snapshot::Snapshot`], and [`check::check`] and [`explain::explain`] answer questions from
+//! that snapshot alone. Everything here is a pure function of its arguments: time and revision
+//! are passed in, and nothing reads a clock, the environment, a file or the network.
+//!
+//! Rule numbers (`A3`, `Q1` ...) are those of the project's semantics page, `docs/semantics.md`.
+
+#![forbid(unsafe_code)]
+
+pub mod actor;
+pub mod explain;
+pub mod facts;
+pub mod id;
+pub mod level;
+pub mod permission;
+pub mod query;
+pub mod resource;
+pub mod time;

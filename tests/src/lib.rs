@@ -1,0 +1,1 @@
+//! End-to-end proof: scenarios through every door, the oracle, crashes, the tidy test.
