@@ -1,1 +1,20 @@
 //! End-to-end proof: scenarios through every door, the oracle, crashes, the tidy test.
+//!
+//! Nothing here ships. The [`oracle`] decides slowly and straight from the semantics; [`world`]
+//! makes random policies and questions.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "test code only: a panic is a failed test, and printing is how it reports"
+)]
+
+pub mod oracle;
+pub mod proof;
+pub mod tally;
+pub mod world;

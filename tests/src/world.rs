@@ -1,0 +1,167 @@
+//! Random policies: a genome of bytes, and the valid change set that it stands for.
+//!
+//! A gene is a few bytes; every choice is one of them modulo what there is to choose from. So any
+//! genome is a valid policy, and dropping genes or lowering bytes (which is how proptest shrinks)
+//! leaves a smaller valid one. The same ids are used for every kind of thing on purpose: whoever
+//! confuses two kinds is found out.
+
+mod fact;
+mod question;
+
+use pdp_engine::facts::{Change, Facts};
+use pdp_engine::time::{Timestamp, Window};
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, any};
+
+pub use question::{OwnedQuestion, Prober};
+
+/// The instant that windows and questions gather around: 2026-01-01T00:00:00Z.
+pub const NOON: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+
+/// Distances from [`NOON`] in microseconds at which windows begin and end.
+const EDGES: [i64; 5] = [-10, -1, 0, 1, 10];
+
+/// Distances from [`NOON`] in microseconds at which questions are asked.
+const INSTANTS: [i64; 8] = [0, 0, -1, 1, -10, 9, 10, -11];
+
+/// A few bytes that choose one thing.
+pub type Gene = [u8; 10];
+
+/// One gene a thing.
+#[derive(Clone)]
+pub struct Genome {
+    locations: Vec<Gene>,
+    business_roles: Vec<Gene>,
+    people: Vec<Gene>,
+    accounts: Vec<Gene>,
+    groups: Vec<Gene>,
+    set_groups: Vec<Gene>,
+    definitions: Vec<Gene>,
+    management_roles: Vec<Gene>,
+    levels: Vec<Gene>,
+    resources: Vec<Gene>,
+    members: Vec<Gene>,
+    positions: Vec<Gene>,
+    placements: Vec<Gene>,
+    assignments: Vec<Gene>,
+    questions: Vec<Gene>,
+}
+
+impl std::fmt::Debug for Genome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The bytes say nothing to a reader: whoever reports a failure prints the policy.
+        write!(f, "a world of {} assignments", self.assignments.len())
+    }
+}
+
+/// Reads a gene byte by byte; past its end it reads zeros.
+struct Reader<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+}
+
+// === impl Reader ===
+
+impl<'a> Reader<'a> {
+    fn new(gene: &'a Gene) -> Self {
+        Self { bytes: gene.iter() }
+    }
+
+    fn byte(&mut self) -> usize {
+        self.bytes.next().copied().map_or(0, usize::from)
+    }
+
+    /// True `of` times out of 256; false for a byte that was shrunk away.
+    fn chance(&mut self, of: usize) -> bool {
+        self.byte() >= 256 - of
+    }
+
+    /// A number below `count`; `None` if there is none.
+    fn below(&mut self, count: usize) -> Option<usize> {
+        let byte = self.byte();
+        (count > 0).then(|| byte % count)
+    }
+
+    fn of<T: Clone>(&mut self, choices: &[T]) -> Option<T> {
+        self.below(choices.len()).map(|at| choices[at].clone())
+    }
+
+    /// Mostly always; else bounds around [`NOON`], often exactly at it.
+    fn window(&mut self) -> Window {
+        let byte = self.byte();
+        if byte < 170 {
+            return Window::ALWAYS;
+        }
+        let edge = |n: usize| EDGES.get(n % 6).map(|distance| at(*distance));
+        let (from, until) = (edge(byte), edge(byte / 6));
+        match (from, until) {
+            (Some(a), Some(b)) if a == b => Window { from: Some(a), until: None },
+            (Some(a), Some(b)) => Window { from: Some(a.min(b)), until: Some(a.max(b)) },
+            (from, until) => Window { from, until },
+        }
+    }
+}
+
+/// The instant so many microseconds after [`NOON`].
+#[must_use]
+pub const fn at(distance: i64) -> Timestamp {
+    Timestamp::from_micros(NOON.as_micros() + distance)
+}
+
+// === impl Genome ===
+
+impl Genome {
+    /// Worlds of up to about sixty things with `questions` questions.
+    pub fn strategy(questions: usize) -> impl Strategy<Value = Self> {
+        let genes = |most: usize| vec(any::<Gene>(), 0..=most);
+        let trees = (genes(8), genes(5));
+        let actors = (genes(9), genes(9), genes(6), genes(3), genes(3), genes(5));
+        let links = (genes(30), genes(12), genes(18));
+        let policy = (vec(any::<Gene>(), 2..=10), genes(6), vec(any::<Gene>(), 1..=30));
+        let asked = vec(any::<Gene>(), questions);
+        (trees, actors, links, policy, asked).prop_map(|(trees, actors, links, policy, asked)| {
+            Self {
+                locations: trees.0,
+                business_roles: trees.1,
+                people: actors.0,
+                accounts: actors.1,
+                groups: actors.2,
+                set_groups: actors.3,
+                definitions: actors.4,
+                management_roles: actors.5,
+                members: links.0,
+                positions: links.1,
+                placements: links.2,
+                levels: policy.0,
+                resources: policy.1,
+                assignments: policy.2,
+                questions: asked,
+            }
+        })
+    }
+
+    /// The change set that makes the policy.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        fact::facts_of(self).into_iter().map(Change::Put).collect()
+    }
+
+    /// The policy.
+    ///
+    /// # Panics
+    /// If the change set is refused: a genome always stands for a valid policy.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let mut facts = Facts::default();
+        if let Err(rejected) = facts.apply(&self.changes()) {
+            panic!("a generated world was refused: {rejected}");
+        }
+        facts
+    }
+
+    /// The questions, with the instants at which they are asked.
+    #[must_use]
+    pub fn questions(&self, facts: &Facts) -> Vec<(OwnedQuestion, Timestamp)> {
+        let mut prober = Prober::new(facts);
+        self.questions.iter().filter_map(|gene| prober.question(gene)).collect()
+    }
+}
