@@ -1,7 +1,15 @@
 //! Why a decision is what it is: the same walk as [`crate::check`], with everything written down
 //! (semantics, section 8). An explanation names facts only, so anybody can check it against them.
 
+mod coverage;
+mod near;
+mod path;
+mod side;
+
 use std::fmt;
+
+pub use near::MAX_NEAR_MISSES_PER_GAP;
+pub use side::explain;
 
 use crate::actor::ActorRef;
 use crate::id::{AssignmentId, BusinessRoleId, LocationId};

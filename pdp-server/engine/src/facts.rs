@@ -202,6 +202,11 @@ fact_kinds! {
 }
 
 impl Facts {
+    /// Every assignment, shared.
+    pub(crate) fn shared_assignments(&self) -> impl Iterator<Item = &Arc<Assignment>> {
+        self.assignments.values()
+    }
+
     /// Whether there are no facts.
     #[must_use]
     pub fn is_empty(&self) -> bool {

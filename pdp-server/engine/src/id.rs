@@ -188,6 +188,21 @@ names! {
     TenantId, "tenant id", validate_id;
 }
 
+impl ObjectId {
+    /// The id of an actor, role or location as the id of a resource of its built-in type.
+    pub(crate) fn from_shared(id: Arc<str>) -> Self {
+        Self(id)
+    }
+}
+
+impl crate::resource::BuiltInType {
+    /// The type's name, as a name.
+    #[must_use]
+    pub fn type_name(self) -> TypeName {
+        TypeName(Arc::from(self.as_str()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

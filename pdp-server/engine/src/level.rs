@@ -242,7 +242,7 @@ mod tests {
             Assignment::derived_id(to, level, scope, window).unwrap()
         };
         let base = id(&to, &level, &scope, &Window::ALWAYS);
-        assert_eq!(base.as_str(), "auto-b2e5d5dbac57c7e5c5d5b6e6bd5ea9e5");
+        assert_eq!(base.as_str(), "auto-984099c312948c6cf7d50313ba9adc19");
         let until = Some(crate::time::Timestamp::from_micros(0));
         let others = [
             id(&ActorRef::parse("group:ana").unwrap(), &level, &scope, &Window::ALWAYS),

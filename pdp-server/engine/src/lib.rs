@@ -10,6 +10,9 @@
 #![forbid(unsafe_code)]
 
 pub mod actor;
+mod arena;
+pub mod check;
+pub mod compile;
 pub mod explain;
 pub mod facts;
 pub mod id;
@@ -17,4 +20,6 @@ pub mod level;
 pub mod permission;
 pub mod query;
 pub mod resource;
+pub mod snapshot;
 pub mod time;
+mod walk;

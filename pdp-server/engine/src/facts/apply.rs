@@ -68,9 +68,7 @@ impl Facts {
         rejections.extend(resulting_state(self, &journal));
         if !rejections.is_empty() {
             self.restore(journal.touched.into_iter().map(|(key, touch)| (key, touch.before)));
-            rejections.sort_by_key(|rejection| rejection.change);
-            rejections.truncate(Rejected::MAX_LISTED);
-            return Err(Rejected { rejections });
+            return Err(Rejected::new(rejections));
         }
         let deltas = journal.touched.into_iter().filter_map(|(key, touch)| {
             let after = self.get(&key);
@@ -84,13 +82,21 @@ impl Facts {
         self.restore(applied.deltas.into_iter().map(|delta| (delta.key, delta.before)));
     }
 
-    /// Puts facts in without checking them: they were checked before they were stored.
-    pub fn load(facts: impl IntoIterator<Item = Fact>) -> Self {
+    /// The facts that a store gave back, checked like a change set of puts: a store that lost or
+    /// changed something must not decide.
+    ///
+    /// # Errors
+    /// [`Rejected`] lists what is wrong; each change position is the position in `stored`.
+    pub fn load(stored: impl IntoIterator<Item = Fact>) -> Result<Self, Rejected> {
         let mut loaded = Self::default();
-        for fact in facts {
-            loaded.insert(fact);
+        let mut journal = Journal::default();
+        for (position, fact) in stored.into_iter().enumerate() {
+            let key = fact.key();
+            let before = loaded.insert(fact);
+            journal.note(key, before, position, false);
         }
-        loaded
+        let rejections = resulting_state(&loaded, &journal);
+        if rejections.is_empty() { Ok(loaded) } else { Err(Rejected::new(rejections)) }
     }
 
     fn restore(&mut self, entries: impl Iterator<Item = (FactKey, Option<Fact>)>) {

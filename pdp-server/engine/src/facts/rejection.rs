@@ -15,6 +15,12 @@ pub struct Rejected {
 impl Rejected {
     /// How many problems are listed: enough to mend a bundle by, and bounded.
     pub const MAX_LISTED: usize = 100;
+
+    pub(super) fn new(mut rejections: Vec<Rejection>) -> Self {
+        rejections.sort_by_key(|rejection| rejection.change);
+        rejections.truncate(Self::MAX_LISTED);
+        Self { rejections }
+    }
 }
 
 impl std::error::Error for Rejected {}

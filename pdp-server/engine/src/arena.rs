@@ -1,0 +1,175 @@
+//! Handles and the tables they index.
+//!
+//! INVARIANT: a handle is only ever used with the snapshot whose compilation made it, so it is
+//! always in range. An index that is not is a bug, and stops that one request rather than reading
+//! an empty list: an empty list could hide a deny.
+
+use std::marker::PhantomData;
+use std::ops::{Index, IndexMut};
+
+/// A 32-bit index of one kind of thing.
+pub(crate) trait Handle: Copy + Eq + Ord {
+    fn from_index(index: usize) -> Self;
+    fn index(self) -> usize;
+}
+
+macro_rules! handles {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(crate) struct $name(u32);
+
+        impl Handle for $name {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "INVARIANT: a policy holds fewer than 2^31 facts (facts::MAX_FACTS)"
+            )]
+            fn from_index(index: usize) -> Self {
+                debug_assert!(u32::try_from(index).is_ok());
+                Self(index as u32)
+            }
+
+            fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )+};
+}
+
+handles! {
+    /// An actor: person, account, group, set group, management role, definition or pair.
+    ActorIx;
+    /// A resource, of a built-in or a declared type.
+    ResourceIx;
+    /// A location.
+    LocationIx;
+    /// A business role.
+    RoleIx;
+    /// A resource type.
+    TypeIx;
+    /// An operation or right within its type: operations first.
+    PermissionIx;
+    /// An Access Level Definition.
+    LevelIx;
+    /// An assignment.
+    AssignmentIx;
+    /// A distinct window; 0 is always open.
+    WindowIx;
+    /// The assignments of one type made at one location.
+    ShardIx;
+    /// A distinct set of placements of resources of one type.
+    CoverIx;
+}
+
+/// One row a handle.
+#[derive(Debug)]
+pub(crate) struct Table<H, T> {
+    rows: Vec<T>,
+    handle: PhantomData<fn(H) -> T>,
+}
+
+impl<H: Handle, T> Table<H, T> {
+    pub(crate) fn push(&mut self, row: T) -> H {
+        self.rows.push(row);
+        H::from_index(self.rows.len() - 1)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (H, &T)> {
+        self.rows.iter().enumerate().map(|(index, row)| (H::from_index(index), row))
+    }
+}
+
+impl<H, T> Default for Table<H, T> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), handle: PhantomData }
+    }
+}
+
+impl<H: Handle, T> FromIterator<T> for Table<H, T> {
+    fn from_iter<I: IntoIterator<Item = T>>(rows: I) -> Self {
+        Self { rows: rows.into_iter().collect(), handle: PhantomData }
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "INVARIANT: see the module's")]
+impl<H: Handle, T> Index<H> for Table<H, T> {
+    type Output = T;
+
+    fn index(&self, handle: H) -> &T {
+        &self.rows[handle.index()]
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "INVARIANT: see the module's")]
+impl<H: Handle, T> IndexMut<H> for Table<H, T> {
+    fn index_mut(&mut self, handle: H) -> &mut T {
+        &mut self.rows[handle.index()]
+    }
+}
+
+/// One list a handle, all lists end to end.
+#[derive(Debug)]
+pub(crate) struct Lists<H, T> {
+    /// Where each list begins, and at the end where the last one ends.
+    starts: Vec<usize>,
+    items: Vec<T>,
+    handle: PhantomData<fn(H) -> T>,
+}
+
+impl<H: Handle, T> Lists<H, T> {
+    /// Appends the list of the next handle.
+    pub(crate) fn push(&mut self, list: impl IntoIterator<Item = T>) -> H {
+        self.items.extend(list);
+        self.starts.push(self.items.len());
+        H::from_index(self.starts.len() - 2)
+    }
+
+    /// One list for each of the first `handles` handles, each in the order of `pairs`.
+    pub(crate) fn from_pairs(handles: usize, mut pairs: Vec<(H, T)>) -> Self {
+        pairs.sort_by_key(|(handle, _)| *handle);
+        let mut pairs = pairs.into_iter().peekable();
+        let mut lists = Self::default();
+        for index in 0..handles {
+            let handle = H::from_index(index);
+            while let Some((_, item)) = pairs.next_if(|(of, _)| *of == handle) {
+                lists.items.push(item);
+            }
+            lists.starts.push(lists.items.len());
+        }
+        lists
+    }
+}
+
+impl<H, T> Default for Lists<H, T> {
+    fn default() -> Self {
+        Self { starts: vec![0], items: Vec::new(), handle: PhantomData }
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "INVARIANT: see the module's")]
+impl<H: Handle, T> Index<H> for Lists<H, T> {
+    type Output = [T];
+
+    fn index(&self, handle: H) -> &[T] {
+        &self.items[self.starts[handle.index()]..self.starts[handle.index() + 1]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_keep_their_order_and_may_be_empty() {
+        let at = TypeIx::from_index;
+        let lists = Lists::from_pairs(3, vec![(at(2), 'a'), (at(0), 'b'), (at(2), 'c')]);
+        assert_eq!(
+            (&lists[at(0)], &lists[at(1)], &lists[at(2)]),
+            (&['b'][..], &[][..], &['a', 'c'][..])
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! Facts to snapshot: everything that can be worked out before a question is asked.
+//!
+//! INVARIANT: facts are referentially whole ([`Facts::apply`] and [`Facts::load`] see to it), so
+//! every look-up of a name in here succeeds.
+
+mod actors;
+mod grants;
+mod names;
+mod places;
+mod timeset;
+
+use crate::facts::Facts;
+use crate::query::Revision;
+use crate::snapshot::{Cold, Snapshot};
+
+/// Compiles the whole policy. The cost grows with the facts, plus one entry for each actor that
+/// each person and account counts as.
+#[must_use]
+pub fn compile(facts: &Facts, revision: Revision) -> Snapshot {
+    let names = names::Names::new(facts);
+    let places = places::compile(facts, &names);
+    let actors = actors::compile(facts, &names, &places);
+    let grants = grants::compile(facts, &names, &places);
+    let reached_positions = actors.reached_positions(&names, grants.asks_reached_positions());
+    Snapshot {
+        revision,
+        people: names.people(facts),
+        accounts: names.accounts(facts),
+        types: names.types.iter().map(|(name, ix)| (name.to_shared(), ix)).collect(),
+        subjects: actors.subjects,
+        closure: actors.closure,
+        closure_timed: actors.closure_timed,
+        resources: grants.resources,
+        direct: grants.direct,
+        covers: grants.covers,
+        covers_timed: grants.covers_timed,
+        shards: grants.shards,
+        relative: grants.relative,
+        says: grants.says,
+        windows: grants.windows,
+        locations: places.places,
+        placements: grants.placements,
+        positions: actors.positions,
+        reached_positions,
+        cold: Cold {
+            resources: names.resource_rows,
+            locations: facts.locations().map(|location| location.id.clone()).collect(),
+            roles: places.roles,
+            levels: facts.access_levels().map(|level| level.name.clone()).collect(),
+            level_kind: grants.level_kind,
+            levels_of: grants.levels_of,
+            shard_location: grants.shard_location,
+            edges: actors.edges,
+            assignments: grants.assignments,
+            grants_of: grants.grants_of,
+            actors: names.actor_rows,
+        },
+        kinds: grants.kinds,
+    }
+}

@@ -1,0 +1,158 @@
+//! How a scope covers an object, hop by hop (C1 to C3).
+
+use super::path::Paths;
+use super::{Coverage, Hop, HopKind, Thing};
+use crate::arena::{ActorIx, LocationIx, ResourceIx};
+use crate::level::Relative;
+use crate::snapshot::{Is, PlacedBy, Snapshot, Timed};
+use crate::time::{Timestamp, Window};
+use crate::walk::Via;
+
+/// The chains of a grant that the walk found by `via`.
+pub(super) fn coverage(
+    snapshot: &Snapshot,
+    object: ResourceIx,
+    via: Via,
+    t: Timestamp,
+    paths: &Paths<'_>,
+) -> Coverage {
+    let cover = Cover { snapshot, object, t, paths };
+    match via {
+        Via::Direct => Coverage::default(),
+        Via::Location(shard) => {
+            let location = snapshot.cold.shard_location[shard];
+            let placement = cover.placement(location).unwrap_or_default();
+            Coverage { relation: Vec::new(), placement }
+        }
+        Via::Relative(relative) => cover.relative(relative),
+    }
+}
+
+struct Cover<'a> {
+    snapshot: &'a Snapshot,
+    object: ResourceIx,
+    t: Timestamp,
+    paths: &'a Paths<'a>,
+}
+
+impl Cover<'_> {
+    fn relative(&self, relative: Relative) -> Coverage {
+        let subject = self.paths.subject;
+        let object = || Thing::Resource(self.snapshot.cold.resources[self.object].clone());
+        let fact = |kind, from: ActorIx, to| self.hop(kind, self.actor(from), to, Window::ALWAYS);
+        let relation = match relative {
+            Relative::Myself => vec![fact(HopKind::Is, subject, object())],
+            Relative::Manager => vec![fact(HopKind::ReportsTo, subject, object())],
+            Relative::DirectReports => vec![fact(HopKind::Manages, subject, object())],
+            Relative::OwnAccounts => vec![fact(HopKind::Owns, subject, object())],
+            Relative::AccountsOfDirectReports => {
+                let owner = match self.snapshot.resources[self.object].is {
+                    Is::Account(account) => self.snapshot.subjects[account].owner,
+                    Is::Person(_) | Is::Location(_) | Is::Plain => None,
+                };
+                let through = |owner| {
+                    let manages = fact(HopKind::Manages, subject, self.actor(owner));
+                    vec![manages, fact(HopKind::Owns, owner, object())]
+                };
+                owner.map(through).unwrap_or_default()
+            }
+            Relative::MyLocationsAndAbove
+            | Relative::MyLocationsAndBelow
+            | Relative::InMyLocations
+            | Relative::InMyOrganization => return self.by_position(relative),
+        };
+        Coverage { relation, placement: Vec::new() }
+    }
+
+    /// The scopes that go by where a position is held.
+    fn by_position(&self, relative: Relative) -> Coverage {
+        let snapshot = self.snapshot;
+        let place = match snapshot.resources[self.object].is {
+            Is::Location(place) => Some(place),
+            Is::Person(_) | Is::Account(_) | Is::Plain => None,
+        };
+        for (holder, position) in self.positions(relative) {
+            let held_at = position.item;
+            // Where subject and object meet.
+            let meeting = match relative {
+                Relative::MyLocationsAndAbove => {
+                    place.filter(|place| snapshot.climbs_to(held_at, *place))
+                }
+                Relative::InMyOrganization => snapshot.locations[held_at].organization,
+                _ => Some(held_at),
+            };
+            let Some(meeting) = meeting else { continue };
+            let Some(placement) = self.placement(meeting) else { continue };
+            let mut relation = self.paths.to(holder);
+            let (from, to) = (self.actor(holder), self.location(held_at));
+            relation.push(self.hop(HopKind::HoldsPosition, from, to, position.window));
+            relation.extend(self.climb(held_at, meeting));
+            return Coverage { relation, placement };
+        }
+        // INVARIANT: the walk found a position, so the loop returns.
+        Coverage::default()
+    }
+
+    /// The open positions that the scope goes by: the subject's own, or those of everything that
+    /// the subject counts as.
+    fn positions(&self, relative: Relative) -> Vec<(ActorIx, Timed<LocationIx>)> {
+        let holders = match relative {
+            Relative::MyLocationsAndAbove | Relative::MyLocationsAndBelow => {
+                self.paths.all_reached()
+            }
+            _ => vec![self.paths.subject],
+        };
+        let of = |holder: ActorIx| {
+            self.snapshot.positions[holder].iter().map(move |position| (holder, *position))
+        };
+        let open = |(_, position): &(ActorIx, Timed<LocationIx>)| position.window.contains(self.t);
+        holders.into_iter().flat_map(of).filter(open).collect()
+    }
+
+    /// From the object to a location that it is placed in or below, by the shortest climb.
+    fn placement(&self, location: LocationIx) -> Option<Vec<Hop>> {
+        let cover = self.snapshot.resources[self.object].cover;
+        let placements = self.snapshot.placements[cover].iter().filter(|placement| {
+            placement.window.contains(self.t) && self.snapshot.lies_in(placement.location, location)
+        });
+        let chains = placements.map(|placement| {
+            let kind = match placement.by {
+                PlacedBy::Listing => HopKind::PlacedIn,
+                PlacedBy::Position => HopKind::PlacedByPosition,
+                PlacedBy::Itself => HopKind::PlacedInItself,
+            };
+            let from = Thing::Resource(self.snapshot.cold.resources[self.object].clone());
+            let placed = self.hop(kind, from, self.location(placement.location), placement.window);
+            let mut hops = vec![placed];
+            hops.extend(self.climb(placement.location, location));
+            hops
+        });
+        chains.min_by_key(Vec::len)
+    }
+
+    /// From a location up to one that it lies in.
+    fn climb(&self, from: LocationIx, to: LocationIx) -> Vec<Hop> {
+        let mut hops = Vec::new();
+        let mut at = from;
+        while at != to
+            && let Some(parent) = self.snapshot.locations[at].parent
+        {
+            let (from, above) = (self.location(at), self.location(parent));
+            hops.push(self.hop(HopKind::LocationParent, from, above, Window::ALWAYS));
+            at = parent;
+        }
+        hops
+    }
+
+    fn hop(&self, kind: HopKind, from: Thing, to: Thing, window: Window) -> Hop {
+        Hop { kind, from, to, window }
+    }
+
+    fn actor(&self, actor: ActorIx) -> Thing {
+        Thing::Actor(self.snapshot.cold.actors[actor].clone())
+    }
+
+    fn location(&self, location: LocationIx) -> Thing {
+        Thing::Location(self.snapshot.cold.locations[location].clone())
+    }
+}

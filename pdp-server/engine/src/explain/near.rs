@@ -1,0 +1,134 @@
+//! What almost granted it: assignments that lack one thing.
+
+use super::path::Paths;
+use super::{Gap, Hop, NearMiss};
+use crate::arena::ActorIx;
+use crate::check::Target;
+use crate::permission::Qualifier;
+use crate::snapshot::{Grant, Snapshot};
+use crate::time::{Timestamp, Window};
+use crate::walk::{Who, open, relates};
+
+/// How many near misses of one kind an explanation names: enough to act on.
+pub const MAX_NEAR_MISSES_PER_GAP: usize = 5;
+
+/// How many grants are looked at for each kind of near miss, so that a policy with huge lists does
+/// not make explanations slow.
+const MAX_GRANTS_LOOKED_AT: usize = 10_000;
+
+/// The near misses of a target that nothing grants, nearest first.
+pub(super) fn near_misses(
+    snapshot: &Snapshot,
+    subject: ActorIx,
+    target: Target,
+    now: Timestamp,
+    paths: &Paths<'_>,
+) -> Vec<NearMiss> {
+    let who = Who {
+        always: &snapshot.closure[subject],
+        sometimes: &snapshot.closure_timed[subject],
+        t: now,
+    };
+    let search = Search { snapshot, subject, target, now, who };
+    let (mut windows, mut assignees) = (Vec::new(), Vec::new());
+    let covering = search.covering().filter(|grant| search.allows(grant));
+    for grant in covering.take(MAX_GRANTS_LOOKED_AT) {
+        if windows.len() >= MAX_NEAR_MISSES_PER_GAP && assignees.len() >= MAX_NEAR_MISSES_PER_GAP {
+            break;
+        }
+        match (who.is(grant.assignee), search.is_open(grant)) {
+            (true, false) => {
+                windows.push(search.miss(grant, Gap::Window, paths.to(grant.assignee)))
+            }
+            (false, true) => match search.other_time(grant.assignee) {
+                Some(instant) => {
+                    let path = Paths::new(snapshot, subject, instant).to(grant.assignee);
+                    windows.push(search.miss(grant, Gap::Window, path));
+                }
+                None => assignees.push(search.miss(grant, Gap::Assignee, Vec::new())),
+            },
+            // Granted after all, or lacking two things.
+            (true, true) | (false, false) => {}
+        }
+        windows.truncate(MAX_NEAR_MISSES_PER_GAP);
+        assignees.truncate(MAX_NEAR_MISSES_PER_GAP);
+    }
+    let elsewhere = search.elsewhere().map(|grant| search.miss(grant, Gap::Scope, Vec::new()));
+    let elsewhere = elsewhere.take(MAX_NEAR_MISSES_PER_GAP);
+    windows.into_iter().chain(assignees).chain(elsewhere).collect()
+}
+
+struct Search<'a> {
+    snapshot: &'a Snapshot,
+    subject: ActorIx,
+    target: Target,
+    now: Timestamp,
+    who: Who<'a>,
+}
+
+impl<'a> Search<'a> {
+    /// Every grant whose scope covers the object for this subject, whoever the assignee is.
+    fn covering(&self) -> impl Iterator<Item = &'a Grant> + '_ {
+        let (snapshot, object) = (self.snapshot, self.target.object);
+        let row = &snapshot.resources[object];
+        let always = snapshot.covers[row.cover].iter().copied();
+        let mut timed: Vec<_> = open(&snapshot.covers_timed[row.cover], self.now).collect();
+        timed.dedup();
+        let relative = snapshot.relative[row.kind].iter().filter(move |entry| {
+            snapshot.subjects[self.subject].is_person
+                && relates(snapshot, entry.relative, self.subject, object, self.now)
+        });
+        let placed = always.chain(timed).flat_map(|shard| &snapshot.shards[shard]);
+        snapshot.direct[object].iter().chain(placed).chain(relative.map(|entry| &entry.grant))
+    }
+
+    /// Every grant to the subject of a level of the object's type that is in force and allows the
+    /// permission. As the permission is not granted, none of them covers the object.
+    fn elsewhere(&self) -> impl Iterator<Item = &'a Grant> + '_ {
+        let snapshot = self.snapshot;
+        let actors = self.who.always.iter().copied().chain(open(self.who.sometimes, self.now));
+        let kind = snapshot.resources[self.target.object].kind;
+        actors
+            .flat_map(|actor| &snapshot.cold.grants_of[actor])
+            .take(MAX_GRANTS_LOOKED_AT)
+            .filter(move |grant| snapshot.cold.level_kind[grant.level] == kind)
+            .filter(|grant| self.allows(grant) && self.is_open(grant))
+    }
+
+    fn allows(&self, grant: &Grant) -> bool {
+        self.snapshot.says(grant.level, self.target.permission) == Some(Qualifier::Allowed)
+    }
+
+    fn is_open(&self, grant: &Grant) -> bool {
+        self.snapshot.windows[grant.window].contains(self.now)
+    }
+
+    /// An instant at which the subject counts as the actor, for one it does not count as now: the
+    /// last one before now, else the first one after.
+    fn other_time(&self, actor: ActorIx) -> Option<Timestamp> {
+        let windows = self.who.sometimes.iter().filter(|timed| timed.item == actor);
+        let instant = |window: Window| match window.until {
+            Some(until) if until <= self.now => {
+                Some(Timestamp::from_micros(until.as_micros().saturating_sub(1)))
+            }
+            _ => window.from,
+        };
+        let (before, after): (Vec<_>, Vec<_>) = windows
+            .filter_map(|timed| instant(timed.window))
+            .partition(|instant| *instant < self.now);
+        before.into_iter().max().or_else(|| after.into_iter().min())
+    }
+
+    fn miss(&self, grant: &Grant, gap: Gap, subject_path: Vec<Hop>) -> NearMiss {
+        let assignment = &self.snapshot.cold.assignments[grant.assignment];
+        NearMiss {
+            assignment: assignment.id.clone(),
+            to: assignment.to.clone(),
+            level: assignment.level.clone(),
+            scope: assignment.scope.clone(),
+            window: assignment.window,
+            gap,
+            subject_path,
+        }
+    }
+}

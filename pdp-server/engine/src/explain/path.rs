@@ -1,0 +1,110 @@
+//! How a subject counts as an actor: a shortest way along the facts that hold at an instant.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{Hop, HopKind, Thing};
+use crate::actor::ActorRef;
+use crate::arena::{ActorIx, LocationIx, RoleIx};
+use crate::snapshot::{Edge, EdgeKind, Snapshot};
+use crate::time::{Timestamp, Window};
+
+/// Shortest ways from one subject to everything it counts as at one instant.
+pub(super) struct Paths<'a> {
+    snapshot: &'a Snapshot,
+    pub(super) subject: ActorIx,
+    came_by: HashMap<ActorIx, (ActorIx, &'a Edge)>,
+}
+
+impl<'a> Paths<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, subject: ActorIx, t: Timestamp) -> Self {
+        let mut came_by: HashMap<ActorIx, (ActorIx, &Edge)> = HashMap::new();
+        let mut open = VecDeque::from([subject]);
+        while let Some(actor) = open.pop_front() {
+            for edge in &snapshot.cold.edges[actor] {
+                let known = edge.to == subject || came_by.contains_key(&edge.to);
+                if !known && edge.window.contains(t) {
+                    came_by.insert(edge.to, (actor, edge));
+                    open.push_back(edge.to);
+                }
+            }
+        }
+        Self { snapshot, subject, came_by }
+    }
+
+    /// Everything the subject counts as, the subject first, the rest in the order of the handles.
+    pub(super) fn all_reached(&self) -> Vec<ActorIx> {
+        let mut reached: Vec<_> = self.came_by.keys().copied().collect();
+        reached.sort_unstable();
+        reached.insert(0, self.subject);
+        reached
+    }
+
+    /// The hops from the subject to an actor that it counts as.
+    pub(super) fn to(&self, actor: ActorIx) -> Vec<Hop> {
+        let mut edges = Vec::new();
+        let mut at = actor;
+        while let Some((from, edge)) = self.came_by.get(&at) {
+            edges.push((*from, *edge));
+            at = *from;
+        }
+        edges.iter().rev().flat_map(|(from, edge)| self.hops(*from, edge)).collect()
+    }
+
+    fn hops(&self, from: ActorIx, edge: &Edge) -> Vec<Hop> {
+        let names = &self.snapshot.cold.actors;
+        let (start, end) = (names[from].clone(), names[edge.to].clone());
+        let kind = match edge.by {
+            EdgeKind::Position(role, location) => {
+                return self.position(start, &end, (role, location), edge.window);
+            }
+            EdgeKind::Owns => HopKind::Owns,
+            EdgeKind::MemberOf => HopKind::MemberOf,
+            EdgeKind::Includes => HopKind::Includes,
+            EdgeKind::MadeFrom => HopKind::MadeFrom,
+        };
+        let (from, to) = (Thing::Actor(start), Thing::Actor(end));
+        vec![Hop { kind, from, to, window: edge.window }]
+    }
+
+    /// From the holder to the pair as held, up the roles, then up the locations (A5).
+    fn position(
+        &self,
+        holder: ActorRef,
+        pair: &ActorRef,
+        held: (RoleIx, LocationIx),
+        window: Window,
+    ) -> Vec<Hop> {
+        let ActorRef::BusinessRoleLocation(role_above, location_above) = pair else {
+            // INVARIANT: a position leads to a pair.
+            return Vec::new();
+        };
+        let cold = &self.snapshot.cold;
+        let (mut role, mut location) = held;
+        let pair_of = |role: RoleIx, location: LocationIx| {
+            Thing::Actor(ActorRef::BusinessRoleLocation(
+                cold.roles[role].0.clone(),
+                cold.locations[location].clone(),
+            ))
+        };
+        let mut at = pair_of(role, location);
+        let kind = HopKind::HoldsPosition;
+        let mut hops = vec![Hop { kind, from: Thing::Actor(holder), to: at.clone(), window }];
+        let mut step = |kind: HopKind, to: Thing| {
+            let from = std::mem::replace(&mut at, to.clone());
+            hops.push(Hop { kind, from, to, window: Window::ALWAYS });
+        };
+        while cold.roles[role].0 != *role_above
+            && let Some(parent) = cold.roles[role].1
+        {
+            role = parent;
+            step(HopKind::RoleParent, pair_of(role, location));
+        }
+        while cold.locations[location] != *location_above
+            && let Some(parent) = self.snapshot.locations[location].parent
+        {
+            location = parent;
+            step(HopKind::LocationParent, pair_of(role, location));
+        }
+        hops
+    }
+}

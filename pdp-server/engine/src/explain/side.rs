@@ -1,0 +1,133 @@
+//! Putting an explanation together: the walk with a recorder, then the paths of what it found.
+
+use std::ops::ControlFlow;
+
+use super::coverage::coverage;
+use super::near::near_misses;
+use super::path::Paths;
+use super::{Entry, Explanation, Side, Standing};
+use crate::arena::{ActorIx, AssignmentIx};
+use crate::check::{Resolved, Target, conclude, outcome_of, resolve};
+use crate::permission::Qualifier;
+use crate::query::{Decision, Effect, Malformed, Question, Reason};
+use crate::snapshot::{Grant, Snapshot};
+use crate::time::Timestamp;
+use crate::walk::{Via, Visit, walk};
+
+/// Decides a question at the instant `now` and says why: the decision is the one that
+/// [`crate::check::check`] gives.
+///
+/// # Errors
+/// [`Malformed`] if a part of the question could not name anything; that is no decision (Q6).
+pub fn explain(
+    snapshot: &Snapshot,
+    question: &Question<'_>,
+    now: Timestamp,
+) -> Result<Explanation, Malformed> {
+    let (effect, reason, sides) = match resolve(snapshot, question)? {
+        Resolved::Settled(reason) => (Effect::Deny, reason, Vec::new()),
+        Resolved::Asked(asked) => {
+            let paths = Paths::new(snapshot, asked.subject, now);
+            let resource = side(snapshot, asked.subject, asked.resource, now, &paths);
+            let counterpart =
+                asked.counterpart.map(|target| side(snapshot, asked.subject, target, now, &paths));
+            let other = counterpart.as_ref().map(|side| side.outcome);
+            let (effect, reason) = conclude(snapshot, question, &asked, resource.outcome, other);
+            (effect, reason, std::iter::once(resource).chain(counterpart).collect())
+        }
+    };
+    let decision = Decision { effect, reason, revision: snapshot.revision() };
+    Ok(Explanation { decision, evaluated_at: now, sides })
+}
+
+fn side(
+    snapshot: &Snapshot,
+    subject: ActorIx,
+    target: Target,
+    now: Timestamp,
+    paths: &Paths<'_>,
+) -> Side {
+    let mut recorder = Recorder { snapshot, target, now, found: Vec::new() };
+    // The recorder never breaks off.
+    let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
+        walk(snapshot, subject, target.object, now, &mut recorder);
+    let mut found = recorder.found;
+    found.sort_by_key(|found| found.assignment);
+    let strongest = found.iter().map(|found| found.qualifier).max();
+    let outcome = outcome_of(strongest);
+    let entries = found
+        .iter()
+        .map(|found| {
+            let assignment = &snapshot.cold.assignments[found.assignment];
+            Entry {
+                assignment: assignment.id.clone(),
+                to: assignment.to.clone(),
+                level: assignment.level.clone(),
+                scope: assignment.scope.clone(),
+                window: assignment.window,
+                qualifier: found.qualifier,
+                standing: standing(found.qualifier, strongest),
+                subject_path: paths.to(found.assignee),
+                coverage: coverage(snapshot, target.object, found.via, now, paths),
+            }
+        })
+        .collect();
+    let missing = outcome == Reason::NotGranted;
+    Side {
+        object: snapshot.cold.resources[target.object].clone(),
+        outcome,
+        entries,
+        granting_levels: if missing { granting_levels(snapshot, target) } else { Vec::new() },
+        near_misses: if missing {
+            near_misses(snapshot, subject, target, now, paths)
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+fn standing(qualifier: Qualifier, strongest: Option<Qualifier>) -> Standing {
+    match (qualifier, strongest) {
+        (Qualifier::Unassigned, _) => Standing::Outweighed,
+        (qualifier, Some(strongest)) if qualifier == strongest => Standing::Deciding,
+        (Qualifier::Allowed, Some(Qualifier::Denied)) => Standing::Masked,
+        _ => Standing::Outweighed,
+    }
+}
+
+fn granting_levels(snapshot: &Snapshot, target: Target) -> Vec<crate::level::LevelRef> {
+    let kind = snapshot.resources[target.object].kind;
+    snapshot.cold.levels_of[kind]
+        .iter()
+        .filter(|level| snapshot.says(**level, target.permission) == Some(Qualifier::Allowed))
+        .map(|level| snapshot.cold.levels[*level].clone())
+        .collect()
+}
+
+/// One applicable assignment that mentions the permission.
+struct Found {
+    assignment: AssignmentIx,
+    assignee: ActorIx,
+    qualifier: Qualifier,
+    via: Via,
+}
+
+/// Keeps everything that applies.
+struct Recorder<'a> {
+    snapshot: &'a Snapshot,
+    target: Target,
+    now: Timestamp,
+    found: Vec<Found>,
+}
+
+impl Visit for Recorder<'_> {
+    fn grant(&mut self, grant: &Grant, via: Via) -> ControlFlow<()> {
+        if let Some(qualifier) = self.snapshot.says(grant.level, self.target.permission)
+            && self.snapshot.windows[grant.window].contains(self.now)
+        {
+            let Grant { assignee, assignment, level: _, window: _ } = *grant;
+            self.found.push(Found { assignment, assignee, qualifier, via });
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,217 @@
+//! The compiled policy of one tenant at one revision: immutable, look-ups only.
+//!
+//! The first part is what a check reads. Names become handles; whoever a subject counts as is a
+//! sorted list of actors; whatever covers a resource is a few lists of grants sorted by assignee;
+//! a check intersects the two. What depends on the clock lies in lists of its own, so that a
+//! policy without windows pays nothing for them. The [`Cold`] part is read by explanations only.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::actor::ActorRef;
+use crate::arena::{
+    ActorIx, AssignmentIx, CoverIx, Handle as _, LevelIx, Lists, LocationIx, PermissionIx,
+    ResourceIx, RoleIx, ShardIx, Table, TypeIx, WindowIx,
+};
+use crate::id::{BusinessRoleId, LocationId};
+use crate::level::{Assignment, LevelRef, Relative};
+use crate::permission::Qualifier;
+use crate::query::Revision;
+use crate::resource::ResourceRef;
+use crate::time::Window;
+
+pub(crate) type Names<H> = HashMap<Arc<str>, H>;
+
+/// A compiled policy.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) revision: Revision,
+
+    // Names to handles.
+    pub(crate) people: Names<ActorIx>,
+    pub(crate) accounts: Names<ActorIx>,
+    pub(crate) types: Names<TypeIx>,
+    pub(crate) kinds: Table<TypeIx, Kind>,
+
+    // The subject's side. Both lists of a subject are sorted; an actor is never in both.
+    pub(crate) subjects: Table<ActorIx, Subject>,
+    pub(crate) closure: Lists<ActorIx, ActorIx>,
+    pub(crate) closure_timed: Lists<ActorIx, Timed<ActorIx>>,
+
+    // The resource's side.
+    pub(crate) resources: Table<ResourceIx, Object>,
+    pub(crate) direct: Lists<ResourceIx, Grant>,
+    pub(crate) covers: Lists<CoverIx, ShardIx>,
+    pub(crate) covers_timed: Lists<CoverIx, Timed<ShardIx>>,
+    pub(crate) shards: Lists<ShardIx, Grant>,
+    pub(crate) relative: Lists<TypeIx, RelativeGrant>,
+
+    // What grants say, and when.
+    pub(crate) says: Lists<LevelIx, Option<Qualifier>>,
+    pub(crate) windows: Table<WindowIx, Window>,
+
+    // What relative scopes are resolved by.
+    pub(crate) locations: Table<LocationIx, Place>,
+    pub(crate) placements: Lists<CoverIx, Placement>,
+    /// Positions as held, of people and groups.
+    pub(crate) positions: Lists<ActorIx, Timed<LocationIx>>,
+    /// Positions of everything that a person counts as; compiled only if some assignment asks.
+    pub(crate) reached_positions: Lists<ActorIx, Timed<LocationIx>>,
+
+    pub(crate) cold: Cold,
+}
+
+/// What only explanations read.
+#[derive(Debug)]
+pub(crate) struct Cold {
+    pub(crate) actors: Table<ActorIx, ActorRef>,
+    pub(crate) resources: Table<ResourceIx, ResourceRef>,
+    pub(crate) locations: Table<LocationIx, LocationId>,
+    pub(crate) roles: Table<RoleIx, (BusinessRoleId, Option<RoleIx>)>,
+    pub(crate) levels: Table<LevelIx, LevelRef>,
+    pub(crate) level_kind: Table<LevelIx, TypeIx>,
+    pub(crate) levels_of: Lists<TypeIx, LevelIx>,
+    pub(crate) shard_location: Table<ShardIx, LocationIx>,
+    pub(crate) edges: Lists<ActorIx, Edge>,
+    pub(crate) assignments: Table<AssignmentIx, Arc<Assignment>>,
+    pub(crate) grants_of: Lists<ActorIx, Grant>,
+}
+
+/// A resource type.
+#[derive(Debug, Default)]
+pub(crate) struct Kind {
+    pub(crate) operations: Names<PermissionIx>,
+    pub(crate) rights: Names<PermissionIx>,
+    pub(crate) objects: Names<ResourceIx>,
+    /// Whether some definition of the type denies the permission: if none does, the first allow
+    /// settles it.
+    pub(crate) deniable: Table<PermissionIx, bool>,
+}
+
+/// A person or an account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject {
+    /// Enabled, and not an account of a disabled owner (A8).
+    pub(crate) enabled: bool,
+    /// An account's owner.
+    pub(crate) owner: Option<ActorIx>,
+    /// A person's manager.
+    pub(crate) manager: Option<ActorIx>,
+    pub(crate) is_person: bool,
+}
+
+/// A resource.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Object {
+    pub(crate) kind: TypeIx,
+    pub(crate) cover: CoverIx,
+    pub(crate) is: Is,
+}
+
+/// What a resource is besides a resource, as far as relative scopes ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Is {
+    Person(ActorIx),
+    Account(ActorIx),
+    Location(LocationIx),
+    Plain,
+}
+
+/// One assignment, seen from what it covers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grant {
+    pub(crate) assignee: ActorIx,
+    pub(crate) level: LevelIx,
+    pub(crate) window: WindowIx,
+    pub(crate) assignment: AssignmentIx,
+}
+
+/// One assignment with a relative scope.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RelativeGrant {
+    pub(crate) relative: Relative,
+    pub(crate) grant: Grant,
+}
+
+/// Something that holds while a window is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Timed<T> {
+    pub(crate) item: T,
+    pub(crate) window: Window,
+}
+
+/// A location among the others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) parent: Option<LocationIx>,
+    /// This location and all below it are numbered `first..after` in a walk of the forest.
+    pub(crate) first: u32,
+    pub(crate) after: u32,
+    /// The last location on `up` of this one (A5).
+    pub(crate) top: LocationIx,
+    /// The first location flagged `organization` on `up` of this one.
+    pub(crate) organization: Option<LocationIx>,
+}
+
+/// Where a resource is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Placement {
+    pub(crate) location: LocationIx,
+    pub(crate) window: Window,
+    pub(crate) by: PlacedBy,
+}
+
+/// What places a resource in a location (C2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum PlacedBy {
+    Listing,
+    Position,
+    Itself,
+}
+
+/// What makes one actor count as another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edge {
+    pub(crate) to: ActorIx,
+    pub(crate) window: Window,
+    pub(crate) by: EdgeKind,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum EdgeKind {
+    Owns,
+    MemberOf,
+    /// The position as held; `to` is a pair above it.
+    Position(RoleIx, LocationIx),
+    Includes,
+    MadeFrom,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// The policy revision it was compiled from.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// What a level says about a permission of its type.
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: see below")]
+    pub(crate) fn says(&self, level: LevelIx, permission: PermissionIx) -> Option<Qualifier> {
+        // INVARIANT: a level's list has an entry for every permission of its type, and a grant is
+        // only met on resources of that type.
+        self.says[level][permission.index()]
+    }
+
+    /// Whether `inner` is `outer` or lies below it.
+    pub(crate) fn lies_in(&self, inner: LocationIx, outer: LocationIx) -> bool {
+        let (inner, outer) = (&self.locations[inner], &self.locations[outer]);
+        outer.first <= inner.first && inner.first < outer.after
+    }
+
+    /// Whether `upper` is on `up` of `lower` (A5).
+    pub(crate) fn climbs_to(&self, lower: LocationIx, upper: LocationIx) -> bool {
+        self.lies_in(lower, upper) && self.lies_in(upper, self.locations[lower].top)
+    }
+}

@@ -1,0 +1,180 @@
+//! The one walk behind every answer: from a subject and an object to the assignments that apply.
+//!
+//! `check` and `explain` differ only in what they do with the grants that the walk finds.
+
+use std::ops::ControlFlow;
+
+use crate::arena::{ActorIx, ResourceIx, ShardIx};
+use crate::level::Relative;
+use crate::snapshot::{Grant, Is, Snapshot, Timed};
+use crate::time::Timestamp;
+
+/// What a walk does with the grants it finds.
+pub(crate) trait Visit {
+    /// Takes one grant whose assignee the subject counts as and whose scope covers the object;
+    /// whether its own window is open is for the visitor to ask.
+    fn grant(&mut self, grant: &Grant, via: Via) -> ControlFlow<()>;
+}
+
+/// How a grant came to cover the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    Direct,
+    Location(ShardIx),
+    Relative(Relative),
+}
+
+/// Shows `visitor` every grant that applies to the subject and the object at `t`, but for the
+/// grants' own windows. A grant is shown once.
+pub(crate) fn walk(
+    snapshot: &Snapshot,
+    subject: ActorIx,
+    object: ResourceIx,
+    t: Timestamp,
+    visitor: &mut impl Visit,
+) -> ControlFlow<()> {
+    let row = &snapshot.resources[object];
+    let who =
+        Who { always: &snapshot.closure[subject], sometimes: &snapshot.closure_timed[subject], t };
+    who.meet(&snapshot.direct[object], |grant| visitor.grant(grant, Via::Direct))?;
+    for shard in &snapshot.covers[row.cover] {
+        who.meet(&snapshot.shards[*shard], |grant| visitor.grant(grant, Via::Location(*shard)))?;
+    }
+    let mut last = None;
+    for shard in &snapshot.covers_timed[row.cover] {
+        // Sorted by shard: several windows may be open, and one is enough.
+        if shard.window.contains(t) && last != Some(shard.item) {
+            last = Some(shard.item);
+            let via = Via::Location(shard.item);
+            who.meet(&snapshot.shards[shard.item], |grant| visitor.grant(grant, via))?;
+        }
+    }
+    let relative = &snapshot.relative[row.kind];
+    if relative.is_empty() || !snapshot.subjects[subject].is_person {
+        return ControlFlow::Continue(());
+    }
+    for entry in relative {
+        if who.is(entry.grant.assignee) && relates(snapshot, entry.relative, subject, object, t) {
+            visitor.grant(&entry.grant, Via::Relative(entry.relative))?;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// Whom the subject counts as at one instant.
+#[derive(Clone, Copy)]
+pub(crate) struct Who<'a> {
+    pub(crate) always: &'a [ActorIx],
+    pub(crate) sometimes: &'a [Timed<ActorIx>],
+    pub(crate) t: Timestamp,
+}
+
+impl Who<'_> {
+    /// Whether the subject counts as the actor.
+    pub(crate) fn is(&self, actor: ActorIx) -> bool {
+        self.always.binary_search(&actor).is_ok()
+            || run(self.sometimes, |timed| timed.item, actor)
+                .iter()
+                .any(|timed| timed.window.contains(self.t))
+    }
+
+    /// Calls `f` with every grant to an actor that the subject counts as. `grants` is sorted by
+    /// assignee. The shorter of the two sides is gone through, the longer one searched.
+    fn meet(
+        &self,
+        grants: &[Grant],
+        mut f: impl FnMut(&Grant) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if grants.len() <= self.always.len() {
+            for grant in grants {
+                if self.always.binary_search(&grant.assignee).is_ok() {
+                    f(grant)?;
+                }
+            }
+        } else {
+            let mut rest = grants;
+            for actor in self.always {
+                let skip = rest.partition_point(|grant| grant.assignee < *actor);
+                rest = rest.get(skip..).unwrap_or_default();
+                for grant in rest.iter().take_while(|grant| grant.assignee == *actor) {
+                    f(grant)?;
+                }
+            }
+        }
+        for timed in self.sometimes {
+            if timed.window.contains(self.t) {
+                run(grants, |grant| grant.assignee, timed.item).iter().try_for_each(&mut f)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The part of a sorted slice whose keys equal `key`.
+fn run<T, K: Ord>(sorted: &[T], of: impl Fn(&T) -> K, key: K) -> &[T] {
+    let from = sorted.partition_point(|item| of(item) < key);
+    let rest = sorted.get(from..).unwrap_or_default();
+    let length = rest.partition_point(|item| of(item) <= key);
+    rest.get(..length).unwrap_or_default()
+}
+
+/// Whether an object stands in a relation to a person at `t` (C3).
+pub(crate) fn relates(
+    snapshot: &Snapshot,
+    relative: Relative,
+    subject: ActorIx,
+    object: ResourceIx,
+    t: Timestamp,
+) -> bool {
+    let row = &snapshot.resources[object];
+    let manager_of = |actor: ActorIx| snapshot.subjects[actor].manager;
+    let owner_of = |actor: ActorIx| snapshot.subjects[actor].owner;
+    match (relative, row.is) {
+        (Relative::Myself, Is::Person(person)) => person == subject,
+        (Relative::Manager, Is::Person(person)) => manager_of(subject) == Some(person),
+        (Relative::DirectReports, Is::Person(person)) => manager_of(person) == Some(subject),
+        (Relative::OwnAccounts, Is::Account(account)) => owner_of(account) == Some(subject),
+        (Relative::AccountsOfDirectReports, Is::Account(account)) => {
+            owner_of(account).and_then(manager_of) == Some(subject)
+        }
+        (Relative::MyLocationsAndAbove, Is::Location(place)) => {
+            open(&snapshot.reached_positions[subject], t).any(|at| snapshot.climbs_to(at, place))
+        }
+        (Relative::MyLocationsAndBelow, Is::Location(place)) => {
+            open(&snapshot.reached_positions[subject], t).any(|at| snapshot.lies_in(place, at))
+        }
+        (Relative::InMyLocations, _) => {
+            open(&snapshot.positions[subject], t).any(|at| placed_in(snapshot, object, at, t))
+        }
+        (Relative::InMyOrganization, _) => open(&snapshot.positions[subject], t)
+            .filter_map(|at| snapshot.locations[at].organization)
+            .any(|organization| placed_in(snapshot, object, organization, t)),
+        (
+            Relative::Myself
+            | Relative::Manager
+            | Relative::DirectReports
+            | Relative::OwnAccounts
+            | Relative::AccountsOfDirectReports
+            | Relative::MyLocationsAndAbove
+            | Relative::MyLocationsAndBelow,
+            Is::Person(_) | Is::Account(_) | Is::Location(_) | Is::Plain,
+        ) => false,
+    }
+}
+
+/// The items whose windows are open at `t`.
+pub(crate) fn open<T: Copy>(timed: &[Timed<T>], t: Timestamp) -> impl Iterator<Item = T> + '_ {
+    timed.iter().filter(move |timed| timed.window.contains(t)).map(|timed| timed.item)
+}
+
+/// Whether the object is placed in a location or below it at `t`.
+fn placed_in(
+    snapshot: &Snapshot,
+    object: ResourceIx,
+    location: crate::arena::LocationIx,
+    t: Timestamp,
+) -> bool {
+    snapshot.placements[snapshot.resources[object].cover].iter().any(|placement| {
+        placement.window.contains(t) && snapshot.lies_in(placement.location, location)
+    })
+}
