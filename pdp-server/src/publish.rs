@@ -1,0 +1,410 @@
+//! The publisher: where a change set becomes policy. It holds every tenant's facts and compiled
+//! snapshot, and is the one place where the two change: validate, commit, compile, swap,
+//! acknowledge, in that order, in [`Publisher::apply`].
+//!
+//! Reading a snapshot takes no lock. Old snapshots are dropped by writers, never by a reader.
+//! Tenants share nothing but the file they are stored in. Nothing here knows of doors or callers.
+
+mod graveyard;
+mod tenant;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use pdp_engine::compile::compile;
+use pdp_engine::facts::{Applied, Change, Facts, Rejected};
+use pdp_engine::id::{IdError, TenantId};
+use pdp_engine::query::Revision;
+use pdp_engine::snapshot::Snapshot;
+
+pub use crate::receipt::{ChangeKind, Receipt, RequestId};
+use crate::store::{self, Commit, Remembered, Store, StoreError};
+use graveyard::Graveyard;
+use tenant::Tenant;
+
+/// The tenant that exists from the start and cannot be deleted.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// Holds and changes the policy of every tenant. Cloning it copies a pointer.
+#[derive(Clone)]
+pub struct Publisher(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    tenants: ArcSwap<Tenants>,
+    /// Held while tenants come and go; holds what readers of `tenants` may still look at.
+    registry: Mutex<Graveyard<Tenants>>,
+}
+
+type Tenants = HashMap<TenantId, Arc<Tenant>>;
+
+/// A change set and how to apply it.
+#[derive(Debug, Clone, Copy)]
+pub struct Apply<'a> {
+    /// The steps, in order.
+    pub changes: &'a [Change],
+    /// Refuse unless the tenant is at this revision.
+    pub expected: Option<Revision>,
+    /// Only say what would happen. The revision and the request id stay unused, and an earlier use
+    /// of the request id plays no part.
+    pub dry_run: bool,
+    /// Makes it safe to send the change set again.
+    pub request_id: Option<&'a RequestId>,
+}
+
+/// Why the publisher could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The store does not give its facts.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The name of the default tenant is not a name.
+    #[error(transparent)]
+    Id(#[from] IdError),
+}
+
+/// Why a change set was not applied. Unless it says otherwise, nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// There is no such tenant.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+    /// Another change set came first.
+    #[error("the policy is at revision {actual}, not {expected} as expected; read it again")]
+    RevisionMismatch {
+        /// The revision that the writer expects.
+        expected: Revision,
+        /// The revision that the tenant is at.
+        actual: Revision,
+    },
+    /// The state that would result is not valid.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The request id stands for another change set.
+    #[error("request id `{0}` was used for another change set; give each change set its own")]
+    RequestIdReused(RequestId),
+    /// The store did not take it. After [`StoreError::OutcomeUnknown`] it may or may not be there
+    /// once the server has been restarted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A writer panicked half-way through.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// A tenant that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("tenant `{0}` does not exist")]
+pub struct UnknownTenant(pub String);
+
+/// An internal error of an earlier writer: what it left half-done is not built upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an earlier change set ended in an internal error; the tenant takes no more until the server is restarted"
+)]
+pub struct Broken;
+
+/// Why a tenant cannot be looked into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// There is no such tenant.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+    /// A writer panicked half-way through.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// Why a wait for a revision ended without it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WaitError {
+    /// There is no such tenant, or it was deleted meanwhile.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+}
+
+/// Why a tenant was not created or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum TenantError {
+    /// There is one of this name already.
+    #[error("tenant `{0}` exists already")]
+    Exists(TenantId),
+    /// There is no such tenant.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+    /// The default tenant always exists.
+    #[error("tenant `{DEFAULT_TENANT}` cannot be deleted")]
+    Default,
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A writer panicked half-way through.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+// === impl ApplyError ===
+
+impl From<AccessError> for ApplyError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
+            AccessError::Broken(error) => Self::Broken(error),
+        }
+    }
+}
+
+// === impl TenantError ===
+
+impl From<AccessError> for TenantError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
+            AccessError::Broken(error) => Self::Broken(error),
+        }
+    }
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    /// Loads and compiles every tenant; makes the default one if it does not exist yet.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn open(store: Store) -> Result<Self, PublishError> {
+        let mut tenants = Tenants::new();
+        for stored in store.load()? {
+            tenants.insert(stored.id.clone(), Arc::new(Tenant::new(stored)));
+        }
+        let default = TenantId::new(DEFAULT_TENANT)?;
+        if !tenants.contains_key(&default) {
+            store.create_tenant(&default)?;
+            tenants.insert(default.clone(), Arc::new(Tenant::empty(default)));
+        }
+        Ok(Self(Arc::new(Inner {
+            store,
+            tenants: ArcSwap::from_pointee(tenants),
+            registry: Mutex::default(),
+        })))
+    }
+
+    /// The tenant's snapshot, to be loaded once per RPC. It takes no lock and never waits.
+    ///
+    /// The guard is cheaper than a counted pointer and meant for the length of one answer; to keep
+    /// a snapshot across an await, take `Arc::clone(&guard)`.
+    #[must_use]
+    pub fn snapshot(&self, tenant: &str) -> Option<Guard<Arc<Snapshot>>> {
+        self.0.tenants.load().get(tenant).map(|tenant| tenant.snapshot.load())
+    }
+
+    /// The revision that the tenant's snapshot shows.
+    #[must_use]
+    pub fn revision(&self, tenant: &str) -> Option<Revision> {
+        self.snapshot(tenant).map(|snapshot| snapshot.revision())
+    }
+
+    /// Waits until the tenant's snapshot shows `at_least`. It may wait for ever: the caller
+    /// applies its deadline.
+    ///
+    /// # Errors
+    /// [`WaitError::UnknownTenant`] if there is no such tenant, or none any more.
+    pub async fn wait_for(&self, tenant: &str, at_least: Revision) -> Result<(), WaitError> {
+        let unknown = || UnknownTenant(tenant.to_owned());
+        let mut visible = {
+            let tenants = self.0.tenants.load();
+            tenants.get(tenant).ok_or_else(unknown)?.visible.subscribe()
+        };
+        let reached = visible
+            .wait_for(|visible| visible.is_none_or(|revision| revision >= at_least))
+            .await
+            .map_err(|_| unknown())?;
+        match *reached {
+            Some(_) => Ok(()),
+            None => Err(unknown().into()),
+        }
+    }
+
+    /// Applies a change set: all of it, durable and visible to the next look at the snapshot when
+    /// this returns, or none of it. It waits for the disk: call it where blocking is allowed.
+    ///
+    /// A change set without net effect succeeds and makes no revision; its request id is
+    /// remembered all the same, so that repeating it later still applies nothing.
+    ///
+    /// # Errors
+    /// [`ApplyError`] says what the writer can do about it.
+    pub fn apply(&self, tenant: &TenantId, request: Apply<'_>) -> Result<Receipt, ApplyError> {
+        let Apply { changes, expected, dry_run, request_id } = request;
+        let tenant = self.tenant(tenant)?;
+        let mut writer = tenant.write()?;
+        let request_id = request_id.filter(|_| !dry_run);
+        if let Some(receipt) = self.repeated(&tenant.id, request_id, changes)? {
+            return Ok(receipt);
+        }
+
+        // Validate: the facts themselves change, and are taken back if anything below fails.
+        let mut held = tenant.hold()?;
+        let from = held.revision;
+        if let Some(expected) = expected.filter(|expected| *expected != from) {
+            return Err(ApplyError::RevisionMismatch { expected, actual: from });
+        }
+        let applied = held.change().apply(changes)?;
+        let effective = !applied.deltas.is_empty();
+        let to = if effective && !dry_run { from.next() } else { from };
+        let receipt = receipt(to, &applied, dry_run);
+        if dry_run {
+            held.change().undo(applied);
+            return Ok(receipt);
+        }
+
+        // Commit: from here on the change set survives a crash.
+        let request = request_id.map(|id| (id, remembered(&receipt, changes)));
+        let request = request.as_ref().map(|(id, remembered)| (*id, remembered));
+        if effective || request.is_some() {
+            let commit = Commit { tenant: &tenant.id, from, to, deltas: &applied.deltas, request };
+            if let Err(error) = self.0.store.commit(&commit) {
+                held.change().undo(applied);
+                return Err(error.into());
+            }
+        }
+        if !effective {
+            return Ok(receipt);
+        }
+        held.revision = to;
+        let facts = Arc::clone(&held.facts);
+        drop(held);
+
+        // Compile, swap, acknowledge: every look at the snapshot from here on sees it.
+        let old = tenant.snapshot.swap(Arc::new(compile(&facts, to)));
+        writer.old.bury(old);
+        tenant.visible.send_replace(Some(to));
+        Ok(receipt)
+    }
+
+    /// Runs `read` on the tenant's facts, all of one revision, which is committed and may be a
+    /// moment ahead of the snapshot. It may wait for a commit, and `read` may take its time: call
+    /// it where blocking is allowed. While `read` runs nobody waits for it; a writer that comes
+    /// meanwhile copies the tables of the facts (pointers, not the facts) once.
+    ///
+    /// # Errors
+    /// [`AccessError`] if there is no such tenant, or an internal error has left it unusable.
+    pub fn read<R>(
+        &self,
+        tenant: &TenantId,
+        read: impl FnOnce(Revision, &Facts) -> R,
+    ) -> Result<R, AccessError> {
+        let (revision, facts) = {
+            let tenant = self.tenant(tenant)?;
+            let held = tenant.hold()?;
+            (held.revision, Arc::clone(&held.facts))
+        };
+        Ok(read(revision, &facts))
+    }
+
+    /// Creates an empty tenant, at revision 0. It waits for the disk.
+    ///
+    /// # Errors
+    /// [`TenantError`] if it exists or the store refuses.
+    pub fn create_tenant(&self, id: &TenantId) -> Result<(), TenantError> {
+        let mut registry = self.0.registry.lock().map_err(broken)?;
+        let mut tenants = Tenants::clone(&self.0.tenants.load());
+        if tenants.contains_key(id) {
+            return Err(TenantError::Exists(id.clone()));
+        }
+        self.0.store.create_tenant(id)?;
+        tenants.insert(id.clone(), Arc::new(Tenant::empty(id.clone())));
+        registry.bury(self.0.tenants.swap(Arc::new(tenants)));
+        Ok(())
+    }
+
+    /// Deletes a tenant and everything of it. It waits for the disk, and for a writer of the
+    /// tenant that is at work.
+    ///
+    /// # Errors
+    /// [`TenantError`] if there is no such tenant, it is the default one, or the store refuses.
+    pub fn delete_tenant(&self, id: &TenantId) -> Result<(), TenantError> {
+        if id.as_str() == DEFAULT_TENANT {
+            return Err(TenantError::Default);
+        }
+        let mut registry = self.0.registry.lock().map_err(broken)?;
+        let mut tenants = Tenants::clone(&self.0.tenants.load());
+        let tenant = tenants.remove(id).ok_or_else(|| UnknownTenant(id.to_string()))?;
+        let mut writer = tenant.write()?;
+        self.0.store.delete_tenant(id)?;
+        writer.deleted = true;
+        // The old map, and the tenant in it, live on for those who are looking at them.
+        registry.bury(self.0.tenants.swap(Arc::new(tenants)));
+        tenant.visible.send_replace(None);
+        Ok(())
+    }
+
+    /// Every tenant with its revision, in the order of the names.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<(TenantId, Revision)> {
+        let tenants = self.0.tenants.load();
+        let mut list: Vec<_> = tenants
+            .iter()
+            .map(|(id, tenant)| (id.clone(), tenant.snapshot.load().revision()))
+            .collect();
+        list.sort();
+        list
+    }
+
+    /// Drops what was replaced and is looked at by nobody any more. Every write does it for its
+    /// own tenant; this does it for all, where no write comes. It does not wait for writers.
+    pub fn sweep(&self) {
+        if let Ok(mut registry) = self.0.registry.try_lock() {
+            registry.sweep();
+        }
+        let tenants: Vec<Arc<Tenant>> = self.0.tenants.load().values().cloned().collect();
+        for tenant in tenants {
+            if let Ok(mut writer) = tenant.writer.try_lock() {
+                writer.old.sweep();
+            }
+        }
+    }
+
+    fn tenant(&self, id: &TenantId) -> Result<Arc<Tenant>, UnknownTenant> {
+        self.0.tenants.load().get(id).cloned().ok_or_else(|| UnknownTenant(id.to_string()))
+    }
+
+    /// The first receipt of a request id that was used before.
+    fn repeated(
+        &self,
+        tenant: &TenantId,
+        request_id: Option<&RequestId>,
+        changes: &[Change],
+    ) -> Result<Option<Receipt>, ApplyError> {
+        let Some(id) = request_id else { return Ok(None) };
+        let Some(Remembered { digest, revision, changes: effect }) =
+            self.0.store.remembered(tenant, id)?
+        else {
+            return Ok(None);
+        };
+        if digest != store::digest(changes) {
+            return Err(ApplyError::RequestIdReused(id.clone()));
+        }
+        Ok(Some(Receipt { revision, changes: effect, replayed: true, dry_run: false }))
+    }
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("tenants", &self.tenants()).finish_non_exhaustive()
+    }
+}
+
+fn broken<T>(_: PoisonError<T>) -> Broken {
+    Broken
+}
+
+fn receipt(revision: Revision, applied: &Applied, dry_run: bool) -> Receipt {
+    let changes = applied.deltas.iter().map(|delta| (delta.key.clone(), ChangeKind::of(delta)));
+    Receipt { revision, changes: changes.collect(), replayed: false, dry_run }
+}
+
+fn remembered(receipt: &Receipt, changes: &[Change]) -> Remembered {
+    let Receipt { revision, changes: effect, replayed: _, dry_run: _ } = receipt;
+    Remembered { digest: store::digest(changes), revision: *revision, changes: effect.clone() }
+}

@@ -1,0 +1,38 @@
+//! Where what readers may still look at waits until nobody does.
+
+use std::sync::Arc;
+
+/// Keeps what was replaced until it is shared with nobody, so that the writer pays for dropping
+/// it: dropping the last reference to a large snapshot takes tens of milliseconds.
+///
+/// INVARIANT: what is buried can no longer be reached except through references that exist
+/// already. So once this one is the only one, no other can appear.
+pub(super) struct Graveyard<T> {
+    buried: Vec<Arc<T>>,
+}
+
+// === impl Graveyard ===
+
+impl<T> Graveyard<T> {
+    /// Takes what was replaced, and drops what nobody looks at any more.
+    pub(super) fn bury(&mut self, replaced: Arc<T>) {
+        self.buried.push(replaced);
+        self.sweep();
+    }
+
+    /// Drops what nobody looks at any more.
+    pub(super) fn sweep(&mut self) {
+        self.buried.retain(|replaced| Arc::strong_count(replaced) > 1);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.buried.len()
+    }
+}
+
+impl<T> Default for Graveyard<T> {
+    fn default() -> Self {
+        Self { buried: Vec::new() }
+    }
+}

@@ -1,0 +1,447 @@
+//! The store: every tenant's facts, revision and remembered requests, in one redb file.
+//!
+//! A commit is one transaction with immediate durability: when [`Store::commit`] returns, the
+//! change set is on disk, whole. Nothing here knows what a fact means; the disk's types are
+//! declared in `record` and go no further.
+//!
+//! A transaction is committed in two phases, so that a damaged newest state is reported as damage:
+//! with one phase it could pass for a commit that a crash had cut short, and be rolled back.
+
+mod record;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use pdp_engine::facts::{Change, Delta, Facts, Rejected};
+use pdp_engine::id::TenantId;
+use pdp_engine::query::Revision;
+use prost::Message;
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, StorageBackend, StorageError, TableDefinition, WriteTransaction,
+};
+
+pub use record::RecordError;
+pub(crate) use record::Remembered;
+
+use crate::receipt::RequestId;
+use record::TenantRecord;
+
+/// The name of the store's file in the data folder.
+pub const FILE_NAME: &str = "pdp.redb";
+
+/// The version of what is in the file, raised whenever an older server could misread it.
+pub const FORMAT: u64 = 1;
+
+/// How many requests of a tenant are remembered; an older one is forgotten for each new one. A
+/// writer retries within minutes, and this outlasts 10 change sets a second for a quarter of an
+/// hour.
+pub const RETAINED_REQUESTS: u64 = 10_000;
+
+/// How much of the file is kept in memory, in bytes. Everything is read once, at the start; after
+/// that only commits read, along the paths to what they change.
+const CACHE_BYTES: usize = 64 << 20;
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Tenant to its [`TenantRecord`].
+const TENANTS: TableDefinition<&str, &[u8]> = TableDefinition::new("tenants");
+/// Tenant, number of the kind and name to the fact.
+const FACTS: TableDefinition<(&str, u8, &str), &[u8]> = TableDefinition::new("facts");
+/// Tenant and request id to what was answered.
+const REQUESTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("requests");
+/// Tenant and number of the request to its id: the order in which they are forgotten.
+const REQUEST_ORDER: TableDefinition<(&str, u64), &str> = TableDefinition::new("request_order");
+const FORMAT_KEY: &str = "format";
+
+/// The store of one server.
+#[derive(Debug)]
+pub struct Store {
+    db: Database,
+    /// Why nothing is written any more, once that is so.
+    stopped: OnceLock<String>,
+    durability: Durability,
+}
+
+/// One tenant as it was stored.
+#[derive(Debug)]
+pub(crate) struct StoredTenant {
+    pub(crate) id: TenantId,
+    pub(crate) revision: Revision,
+    pub(crate) facts: Facts,
+}
+
+/// One change set to be made durable.
+pub(crate) struct Commit<'a> {
+    pub(crate) tenant: &'a TenantId,
+    /// The revision that the tenant is stored at.
+    pub(crate) from: Revision,
+    /// The revision that the tenant will be stored at.
+    pub(crate) to: Revision,
+    pub(crate) deltas: &'a [Delta],
+    /// The request id and what is to be answered if it comes again.
+    pub(crate) request: Option<(&'a RequestId, &'a Remembered)>,
+}
+
+/// What can go wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data folder cannot be made or opened.
+    #[error("the data folder `{}` cannot be used: {source}", .dir.display())]
+    Folder {
+        /// The data folder.
+        dir: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// A second server on one data folder.
+    #[error(
+        "another pdp-server has `{}` open; stop it, or give this one a data folder of its own",
+        .dir.display()
+    )]
+    Locked {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// Written by a newer version.
+    #[error(
+        "the store has format {found} and this server reads up to {FORMAT}; start the newer server that wrote it, or restore a backup of this one's"
+    )]
+    NewerFormat {
+        /// The format in the file.
+        found: u64,
+    },
+    /// A database, but not one of this server's.
+    #[error(
+        "the file is a database without the marks of a pdp-server store; name the right data folder, or move the file away to start empty"
+    )]
+    Foreign,
+    /// The file is damaged.
+    #[error(
+        "the store is damaged ({detail}); restore a backup, or move the file away to start empty"
+    )]
+    Corrupt {
+        /// What was noticed.
+        detail: String,
+    },
+    /// A record that this version cannot read.
+    #[error(
+        "the store holds a record that cannot be read: {place}: {source}; restore a backup, or start the version that wrote it"
+    )]
+    Record {
+        /// Where the record lies.
+        place: String,
+        /// What is wrong with it.
+        source: RecordError,
+    },
+    /// The stored facts of a tenant do not hold together.
+    #[error("the stored policy of tenant `{tenant}` is not valid ({source}); restore a backup")]
+    Invalid {
+        /// The tenant.
+        tenant: TenantId,
+        /// What is wrong.
+        source: Box<Rejected>,
+    },
+    /// The database failed before anything was committed.
+    #[error("the store failed, and nothing was changed: {0}")]
+    Database(#[source] Box<redb::Error>),
+    /// The database failed while committing.
+    #[error(
+        "the commit failed, and whether it reached the disk is known only after a restart; until then no writes are taken; then send it again with the same request id: {0}"
+    )]
+    OutcomeUnknown(#[source] Box<redb::Error>),
+    /// An earlier failure has stopped the store.
+    #[error(
+        "the store takes no writes until the server is restarted, because of an earlier failure: {reason}"
+    )]
+    Stopped {
+        /// The earlier failure.
+        reason: String,
+    },
+    /// The tenant is stored at another revision than its writer believes.
+    #[error("tenant `{tenant}` is stored at revision {stored}, not {expected}")]
+    Diverged {
+        /// The tenant.
+        tenant: TenantId,
+        /// The revision in the store.
+        stored: u64,
+        /// The revision it should have.
+        expected: Revision,
+    },
+    /// The tenant is not in the store.
+    #[error("tenant `{0}` is not in the store")]
+    NoTenant(TenantId),
+}
+
+// === impl StoreError ===
+
+impl<E: Into<redb::Error>> From<E> for StoreError {
+    fn from(error: E) -> Self {
+        match error.into() {
+            redb::Error::Corrupted(detail) => Self::Corrupt { detail },
+            other => Self::Database(Box::new(other)),
+        }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Opens the store in a data folder, making both if they do not exist. Every page of the file
+    /// is verified.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what to do: the folder is in use or unusable, or the file is damaged,
+    /// foreign or of a newer format.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let folder = |source| StoreError::Folder { dir: dir.to_owned(), source };
+        std::fs::create_dir_all(dir).map_err(folder)?;
+        let db = builder().create(dir.join(FILE_NAME)).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { dir: dir.to_owned() },
+            DatabaseError::Storage(StorageError::Io(source)) => unusable(dir, source),
+            other => other.into(),
+        })?;
+        // A new file's name is durable only once its folder is.
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(folder)?;
+        Self::prepare(db)
+    }
+
+    /// Opens the store in a storage back end, such as one in memory.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        Self::prepare(builder().create_with_backend(backend)?)
+    }
+
+    /// Every tenant with its facts.
+    ///
+    /// # Errors
+    /// A record that cannot be read, or facts that are missing.
+    pub(crate) fn load(&self) -> Result<Vec<StoredTenant>, StoreError> {
+        let txn = self.db.begin_read()?;
+        let facts = txn.open_table(FACTS)?;
+        let mut tenants = Vec::new();
+        let mut loaded = 0;
+        for row in txn.open_table(TENANTS)?.iter()? {
+            let (name, record) = row?;
+            let tenant = load_tenant(name.value(), record.value(), &facts)?;
+            loaded += tenant.facts.len() as u64;
+            tenants.push(tenant);
+        }
+        let stored = facts.len()?;
+        if stored != loaded {
+            let detail = format!("{stored} facts are stored and {loaded} belong to a tenant");
+            return Err(StoreError::Corrupt { detail });
+        }
+        Ok(tenants)
+    }
+
+    /// What was answered to a request id, if it is remembered.
+    ///
+    /// # Errors
+    /// A record that cannot be read, or a database that does not answer.
+    pub(crate) fn remembered(
+        &self,
+        tenant: &TenantId,
+        request: &RequestId,
+    ) -> Result<Option<Remembered>, StoreError> {
+        let table = self.db.begin_read()?.open_table(REQUESTS)?;
+        let Some(bytes) = table.get((tenant.as_str(), request.as_str()))? else {
+            return Ok(None);
+        };
+        let place = || format!("request `{request}` of tenant `{tenant}`");
+        Remembered::from_bytes(bytes.value())
+            .map(Some)
+            .map_err(|source| StoreError::Record { place: place(), source })
+    }
+
+    /// Makes a change set durable: the facts it changed, the tenant's new revision and the
+    /// request's answer, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::OutcomeUnknown`] if the commit itself failed; after any other error nothing
+    /// was committed.
+    pub(crate) fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        self.transaction(|txn| write_commit(txn, commit))
+    }
+
+    /// Adds a tenant at revision 0 without facts.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub(crate) fn create_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        self.transaction(|txn| {
+            let record = TenantRecord::default().encode_to_vec();
+            txn.open_table(TENANTS)?.insert(tenant.as_str(), record.as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// Removes a tenant and everything of it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub(crate) fn delete_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        self.transaction(|txn| {
+            let from = tenant.as_str();
+            // No tenant's id holds a control character, so no other lies in between.
+            let to = format!("{from}\0");
+            let to = to.as_str();
+            txn.open_table(TENANTS)?.remove(from)?;
+            txn.open_table(FACTS)?.retain_in((from, 0, "")..(to, 0, ""), |_, _| false)?;
+            txn.open_table(REQUESTS)?.retain_in((from, "")..(to, ""), |_, _| false)?;
+            txn.open_table(REQUEST_ORDER)?.retain_in((from, 0)..(to, 0), |_, _| false)?;
+            Ok(())
+        })
+    }
+
+    /// Runs one transaction to its durable end.
+    ///
+    /// After a failed commit, memory and disk may differ, and after any I/O error redb itself
+    /// refuses to go on: in both cases nothing more is written until a restart has read what the
+    /// disk holds.
+    fn transaction(
+        &self,
+        write: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if let Some(reason) = self.stopped.get() {
+            return Err(StoreError::Stopped { reason: reason.clone() });
+        }
+        let stop = |error: StoreError| {
+            self.stopped.get_or_init(|| error.to_string());
+            error
+        };
+        let mut txn = self.db.begin_write().map_err(|error| stop(error.into()))?;
+        txn.set_durability(self.durability).map_err(|error| stop(error.into()))?;
+        txn.set_two_phase_commit(true);
+        match write(&txn) {
+            Ok(()) => txn
+                .commit()
+                .map_err(|error| stop(StoreError::OutcomeUnknown(Box::new(error.into())))),
+            Err(error @ (StoreError::Diverged { .. } | StoreError::NoTenant(_))) => {
+                txn.abort().map_err(|error| stop(error.into()))?;
+                Err(error)
+            }
+            Err(error) => Err(stop(error)),
+        }
+    }
+
+    /// Checks the format of what was opened, and writes it into what is new.
+    fn prepare(db: Database) -> Result<Self, StoreError> {
+        let store = Self { db, stopped: OnceLock::new(), durability: Durability::Immediate };
+        if store.db.begin_read()?.list_tables()?.next().is_none() {
+            store.transaction(|txn| {
+                txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+                txn.open_table(TENANTS)?;
+                txn.open_table(FACTS)?;
+                txn.open_table(REQUESTS)?;
+                txn.open_table(REQUEST_ORDER)?;
+                Ok(())
+            })?;
+        }
+        let meta = match store.db.begin_read()?.open_table(META) {
+            Ok(meta) => meta,
+            Err(redb::TableError::Storage(error)) => return Err(error.into()),
+            Err(_) => return Err(StoreError::Foreign),
+        };
+        match meta.get(FORMAT_KEY)?.map(|found| found.value()) {
+            Some(FORMAT) => Ok(store),
+            Some(found) if found > FORMAT => Err(StoreError::NewerFormat { found }),
+            Some(_) | None => Err(StoreError::Foreign),
+        }
+    }
+}
+
+/// A digest of a change set, to tell a repeated request from another one with the same id.
+pub(crate) fn digest(changes: &[Change]) -> [u8; 32] {
+    record::digest(changes)
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+/// An I/O error of opening: a file that is no database at all counts as damaged.
+fn unusable(dir: &Path, source: std::io::Error) -> StoreError {
+    match source.kind() {
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
+            StoreError::Corrupt { detail: source.to_string() }
+        }
+        _ => StoreError::Folder { dir: dir.to_owned(), source },
+    }
+}
+
+fn load_tenant(
+    name: &str,
+    record: &[u8],
+    facts: &impl ReadableTable<(&'static str, u8, &'static str), &'static [u8]>,
+) -> Result<StoredTenant, StoreError> {
+    let place = || format!("tenant `{}`", name.escape_debug());
+    let unreadable = |source| StoreError::Record { place: place(), source };
+    let id = TenantId::new(name).map_err(|error| unreadable(error.into()))?;
+    let record = TenantRecord::from_bytes(record).map_err(unreadable)?;
+    let mut tenant = Vec::new();
+    // No tenant's id holds a control character, so no other lies in between.
+    for row in facts.range((name, 0, "")..(format!("{name}\0").as_str(), 0, ""))? {
+        let (key, bytes) = row?;
+        let (_, kind, fact) = key.value();
+        tenant.push(record::decode(kind, fact, bytes.value()).map_err(|source| {
+            let place = format!("fact `{}` of tenant `{id}`", fact.escape_debug());
+            StoreError::Record { place, source }
+        })?);
+    }
+    if tenant.len() as u64 != record.facts {
+        let detail = format!("{} of {} facts of tenant `{id}`", tenant.len(), record.facts);
+        return Err(StoreError::Corrupt { detail });
+    }
+    match Facts::load(tenant) {
+        Ok(facts) => Ok(StoredTenant { id, revision: Revision::new(record.revision), facts }),
+        Err(source) => Err(StoreError::Invalid { tenant: id, source: Box::new(source) }),
+    }
+}
+
+fn write_commit(txn: &WriteTransaction, commit: &Commit<'_>) -> Result<(), StoreError> {
+    let Commit { tenant, from, to, deltas, request } = commit;
+    let name = tenant.as_str();
+    let mut tenants = txn.open_table(TENANTS)?;
+    let mut record = match tenants.get(name)? {
+        Some(bytes) => TenantRecord::from_bytes(bytes.value())
+            .map_err(|source| StoreError::Record { place: format!("tenant `{tenant}`"), source })?,
+        None => return Err(StoreError::NoTenant((*tenant).clone())),
+    };
+    if record.revision != from.get() {
+        let (stored, expected) = (record.revision, *from);
+        return Err(StoreError::Diverged { tenant: (*tenant).clone(), stored, expected });
+    }
+    record.revision = to.get();
+
+    let mut facts = txn.open_table(FACTS)?;
+    for Delta { key, before: _, after } in *deltas {
+        let (kind, id) = (record::kind_number(key.kind()), key.name());
+        let row = (name, kind, id.as_str());
+        let existed = match after {
+            Some(fact) => facts.insert(row, record::encode(fact).as_slice())?.is_some(),
+            None => facts.remove(row)?.is_some(),
+        };
+        record.facts += u64::from(after.is_some());
+        record.facts = record.facts.saturating_sub(u64::from(existed));
+    }
+
+    if let Some((id, remembered)) = request {
+        let mut requests = txn.open_table(REQUESTS)?;
+        let mut order = txn.open_table(REQUEST_ORDER)?;
+        requests.insert((name, id.as_str()), remembered.to_bytes().as_slice())?;
+        order.insert((name, record.requests), id.as_str())?;
+        if let Some(oldest) = record.requests.checked_sub(RETAINED_REQUESTS)
+            && let Some(forgotten) = order.remove((name, oldest))?
+        {
+            requests.remove((name, forgotten.value()))?;
+        }
+        record.requests += 1;
+    }
+    tenants.insert(name, record.encode_to_vec().as_slice())?;
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Disk records of a tenant and of a remembered request.
+
+use pdp_engine::facts::FactKey;
+use pdp_engine::query::Revision;
+use prost::Message;
+
+use super::{RecordError, key, kind_number, read};
+use crate::receipt::ChangeKind;
+
+/// What the store keeps of a tenant beside its facts.
+#[derive(Clone, PartialEq, Message)]
+pub(in crate::store) struct TenantRecord {
+    /// The tenant's revision.
+    #[prost(uint64, tag = "1")]
+    pub(in crate::store) revision: u64,
+    /// How many facts the tenant has: a store that lost some is noticed.
+    #[prost(uint64, tag = "2")]
+    pub(in crate::store) facts: u64,
+    /// How many requests were ever remembered; the number of the next one.
+    #[prost(uint64, tag = "3")]
+    pub(in crate::store) requests: u64,
+}
+
+/// The first result of a request id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    /// A digest of the change set.
+    pub(crate) digest: [u8; 32],
+    /// The revision that was answered.
+    pub(crate) revision: Revision,
+    /// The net effect that was answered.
+    pub(crate) changes: Vec<(FactKey, ChangeKind)>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RequestRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    digest: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    revision: u64,
+    #[prost(message, repeated, tag = "3")]
+    changes: Vec<ChangeRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ChangeRecord {
+    #[prost(uint32, tag = "1")]
+    kind: u32,
+    #[prost(string, tag = "2")]
+    name: String,
+    #[prost(enumeration = "ChangeNumber", tag = "3")]
+    change: i32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+enum ChangeNumber {
+    Absent = 0,
+    Created = 1,
+    Changed = 2,
+    Removed = 3,
+}
+
+// === impl TenantRecord ===
+
+impl TenantRecord {
+    pub(in crate::store) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        read(bytes)
+    }
+}
+
+// === impl Remembered ===
+
+impl Remembered {
+    pub(in crate::store) fn to_bytes(&self) -> Vec<u8> {
+        let Self { digest, revision, changes } = self;
+        let change = |(key, change): &(FactKey, ChangeKind)| ChangeRecord {
+            kind: u32::from(kind_number(key.kind())),
+            name: key.name(),
+            change: ChangeNumber::from(*change).into(),
+        };
+        RequestRecord {
+            digest: digest.to_vec(),
+            revision: revision.get(),
+            changes: changes.iter().map(change).collect(),
+        }
+        .encode_to_vec()
+    }
+
+    pub(in crate::store) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let RequestRecord { digest, revision, changes } = read(bytes)?;
+        Ok(Self {
+            digest: digest.try_into().map_err(|_| RecordError::Missing("digest"))?,
+            revision: Revision::new(revision),
+            changes: changes
+                .into_iter()
+                .map(|ChangeRecord { kind, name, change }| {
+                    Ok((key(kind, &name)?, change_of(change)?))
+                })
+                .collect::<Result<_, RecordError>>()?,
+        })
+    }
+}
+
+impl From<ChangeKind> for ChangeNumber {
+    fn from(change: ChangeKind) -> Self {
+        match change {
+            ChangeKind::Created => Self::Created,
+            ChangeKind::Changed => Self::Changed,
+            ChangeKind::Removed => Self::Removed,
+        }
+    }
+}
+
+fn change_of(number: i32) -> Result<ChangeKind, RecordError> {
+    let unknown = RecordError::UnknownNumber { field: "change", value: i64::from(number) };
+    match ChangeNumber::try_from(number) {
+        Ok(ChangeNumber::Created) => Ok(ChangeKind::Created),
+        Ok(ChangeNumber::Changed) => Ok(ChangeKind::Changed),
+        Ok(ChangeNumber::Removed) => Ok(ChangeKind::Removed),
+        Ok(ChangeNumber::Absent) | Err(_) => Err(unknown),
+    }
+}
