@@ -55,6 +55,21 @@ impl BuiltInType {
         }
     }
 
+    /// What its objects are, for messages.
+    #[must_use]
+    pub const fn objects(self) -> &'static str {
+        match self {
+            Self::Person => "people",
+            Self::UserAccount => "accounts",
+            Self::Group => "groups",
+            Self::SetGroup => "set groups",
+            Self::BusinessRole => "business roles",
+            Self::Location => "locations",
+            Self::ManagementRole => "management roles",
+            Self::ManagementRoleDefinition => "management role definitions",
+        }
+    }
+
     /// The built-in type of this name, if it is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::cascade::{Consequence, consequences};
+use super::cascade::{Consequence, Referrers};
 use super::rejection::{Problem, Rejected, Rejection};
 use super::validate::resulting_state;
 use super::{Change, Fact, FactKey, Facts};
@@ -31,6 +31,7 @@ pub struct Applied {
 #[derive(Default)]
 pub(super) struct Journal {
     pub(super) touched: BTreeMap<FactKey, Touch>,
+    referrers: Option<Referrers>,
 }
 
 pub(super) struct Touch {
@@ -115,29 +116,40 @@ impl Facts {
         journal: &mut Journal,
     ) -> Result<(), Problem> {
         match change {
-            Change::Put(fact) => {
-                let fact = self.merged(normalized(fact.clone()));
-                let key = fact.key();
-                let before = self.insert(fact);
-                journal.note(key, before, position, false);
-            }
+            Change::Put(fact) => self.put(fact.clone(), position, journal),
             Change::Delete { key, cascade } => {
                 let Some(before) = self.remove(key) else {
                     return Err(Problem::NothingToDelete);
                 };
                 journal.note(key.clone(), Some(before), position, *cascade);
                 if *cascade {
-                    for (referrer, consequence) in consequences(self, key) {
-                        let before = match consequence {
-                            Consequence::Becomes(changed) => self.insert(changed),
-                            Consequence::Goes => self.remove(&referrer),
-                        };
-                        journal.note(referrer, before, position, true);
-                    }
+                    self.cascade(key, position, journal);
                 }
             }
         }
         Ok(())
+    }
+
+    fn put(&mut self, fact: Fact, position: usize, journal: &mut Journal) {
+        let fact = self.merged(normalized(fact));
+        if let Some(referrers) = &mut journal.referrers {
+            referrers.note(&fact);
+        }
+        let key = fact.key();
+        let before = self.insert(fact);
+        journal.note(key, before, position, false);
+    }
+
+    fn cascade(&mut self, key: &FactKey, position: usize, journal: &mut Journal) {
+        let referrers = journal.referrers.get_or_insert_with(|| Referrers::new(self));
+        for (referrer, consequence) in referrers.consequences(self, key) {
+            let before = match consequence {
+                // It names less than before, so the referrers need no update.
+                Consequence::Becomes(changed) => self.insert(changed),
+                Consequence::Goes => self.remove(&referrer),
+            };
+            journal.note(referrer, before, position, true);
+        }
     }
 
     /// A resource type declared again adds to what it declares; everything else replaces.

@@ -1,5 +1,6 @@
 //! What a cascading delete takes along (semantics, section 9), and what it leaves to refuse.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::reference::{actor_rests_on, references};
@@ -16,22 +17,35 @@ pub(super) enum Consequence {
     Goes,
 }
 
-/// The facts that a cascading delete of `key` changes. A referrer that is not among them still
-/// refuses the delete: child locations and roles, roles that include it, definitions and resources
-/// of a deleted type, and assignments that deny something to another actor.
-pub(super) fn consequences(facts: &Facts, key: &FactKey) -> Vec<(FactKey, Consequence)> {
-    let mut found = Vec::new();
-    for fact in facts.iter() {
-        let mut refers = false;
-        references(&fact, &mut |_, target| refers |= target == *key);
-        if !refers {
-            continue;
-        }
-        if let Some(consequence) = consequence(facts, &fact, key) {
-            found.push((fact.key(), consequence));
-        }
+/// Who names whom, as far as a change set's cascades have to know: made at the first one, kept up
+/// to date by the steps after it. It may list referrers that have changed since.
+pub(super) struct Referrers(HashMap<FactKey, BTreeSet<FactKey>>);
+
+impl Referrers {
+    pub(super) fn new(facts: &Facts) -> Self {
+        let mut referrers = Self(HashMap::new());
+        facts.iter().for_each(|fact| referrers.note(&fact));
+        referrers
     }
-    found
+
+    pub(super) fn note(&mut self, fact: &Fact) {
+        references(fact, &mut |_, target| {
+            self.0.entry(target).or_default().insert(fact.key());
+        });
+    }
+
+    /// The facts that a cascading delete of `key` changes. A referrer that is not among them still
+    /// refuses the delete: child locations and roles, roles that include it, definitions and
+    /// resources of a deleted type, and assignments that deny something to another actor.
+    pub(super) fn consequences(&self, facts: &Facts, key: &FactKey) -> Vec<(FactKey, Consequence)> {
+        let listed = self.0.get(key).into_iter().flatten();
+        let still = listed.filter_map(|referrer| facts.get(referrer)).filter(|fact| {
+            let mut refers = false;
+            references(fact, &mut |_, target| refers |= target == *key);
+            refers
+        });
+        still.filter_map(|fact| Some((fact.key(), consequence(facts, &fact, key)?))).collect()
+    }
 }
 
 fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence> {

@@ -1,8 +1,6 @@
 //! Why a change set is refused: which change, which reference, what to do.
 
-use super::{
-    FactKey, FactKind, MAX_FACTS, MAX_PERMISSIONS_PER_TYPE, MAX_TEXT_BYTES, MAX_TREE_DEPTH,
-};
+use super::{FactKey, MAX_FACTS, MAX_PERMISSIONS_PER_TYPE, MAX_TEXT_BYTES, MAX_TREE_DEPTH};
 use crate::permission::PermissionKind;
 
 /// A refused change set. Nothing of it was applied.
@@ -110,7 +108,7 @@ pub enum Problem {
     #[error("`{type_name}` is built in: its objects are the {objects}, so create one of those")]
     BuiltInResource {
         /// The type.
-        type_name: String,
+        type_name: &'static str,
         /// What its objects are.
         objects: &'static str,
     },
@@ -203,22 +201,4 @@ fn list(referrers: &[FactKey], total: usize) -> String {
         text.push_str(&format!(" and {} more", total - referrers.len()));
     }
     text
-}
-
-/// What the objects of a built-in type are, for messages.
-pub(super) const fn objects_of(kind: FactKind) -> &'static str {
-    match kind {
-        FactKind::Person => "people",
-        FactKind::Account => "accounts",
-        FactKind::Group => "groups",
-        FactKind::SetGroup => "set groups",
-        FactKind::BusinessRole => "business roles",
-        FactKind::Location => "locations",
-        FactKind::ManagementRole => "management roles",
-        FactKind::ManagementRoleDefinition => "management role definitions",
-        FactKind::ResourceType
-        | FactKind::AccessLevel
-        | FactKind::Resource
-        | FactKind::Assignment => "resources",
-    }
 }

@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 
 use super::apply::Journal;
 use super::cascade::could_take;
-use super::reference::{object, references};
-use super::rejection::{Problem, Rejection, objects_of};
+use super::reference::references;
+use super::rejection::{Problem, Rejection};
 use super::{Fact, FactKey, Facts, MAX_FACTS, MAX_PERMISSIONS_PER_TYPE, MAX_TEXT_BYTES};
 use crate::actor::{ActorRef, Membership, Person, Position};
-use crate::id::ObjectId;
 use crate::level::{Assignment, Relative, Scope};
-use crate::resource::{BuiltInType, ResourceRef};
+use crate::resource::BuiltInType;
 use crate::time::Window;
 
 /// How many referrers a refused delete names.
@@ -40,6 +39,7 @@ pub(super) fn resulting_state(facts: &Facts, journal: &Journal) -> Vec<Rejection
         });
         single(facts, &fact, &mut reject);
     }
+    level::tokens(facts, journal, &mut rejections);
     level::shrunk_types(facts, journal, &mut rejections);
     forest::cycles_and_depths(facts, journal, &mut rejections);
     still_referenced(facts, journal, &mut rejections);
@@ -64,12 +64,8 @@ fn single(facts: &Facts, fact: &Fact, reject: &mut dyn FnMut(Problem)) {
         Fact::SetGroup(group) => members(&group.members, Takes::PeopleAccountsGroups, reject),
         Fact::ManagementRole(role) => members(&role.members, Takes::AllButManagementRoles, reject),
         Fact::Resource(resource) => {
-            let type_name = resource.name.type_name.as_str();
-            if BuiltInType::from_name(type_name).is_some() {
-                let one =
-                    ResourceRef { id: placeholder_id(&resource.name), ..resource.name.clone() };
-                let objects = objects_of(object(&one).kind());
-                let type_name = type_name.to_owned();
+            if let Some(built_in) = BuiltInType::from_name(resource.name.type_name.as_str()) {
+                let (type_name, objects) = (built_in.as_str(), built_in.objects());
                 reject(Problem::BuiltInResource { type_name, objects });
             }
         }
@@ -204,9 +200,4 @@ fn still_referenced(facts: &Facts, journal: &Journal, rejections: &mut Vec<Rejec
         let problem = Problem::StillReferenced { referrers, total, cascadable };
         rejections.push(Rejection { change: touch.change, key: key.clone(), problem });
     }
-}
-
-/// Any id that every built-in type accepts; only the kind of the result is looked at.
-fn placeholder_id(name: &ResourceRef) -> ObjectId {
-    ObjectId::new("x").unwrap_or_else(|_| name.id.clone())
 }

@@ -1,5 +1,7 @@
 //! Whether an Access Level Definition is valid: Q8, and the tokens of section 5.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::super::apply::Journal;
 use super::super::rejection::{Problem, Rejection};
 use super::super::{Fact, FactKey, Facts};
@@ -23,7 +25,7 @@ pub(super) fn definition(facts: &Facts, level: &AccessLevel, reject: &mut dyn Fn
         }
     }
     let token = level.name.token();
-    if let Some(why) = token_problem(facts, &level.name, &token) {
+    if let Some(why) = token_problem(&token) {
         reject(Problem::Token { token, why });
     }
 }
@@ -49,19 +51,44 @@ fn undeclared(facts: &Facts, level: &AccessLevel, reject: &mut dyn FnMut(Problem
     }
 }
 
-fn token_problem(facts: &Facts, name: &LevelRef, token: &str) -> Option<String> {
+fn token_problem(token: &str) -> Option<String> {
     if token.is_empty() {
         return Some("is empty: the name has no ASCII letter or digit".to_owned());
     }
     if token == RESERVED_TOKEN {
         return Some("is reserved".to_owned());
     }
-    if let Some(ending) = RESERVED_ENDINGS.into_iter().find(|ending| token.ends_with(ending)) {
-        return Some(format!("ends in the reserved `{ending}`"));
+    let ending = RESERVED_ENDINGS.into_iter().find(|ending| token.ends_with(ending))?;
+    Some(format!("ends in the reserved `{ending}`"))
+}
+
+/// Touched definitions whose token is also that of another definition of the type (section 5).
+pub(super) fn tokens(facts: &Facts, journal: &Journal, rejections: &mut Vec<Rejection>) {
+    let touched: BTreeSet<&TypeName> = journal
+        .touched
+        .keys()
+        .filter_map(|key| match key {
+            FactKey::AccessLevel(name) => Some(&name.type_name),
+            _ => None,
+        })
+        .collect();
+    if touched.is_empty() {
+        return;
     }
-    levels_of(facts, &name.type_name)
-        .find(|other| other.name != *name && other.name.token() == token)
-        .map(|other| format!("is also that of `{}`", other.name))
+    let mut by_token: BTreeMap<(&TypeName, String), Vec<&LevelRef>> = BTreeMap::new();
+    for level in facts.access_levels().filter(|level| touched.contains(&level.name.type_name)) {
+        by_token.entry((&level.name.type_name, level.name.token())).or_default().push(&level.name);
+    }
+    for ((_, token), names) in by_token.into_iter().filter(|(_, names)| names.len() > 1) {
+        for name in &names {
+            let key = FactKey::AccessLevel((*name).clone());
+            let Some(touch) = journal.touched.get(&key) else { continue };
+            let Some(other) = names.iter().find(|other| *other != name) else { continue };
+            let problem =
+                Problem::Token { token: token.clone(), why: format!("is also that of `{other}`") };
+            rejections.push(Rejection { change: touch.change, key, problem });
+        }
+    }
 }
 
 fn levels_of<'a>(facts: &'a Facts, of: &TypeName) -> impl Iterator<Item = &'a AccessLevel> {
