@@ -36,9 +36,11 @@ pub(crate) fn walk(
     let row = &snapshot.resources[object];
     let who =
         Who { always: &snapshot.closure[subject], sometimes: &snapshot.closure_timed[subject], t };
-    who.meet(&snapshot.direct[object], |grant| visitor.grant(grant, Via::Direct))?;
+    let assignee = |grant: &Grant| grant.assignee;
+    who.meet(&snapshot.direct[object], assignee, |grant| visitor.grant(grant, Via::Direct))?;
     for shard in &snapshot.covers[row.cover] {
-        who.meet(&snapshot.shards[*shard], |grant| visitor.grant(grant, Via::Location(*shard)))?;
+        let via = Via::Location(*shard);
+        who.meet(&snapshot.shards[*shard], assignee, |grant| visitor.grant(grant, via))?;
     }
     let mut last = None;
     for shard in &snapshot.covers_timed[row.cover] {
@@ -46,19 +48,23 @@ pub(crate) fn walk(
         if shard.window.contains(t) && last != Some(shard.item) {
             last = Some(shard.item);
             let via = Via::Location(shard.item);
-            who.meet(&snapshot.shards[shard.item], |grant| visitor.grant(grant, via))?;
+            who.meet(&snapshot.shards[shard.item], assignee, |grant| visitor.grant(grant, via))?;
         }
     }
     let relative = &snapshot.relative[row.kind];
     if relative.is_empty() || !snapshot.subjects[subject].is_person {
         return ControlFlow::Continue(());
     }
-    for entry in relative {
-        if who.is(entry.grant.assignee) && relates(snapshot, entry.relative, subject, object, t) {
-            visitor.grant(&entry.grant, Via::Relative(entry.relative))?;
-        }
-    }
-    ControlFlow::Continue(())
+    who.meet(
+        relative,
+        |entry| entry.grant.assignee,
+        |entry| {
+            if relates(snapshot, entry.relative, subject, object, t) {
+                visitor.grant(&entry.grant, Via::Relative(entry.relative))?;
+            }
+            ControlFlow::Continue(())
+        },
+    )
 }
 
 /// Whom the subject counts as at one instant.
@@ -78,32 +84,35 @@ impl Who<'_> {
                 .any(|timed| timed.window.contains(self.t))
     }
 
-    /// Calls `f` with every grant to an actor that the subject counts as. `grants` is sorted by
-    /// assignee. The shorter of the two sides is gone through, the longer one searched.
-    fn meet(
+    /// Calls `f` with everything in `sorted` whose assignee the subject counts as. The shorter of
+    /// the two sides is gone through, the longer one searched.
+    ///
+    /// INVARIANT: `sorted` is sorted by `assignee`.
+    fn meet<T>(
         &self,
-        grants: &[Grant],
-        mut f: impl FnMut(&Grant) -> ControlFlow<()>,
+        sorted: &[T],
+        assignee: impl Fn(&T) -> ActorIx,
+        mut f: impl FnMut(&T) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        if grants.len() <= self.always.len() {
-            for grant in grants {
-                if self.always.binary_search(&grant.assignee).is_ok() {
-                    f(grant)?;
+        if sorted.len() <= self.always.len() {
+            for item in sorted {
+                if self.always.binary_search(&assignee(item)).is_ok() {
+                    f(item)?;
                 }
             }
         } else {
-            let mut rest = grants;
+            let mut rest = sorted;
             for actor in self.always {
-                let skip = rest.partition_point(|grant| grant.assignee < *actor);
+                let skip = rest.partition_point(|item| assignee(item) < *actor);
                 rest = rest.get(skip..).unwrap_or_default();
-                for grant in rest.iter().take_while(|grant| grant.assignee == *actor) {
-                    f(grant)?;
+                for item in rest.iter().take_while(|item| assignee(item) == *actor) {
+                    f(item)?;
                 }
             }
         }
         for timed in self.sometimes {
             if timed.window.contains(self.t) {
-                run(grants, |grant| grant.assignee, timed.item).iter().try_for_each(&mut f)?;
+                run(sorted, &assignee, timed.item).iter().try_for_each(&mut f)?;
             }
         }
         ControlFlow::Continue(())
