@@ -1,12 +1,14 @@
 //! The facts about who can be granted something (semantics, section 1): people, accounts, groups,
 //! set groups, business roles, management roles and their definitions.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::id::{
     AccountId, BusinessRoleId, GroupId, LocationId, ManagementRoleDefinitionId, ManagementRoleId,
-    PersonId, SetGroupId,
+    ObjectId, PersonId, SetGroupId,
 };
+use crate::share::VaultPrivilege;
 use crate::time::Window;
 
 /// Names one actor. Written `kind:id`, and `business_role:ROLE@LOCATION` for a pair.
@@ -149,6 +151,8 @@ pub struct Person {
     pub locations: Vec<LocationId>,
     /// Business roles held at locations.
     pub positions: Vec<Position>,
+    /// What lets the person use remote apps (V6).
+    pub vault_privileges: BTreeSet<VaultPrivilege>,
 }
 
 /// An account in some system.
@@ -160,6 +164,9 @@ pub struct Account {
     pub owner: Option<PersonId>,
     /// A disabled account is granted nothing and counts for nobody (A8).
     pub enabled: bool,
+    /// The computer it is an account on: the id of a resource of type `Computer`. It makes the
+    /// account a vault account (section 6), and lets its owner open sessions there (P4).
+    pub computer: Option<ObjectId>,
     /// Where it is placed as a resource.
     pub locations: Vec<LocationId>,
 }
@@ -173,6 +180,8 @@ pub struct Group {
     pub members: Vec<Membership>,
     /// Business roles that every member holds at a location.
     pub positions: Vec<Position>,
+    /// Nothing can be shared with a default group with `full` (V1).
+    pub default: bool,
     /// Where it is placed as a resource.
     pub locations: Vec<LocationId>,
 }

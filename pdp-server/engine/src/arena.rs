@@ -59,6 +59,8 @@ handles! {
     ShardIx;
     /// A distinct set of placements of resources of one type.
     CoverIx;
+    /// A resource group.
+    ResourceGroupIx;
 }
 
 /// One row a handle.

@@ -157,7 +157,7 @@ fn concerns_self(snapshot: &Snapshot, asked: &Asked) -> bool {
         Is::Account(id) => {
             id == subject || (person.is_some() && snapshot.subjects[id].owner == person)
         }
-        Is::Location(_) | Is::Plain => false,
+        Is::Actor(_) | Is::BusinessRole(_) | Is::Location(_) | Is::Plain => false,
     };
     own(asked.resource) || asked.counterpart.is_some_and(own)
 }

@@ -7,7 +7,9 @@ mod actors;
 mod grants;
 mod names;
 mod places;
+mod psm;
 mod timeset;
+mod vault;
 
 use crate::facts::Facts;
 use crate::query::Revision;
@@ -22,8 +24,11 @@ pub fn compile(facts: &Facts, revision: Revision) -> Snapshot {
     let actors = actors::compile(facts, &names, &places);
     let grants = grants::compile(facts, &names, &places);
     let reached_positions = actors.reached_positions(&names, grants.asks_reached_positions());
+    let subjects_of = actors.subjects_of(&names);
     Snapshot {
         revision,
+        vault: vault::compile(facts, &names),
+        psm: psm::compile(facts, &names),
         people: names.people(facts),
         accounts: names.accounts(facts),
         types: names.types.iter().map(|(name, ix)| (name.to_shared(), ix)).collect(),
@@ -53,6 +58,9 @@ pub fn compile(facts: &Facts, revision: Revision) -> Snapshot {
             edges: actors.edges,
             assignments: grants.assignments,
             grants_of: grants.grants_of,
+            shards_of: grants.shards_of,
+            placed: grants.placed,
+            subjects_of,
             actors: names.actor_rows,
         },
         kinds: grants.kinds,

@@ -22,10 +22,12 @@ use crate::actor::{
 };
 use crate::id::{
     AccountId, AssignmentId, BusinessRoleId, GroupId, LocationId, ManagementRoleDefinitionId,
-    ManagementRoleId, PersonId, SetGroupId, TypeName,
+    ManagementRoleId, ObjectId, PermissionLevelId, PersonId, ResourceGroupId, SetGroupId, TypeName,
 };
 use crate::level::{AccessLevel, Assignment, LevelRef};
+use crate::psm::{Eligibility, EligibilityKey, PermissionLevel, Psm};
 use crate::resource::{Location, Resource, ResourceRef, ResourceType};
+use crate::share::{ResourceGroup, Share, ShareKey};
 
 /// How deep a tree of locations or business roles may be, in nodes from root to leaf. Every level
 /// is walked for each position, and no organisation comes near it.
@@ -197,14 +199,30 @@ fact_kinds! {
     ManagementRole(ManagementRole, ManagementRoleId, |f| f.id.clone()), "management role", management_roles, management_role;
     /// A resource of a declared type.
     Resource(Resource, ResourceRef, |f| f.name.clone()), "resource", resources, resource;
+    /// A resource group.
+    ResourceGroup(ResourceGroup, ResourceGroupId, |f| f.id.clone()), "resource group", resource_groups, resource_group;
     /// An assignment.
     Assignment(Assignment, AssignmentId, |f| f.id.clone()), "assignment", assignments, assignment;
+    /// A share.
+    Share(Share, ShareKey, |f| f.key.clone()), "share", shares, share;
+    /// A permission level.
+    PermissionLevel(PermissionLevel, PermissionLevelId, |f| f.id.clone()), "permission level", permission_levels, permission_level;
+    /// A computer's settings for privileged sessions.
+    Psm(Psm, ObjectId, |f| f.computer.clone()), "psm settings", psm, psm_of;
+    /// An eligibility.
+    Eligibility(Eligibility, EligibilityKey, |f| f.key.clone()), "eligibility", eligibilities, eligibility;
 }
 
 impl Facts {
     /// Every assignment, shared.
     pub(crate) fn shared_assignments(&self) -> impl Iterator<Item = &Arc<Assignment>> {
         self.assignments.values()
+    }
+
+    /// Every fact that the write rules of vault sharing are about.
+    fn of_vault(&self) -> impl Iterator<Item = Fact> + '_ {
+        use FactKind::{Account, Resource, ResourceGroup, Share};
+        [Account, Resource, ResourceGroup, Share].into_iter().flat_map(|kind| self.of_kind(kind))
     }
 
     /// Whether there are no facts.

@@ -107,6 +107,14 @@ fn validate_permission(what: &'static str, id: &str) -> Result<(), IdError> {
     Ok(())
 }
 
+fn validate_permission_level(what: &'static str, id: &str) -> Result<(), IdError> {
+    validate_id(what, id)?;
+    if id == "none" {
+        return Err(IdError::Reserved { what, shown: id.to_owned(), reserved: "none" });
+    }
+    Ok(())
+}
+
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $validate:path;)+) => {$(
         $(#[$doc])*
@@ -184,6 +192,10 @@ names! {
     PermissionName, "operation or right name", validate_permission;
     /// An assignment.
     AssignmentId, "assignment id", validate_id;
+    /// A resource group.
+    ResourceGroupId, "resource group id", validate_id;
+    /// A permission level; never `none`.
+    PermissionLevelId, "permission level id", validate_permission_level;
     /// A tenant.
     TenantId, "tenant id", validate_id;
 }
@@ -192,6 +204,14 @@ impl ObjectId {
     /// The id of an actor, role or location as the id of a resource of its built-in type.
     pub(crate) fn from_shared(id: Arc<str>) -> Self {
         Self(id)
+    }
+}
+
+impl TypeName {
+    /// The type of the resources that sessions are opened on.
+    #[must_use]
+    pub fn computer() -> Self {
+        Self(Arc::from(crate::psm::COMPUTER))
     }
 }
 

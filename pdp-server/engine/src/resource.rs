@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::id::{IdError, LocationId, ObjectId, PermissionName, TypeName};
+use crate::id::{IdError, LocationId, ObjectId, PermissionName, PersonId, TypeName};
 
 /// The resource types whose objects are the actors, roles and locations themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +101,12 @@ pub enum ResourceRefError {
 }
 
 impl ResourceRef {
+    /// The computer of this id.
+    #[must_use]
+    pub fn computer(id: &ObjectId) -> Self {
+        Self { type_name: TypeName::computer(), id: id.clone() }
+    }
+
     /// Reads `Type:id`.
     ///
     /// # Errors
@@ -137,6 +143,12 @@ pub struct Resource {
     pub name: ResourceRef,
     /// Where it is placed; a resource without a location is covered by no location scope (C2).
     pub locations: Vec<LocationId>,
+    /// What it runs on, such as `windows`; remote apps need one that has them (V6).
+    pub platform: Option<String>,
+    /// The person who owns it, who has `full` on it and on its vault accounts (V3).
+    pub owner: Option<PersonId>,
+    /// The resource that this is a vault account of; that one has no parent (section 6).
+    pub parent: Option<ResourceRef>,
 }
 
 /// A node of the location forest.

@@ -5,8 +5,14 @@
 //! a check intersects the two. What depends on the clock lies in lists of its own, so that a
 //! policy without windows pays nothing for them. The [`Cold`] part is read by explanations only.
 
+mod psm;
+mod vault;
+
 use std::collections::HashMap;
 use std::sync::Arc;
+
+pub(crate) use psm::{Computer, Eligible, Offer, Sessions};
+pub(crate) use vault::{Shared, Vault, VaultEntity};
 
 use crate::actor::ActorRef;
 use crate::arena::{
@@ -54,9 +60,12 @@ pub struct Snapshot {
     pub(crate) locations: Table<LocationIx, Place>,
     pub(crate) placements: Lists<CoverIx, Placement>,
     /// Positions as held, of people and groups.
-    pub(crate) positions: Lists<ActorIx, Timed<LocationIx>>,
+    pub(crate) positions: Lists<ActorIx, Timed<Held>>,
     /// Positions of everything that a person counts as; compiled only if some assignment asks.
     pub(crate) reached_positions: Lists<ActorIx, Timed<LocationIx>>,
+
+    pub(crate) vault: Vault,
+    pub(crate) psm: Sessions,
 
     pub(crate) cold: Cold,
 }
@@ -75,6 +84,12 @@ pub(crate) struct Cold {
     pub(crate) edges: Lists<ActorIx, Edge>,
     pub(crate) assignments: Table<AssignmentIx, Arc<Assignment>>,
     pub(crate) grants_of: Lists<ActorIx, Grant>,
+    /// The shards of each type, in the order of their locations in a walk of the forest.
+    pub(crate) shards_of: Lists<TypeIx, ShardIx>,
+    /// The subjects that count as an actor, always or at times: the closure turned round.
+    pub(crate) subjects_of: Lists<ActorIx, ActorIx>,
+    /// Where the resources of a type are placed: numbers of a walk of the forest, in order.
+    pub(crate) placed: Lists<TypeIx, (u32, ResourceIx)>,
 }
 
 /// A resource type.
@@ -83,6 +98,7 @@ pub(crate) struct Kind {
     pub(crate) operations: Names<PermissionIx>,
     pub(crate) rights: Names<PermissionIx>,
     pub(crate) objects: Names<ResourceIx>,
+    pub(crate) levels: Names<LevelIx>,
     /// Whether some definition of the type denies the permission: if none does, the first allow
     /// settles it.
     pub(crate) deniable: Table<PermissionIx, bool>,
@@ -98,6 +114,8 @@ pub(crate) struct Subject {
     /// A person's manager.
     pub(crate) manager: Option<ActorIx>,
     pub(crate) is_person: bool,
+    /// A person with a vault privilege (V6).
+    pub(crate) remote_apps: bool,
 }
 
 /// A resource.
@@ -108,13 +126,23 @@ pub(crate) struct Object {
     pub(crate) is: Is,
 }
 
-/// What a resource is besides a resource, as far as relative scopes ask.
+/// What a resource is besides a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Is {
     Person(ActorIx),
     Account(ActorIx),
+    /// A group, a set group, a management role or a definition.
+    Actor(ActorIx),
+    BusinessRole(RoleIx),
     Location(LocationIx),
     Plain,
+}
+
+/// A position as held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Held {
+    pub(crate) role: RoleIx,
+    pub(crate) location: LocationIx,
 }
 
 /// One assignment, seen from what it covers.

@@ -152,11 +152,10 @@ pub(crate) fn relates(
         (Relative::MyLocationsAndBelow, Is::Location(place)) => {
             open(&snapshot.reached_positions[subject], t).any(|at| snapshot.lies_in(place, at))
         }
-        (Relative::InMyLocations, _) => {
-            open(&snapshot.positions[subject], t).any(|at| placed_in(snapshot, object, at, t))
-        }
+        (Relative::InMyLocations, _) => open(&snapshot.positions[subject], t)
+            .any(|held| placed_in(snapshot, object, held.location, t)),
         (Relative::InMyOrganization, _) => open(&snapshot.positions[subject], t)
-            .filter_map(|at| snapshot.locations[at].organization)
+            .filter_map(|held| snapshot.locations[held.location].organization)
             .any(|organization| placed_in(snapshot, object, organization, t)),
         (
             Relative::Myself
@@ -166,7 +165,12 @@ pub(crate) fn relates(
             | Relative::AccountsOfDirectReports
             | Relative::MyLocationsAndAbove
             | Relative::MyLocationsAndBelow,
-            Is::Person(_) | Is::Account(_) | Is::Location(_) | Is::Plain,
+            Is::Person(_)
+            | Is::Account(_)
+            | Is::Actor(_)
+            | Is::BusinessRole(_)
+            | Is::Location(_)
+            | Is::Plain,
         ) => false,
     }
 }
@@ -177,7 +181,7 @@ pub(crate) fn open<T: Copy>(timed: &[Timed<T>], t: Timestamp) -> impl Iterator<I
 }
 
 /// Whether the object is placed in a location or below it at `t`.
-fn placed_in(
+pub(crate) fn placed_in(
     snapshot: &Snapshot,
     object: ResourceIx,
     location: crate::arena::LocationIx,

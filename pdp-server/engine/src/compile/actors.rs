@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::actor::{ActorRef, Membership, Position};
 use crate::arena::{ActorIx, Handle, Lists, LocationIx, RoleIx, Table};
 use crate::facts::Facts;
-use crate::snapshot::{Edge, EdgeKind, Subject, Timed};
+use crate::snapshot::{Edge, EdgeKind, Held, Subject, Timed};
 use crate::time::Window;
 
 use super::names::Names;
@@ -15,7 +15,7 @@ use super::timeset::{TimeSet, both};
 pub(super) struct Actors {
     pub(super) subjects: Table<ActorIx, Subject>,
     pub(super) edges: Lists<ActorIx, Edge>,
-    pub(super) positions: Lists<ActorIx, Timed<LocationIx>>,
+    pub(super) positions: Lists<ActorIx, Timed<Held>>,
     pub(super) closure: Lists<ActorIx, ActorIx>,
     pub(super) closure_timed: Lists<ActorIx, Timed<ActorIx>>,
 }
@@ -43,6 +43,7 @@ fn subjects(facts: &Facts, names: &Names) -> Table<ActorIx, Subject> {
         owner: None,
         manager: person.manager.as_ref().map(person_of),
         is_person: true,
+        remote_apps: !person.vault_privileges.is_empty(),
     });
     let accounts = facts.accounts().map(|account| {
         let owner = account.owner.as_ref();
@@ -52,20 +53,22 @@ fn subjects(facts: &Facts, names: &Names) -> Table<ActorIx, Subject> {
             owner: owner.map(person_of),
             manager: None,
             is_person: false,
+            remote_apps: false,
         }
     });
     people.chain(accounts).collect()
 }
 
-fn positions(facts: &Facts, names: &Names) -> Lists<ActorIx, Timed<LocationIx>> {
+fn positions(facts: &Facts, names: &Names) -> Lists<ActorIx, Timed<Held>> {
     let people = facts.people().map(|p| (ActorRef::Person(p.id.clone()), &p.positions));
     let groups = facts.groups().map(|g| (ActorRef::Group(g.id.clone()), &g.positions));
     let mut pairs = Vec::new();
     for (holder, held) in people.chain(groups) {
         let holder = names.actors[&holder];
         pairs.extend(held.iter().map(|position| {
-            let item = names.locations[&position.location];
-            (holder, Timed { item, window: position.window })
+            let role = names.roles[&position.business_role];
+            let location = names.locations[&position.location];
+            (holder, Timed { item: Held { role, location }, window: position.window })
         }));
     }
     Lists::from_pairs(names.actor_rows.len(), pairs)
@@ -219,6 +222,19 @@ impl<'a> Reach<'a> {
 }
 
 impl Actors {
+    /// For every actor the subjects that count as it, always or at times.
+    pub(super) fn subjects_of(&self, names: &Names) -> Lists<ActorIx, ActorIx> {
+        let mut pairs = Vec::new();
+        for (subject, _) in self.subjects.iter() {
+            let always = self.closure[subject].iter().copied();
+            let sometimes = self.closure_timed[subject].iter().map(|timed| timed.item);
+            pairs.extend(always.chain(sometimes).map(|actor| (actor, subject)));
+            // An actor with several windows stands in the list as often, one after the other.
+        }
+        pairs.dedup();
+        Lists::from_pairs(names.actor_rows.len(), pairs)
+    }
+
     /// For every subject the positions of everything that it counts as; empty unless asked for.
     pub(super) fn reached_positions(
         &self,
@@ -231,12 +247,15 @@ impl Actors {
             let mut reached: Vec<Timed<LocationIx>> = Vec::new();
             if asked && self.subjects[subject].is_person {
                 for actor in &self.closure[subject] {
-                    reached.extend(&self.positions[*actor]);
+                    reached.extend(self.positions[*actor].iter().map(|position| Timed {
+                        item: position.item.location,
+                        window: position.window,
+                    }));
                 }
                 for actor in &self.closure_timed[subject] {
                     reached.extend(self.positions[actor.item].iter().filter_map(|position| {
                         let window = both(position.window, actor.window)?;
-                        Some(Timed { item: position.item, window })
+                        Some(Timed { item: position.item.location, window })
                     }));
                 }
                 reached.sort_unstable();

@@ -34,6 +34,8 @@ pub(super) struct Grants {
     pub(super) covers: Lists<CoverIx, ShardIx>,
     pub(super) covers_timed: Lists<CoverIx, Timed<ShardIx>>,
     pub(super) placements: Lists<CoverIx, Placement>,
+    pub(super) shards_of: Lists<TypeIx, ShardIx>,
+    pub(super) placed: Lists<TypeIx, (u32, ResourceIx)>,
 }
 
 pub(super) fn compile(facts: &Facts, names: &Names, places: &Places) -> Grants {
@@ -41,7 +43,11 @@ pub(super) fn compile(facts: &Facts, names: &Names, places: &Places) -> Grants {
     let (says, levels_of) = levels(facts, names, &mut kinds);
     let sorted = Sorted::new(facts, names);
     let covers = Covers::new(facts, names, places, &sorted.shard_of);
+    let shards_of = sorted.shards_of(names, places);
+    let placed = covers.placed(names, places);
     Grants {
+        shards_of,
+        placed,
         kinds,
         says,
         level_kind: facts.access_levels().map(|level| names.types[&level.name.type_name]).collect(),
@@ -108,7 +114,9 @@ fn levels(facts: &Facts, names: &Names, kinds: &mut Table<TypeIx, Kind>) -> Leve
                 kinds[of].deniable[PermissionIx::from_index(index)] = true;
             }
         }
-        levels_of.push((of, says.push(list)));
+        let handle = says.push(list);
+        kinds[of].levels.insert(level.name.name.to_shared(), handle);
+        levels_of.push((of, handle));
     }
     (says, Lists::from_pairs(names.type_rows.len(), levels_of))
 }
@@ -168,6 +176,12 @@ impl Sorted {
         sorted.shards.sort_by_key(|(_, grant)| grant.assignee);
         sorted.relative.sort_by_key(|(_, relative)| relative.grant.assignee);
         sorted
+    }
+
+    fn shards_of(&self, names: &Names, places: &Places) -> Lists<TypeIx, ShardIx> {
+        let mut shards: Vec<_> = self.shard_of.iter().map(|((_, kind), ix)| (*kind, *ix)).collect();
+        shards.sort_by_key(|(_, shard)| places.places[self.shard_location[*shard]].first);
+        Lists::from_pairs(names.type_rows.len(), shards)
     }
 
     fn add(&mut self, names: &Names, assignment: &Assignment, grant: Grant) {
@@ -244,6 +258,24 @@ impl Covers {
         self.always.push(always);
         self.timed.push(timed);
         self.placements.push(placed.iter().copied())
+    }
+}
+
+impl Covers {
+    fn placed(&self, names: &Names, places: &Places) -> Lists<TypeIx, (u32, ResourceIx)> {
+        let mut placed: Vec<_> = self
+            .resources
+            .iter()
+            .flat_map(|(resource, object)| {
+                let at = self.placements[object.cover].iter();
+                at.map(move |placement| {
+                    (object.kind, (places.places[placement.location].first, resource))
+                })
+            })
+            .collect();
+        placed.sort_unstable();
+        placed.dedup();
+        Lists::from_pairs(names.type_rows.len(), placed)
     }
 }
 

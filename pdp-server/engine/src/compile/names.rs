@@ -145,19 +145,25 @@ fn resource_rows(
         add(BuiltInType::Location, location.id.to_shared(), what);
     }
     for group in facts.groups() {
-        add(BuiltInType::Group, group.id.to_shared(), Is::Plain);
+        let what = Is::Actor(actors[&ActorRef::Group(group.id.clone())]);
+        add(BuiltInType::Group, group.id.to_shared(), what);
     }
     for group in facts.set_groups() {
-        add(BuiltInType::SetGroup, group.id.to_shared(), Is::Plain);
+        let what = Is::Actor(actors[&ActorRef::SetGroup(group.id.clone())]);
+        add(BuiltInType::SetGroup, group.id.to_shared(), what);
     }
-    for role in facts.business_roles() {
-        add(BuiltInType::BusinessRole, role.id.to_shared(), Is::Plain);
+    for (index, role) in facts.business_roles().enumerate() {
+        let what = Is::BusinessRole(RoleIx::from_index(index));
+        add(BuiltInType::BusinessRole, role.id.to_shared(), what);
     }
     for role in facts.management_roles() {
-        add(BuiltInType::ManagementRole, role.id.to_shared(), Is::Plain);
+        let what = Is::Actor(actors[&ActorRef::ManagementRole(role.id.clone())]);
+        add(BuiltInType::ManagementRole, role.id.to_shared(), what);
     }
     for definition in facts.management_role_definitions() {
-        add(BuiltInType::ManagementRoleDefinition, definition.id.to_shared(), Is::Plain);
+        let actor = ActorRef::ManagementRoleDefinition(definition.id.clone());
+        let what = Is::Actor(actors[&actor]);
+        add(BuiltInType::ManagementRoleDefinition, definition.id.to_shared(), what);
     }
     for resource in facts.resources() {
         names.push(resource.name.clone());

@@ -4,7 +4,7 @@ use super::path::Paths;
 use super::{Coverage, Hop, HopKind, Thing};
 use crate::arena::{ActorIx, LocationIx, ResourceIx};
 use crate::level::Relative;
-use crate::snapshot::{Is, PlacedBy, Snapshot, Timed};
+use crate::snapshot::{Held, Is, PlacedBy, Snapshot, Timed};
 use crate::time::{Timestamp, Window};
 use crate::walk::Via;
 
@@ -48,7 +48,7 @@ impl Cover<'_> {
             Relative::AccountsOfDirectReports => {
                 let owner = match self.snapshot.resources[self.object].is {
                     Is::Account(account) => self.snapshot.subjects[account].owner,
-                    Is::Person(_) | Is::Location(_) | Is::Plain => None,
+                    _ => None,
                 };
                 let through = |owner| {
                     let manages = fact(HopKind::Manages, subject, self.actor(owner));
@@ -69,10 +69,10 @@ impl Cover<'_> {
         let snapshot = self.snapshot;
         let place = match snapshot.resources[self.object].is {
             Is::Location(place) => Some(place),
-            Is::Person(_) | Is::Account(_) | Is::Plain => None,
+            _ => None,
         };
         for (holder, position) in self.positions(relative) {
-            let held_at = position.item;
+            let held_at = position.item.location;
             // Where subject and object meet.
             let meeting = match relative {
                 Relative::MyLocationsAndAbove => {
@@ -95,7 +95,7 @@ impl Cover<'_> {
 
     /// The open positions that the scope goes by: the subject's own, or those of everything that
     /// the subject counts as.
-    fn positions(&self, relative: Relative) -> Vec<(ActorIx, Timed<LocationIx>)> {
+    fn positions(&self, relative: Relative) -> Vec<(ActorIx, Timed<Held>)> {
         let holders = match relative {
             Relative::MyLocationsAndAbove | Relative::MyLocationsAndBelow => {
                 self.paths.all_reached()
@@ -105,7 +105,7 @@ impl Cover<'_> {
         let of = |holder: ActorIx| {
             self.snapshot.positions[holder].iter().map(move |position| (holder, *position))
         };
-        let open = |(_, position): &(ActorIx, Timed<LocationIx>)| position.window.contains(self.t);
+        let open = |(_, position): &(ActorIx, Timed<Held>)| position.window.contains(self.t);
         holders.into_iter().flat_map(of).filter(open).collect()
     }
 

@@ -214,9 +214,17 @@ fn normalized(fact: Fact) -> Fact {
             tidy(&mut Arc::make_mut(&mut resource).locations);
             Fact::Resource(resource)
         }
+        Fact::ResourceGroup(mut group) => {
+            tidy(&mut Arc::make_mut(&mut group).members);
+            Fact::ResourceGroup(group)
+        }
         unordered @ (Fact::ResourceType(_)
         | Fact::Location(_)
         | Fact::AccessLevel(_)
+        | Fact::Share(_)
+        | Fact::PermissionLevel(_)
+        | Fact::Psm(_)
+        | Fact::Eligibility(_)
         | Fact::Assignment(_)) => unordered,
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::reference::{actor_rests_on, references};
+use super::reference::{actor_rests_on, object, references};
 use super::{Fact, FactKey, Facts};
 use crate::actor::{Membership, Position};
 use crate::id::LocationId;
 use crate::level::Assignment;
+use crate::psm::EligibilityKind;
 
 /// What becomes of one referrer of a deleted fact.
 pub(super) enum Consequence {
@@ -58,15 +59,15 @@ fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence>
             unseat(&mut person.positions, key);
             becomes(person.into())
         }
-        Fact::Account(account) => {
-            let mut account = (**account).clone();
+        Fact::Account(original) => {
+            let mut account = (**original).clone();
             if account.owner.as_ref().is_some_and(|id| FactKey::Person(id.clone()) == *key) {
                 // An account without an owner is its own subject: it must not live on enabled.
                 account.owner = None;
                 account.enabled = false;
             }
             unplace(&mut account.locations, key);
-            becomes(account.into())
+            (account != **original).then(|| Consequence::Becomes(account.into()))
         }
         Fact::Group(group) => {
             let mut group = (**group).clone();
@@ -100,12 +101,28 @@ fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence>
         Fact::Resource(resource) => {
             let mut changed = (**resource).clone();
             unplace(&mut changed.locations, key);
+            changed.owner = changed.owner.filter(|id| FactKey::Person(id.clone()) != *key);
             (changed != **resource).then(|| Consequence::Becomes(changed.into()))
         }
         Fact::Assignment(assignment) => {
             (!protected(facts, assignment, key)).then_some(Consequence::Goes)
         }
-        Fact::ResourceType(_) | Fact::Location(_) | Fact::AccessLevel(_) => None,
+        Fact::ResourceGroup(group) => {
+            let mut group = (**group).clone();
+            group.members.retain(|member| object(member) != *key);
+            becomes(group.into())
+        }
+        Fact::Share(_) => Some(Consequence::Goes),
+        Fact::Eligibility(eligibility) => {
+            let excludes = eligibility.key.kind == EligibilityKind::Excluded;
+            let protected = excludes && !actor_rests_on(&eligibility.key.to, key);
+            (!protected).then_some(Consequence::Goes)
+        }
+        Fact::ResourceType(_)
+        | Fact::Location(_)
+        | Fact::AccessLevel(_)
+        | Fact::PermissionLevel(_)
+        | Fact::Psm(_) => None,
     }
 }
 

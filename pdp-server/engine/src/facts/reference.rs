@@ -5,10 +5,12 @@ use super::{Fact, FactKey};
 use crate::actor::{ActorRef, Membership, Position};
 use crate::id::{
     AccountId, BusinessRoleId, GroupId, LocationId, ManagementRoleDefinitionId, ManagementRoleId,
-    PersonId, SetGroupId, TypeName,
+    ObjectId, PersonId, SetGroupId, TypeName,
 };
 use crate::level::Scope;
+use crate::psm::EligibilityScope;
 use crate::resource::{BuiltInType, ResourceRef};
+use crate::share::Entity;
 
 /// Calls `visit` with the field and the target of every reference that `fact` makes. Built-in
 /// resource types always exist and are left out.
@@ -38,6 +40,9 @@ pub(super) fn references(fact: &Fact, visit: &mut dyn FnMut(&'static str, FactKe
             if let Some(owner) = &account.owner {
                 visit("owner", FactKey::Person(owner.clone()));
             }
+            if let Some(id) = &account.computer {
+                visit("computer", computer(id));
+            }
             places(&account.locations, visit);
         }
         Fact::Group(group) => {
@@ -63,6 +68,42 @@ pub(super) fn references(fact: &Fact, visit: &mut dyn FnMut(&'static str, FactKe
         Fact::Resource(resource) => {
             type_name("type", &resource.name.type_name, visit);
             places(&resource.locations, visit);
+            if let Some(owner) = &resource.owner {
+                visit("owner", FactKey::Person(owner.clone()));
+            }
+            if let Some(parent) = &resource.parent {
+                visit("parent", FactKey::Resource(parent.clone()));
+            }
+        }
+        Fact::ResourceGroup(group) => {
+            for member in &group.members {
+                visit("members", object(member));
+            }
+        }
+        Fact::Share(share) => {
+            actor("to", &share.key.to.actor(), visit);
+            match &share.key.on {
+                Entity::Resource(resource) => visit("on", object(resource)),
+                Entity::Group(group) => visit("on", FactKey::ResourceGroup(group.clone())),
+            }
+        }
+        Fact::PermissionLevel(_) => {}
+        Fact::Psm(psm) => {
+            visit("computer", computer(&psm.computer));
+            for (level, group) in &psm.levels {
+                visit("levels", FactKey::PermissionLevel(level.clone()));
+                if let Some(group) = group {
+                    visit("levels", FactKey::Group(group.clone()));
+                }
+            }
+        }
+        Fact::Eligibility(eligibility) => {
+            actor("to", &eligibility.key.to, visit);
+            visit("level", FactKey::PermissionLevel(eligibility.key.level.clone()));
+            match &eligibility.key.scope {
+                EligibilityScope::On(id) => visit("on", computer(id)),
+                EligibilityScope::In(location) => visit("in", FactKey::Location(location.clone())),
+            }
         }
         Fact::Assignment(assignment) => {
             actor("to", &assignment.to, visit);
@@ -74,6 +115,10 @@ pub(super) fn references(fact: &Fact, visit: &mut dyn FnMut(&'static str, FactKe
             }
         }
     }
+}
+
+fn computer(id: &ObjectId) -> FactKey {
+    FactKey::Resource(ResourceRef::computer(id))
 }
 
 /// The fact behind a resource's name: a resource, or the actor, role or location of a built-in type.

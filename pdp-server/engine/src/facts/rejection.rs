@@ -162,6 +162,53 @@ pub enum Problem {
         /// Its length in bytes.
         actual: usize,
     },
+    /// A share that V1 does not allow.
+    #[error("`{level}` {why}")]
+    ShareLevel {
+        /// The level shared.
+        level: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A share of something that vault sharing does not know (section 6).
+    #[error(
+        "`{object}` is no vault entity: those are resources of declared types, and accounts with a `computer`"
+    )]
+    NotVaultEntity {
+        /// What was to be shared.
+        object: String,
+    },
+    /// A resource group with something in it that does not belong there (V1).
+    #[error("cannot have `{member}` as a member: it {why}")]
+    ResourceGroupMember {
+        /// The member.
+        member: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A parent that has a parent itself (section 6).
+    #[error("has the parent `{parent}`, which has a parent itself; name that one")]
+    ParentHasParent {
+        /// The parent.
+        parent: String,
+    },
+    /// A vault account with another platform than its parent (section 6).
+    #[error("has the platform `{own}`, and its parent has `{parents}`; leave it out")]
+    PlatformOfParent {
+        /// The account's own platform.
+        own: String,
+        /// The parent's; empty if it has none.
+        parents: String,
+    },
+    /// An approval that does not name what an approval is of (section 7).
+    #[error("an `approved` eligibility needs {needs}")]
+    Approval {
+        /// What is missing.
+        needs: &'static str,
+    },
+    /// A session length that no session can have.
+    #[error("`max_session` must be longer than nothing")]
+    MaxSession,
     /// More facts than one policy may hold.
     #[error("the policy would hold {actual} facts; the limit is {MAX_FACTS}")]
     TooManyFacts {
@@ -190,6 +237,13 @@ impl Problem {
             Self::ScopeType { .. } => "SCOPE_TYPE",
             Self::TooManyPermissions { .. } => "TOO_MANY_PERMISSIONS",
             Self::TextTooLong { .. } => "TEXT_TOO_LONG",
+            Self::ShareLevel { .. } => "SHARE_LEVEL",
+            Self::NotVaultEntity { .. } => "NOT_A_VAULT_ENTITY",
+            Self::ResourceGroupMember { .. } => "RESOURCE_GROUP_MEMBER",
+            Self::ParentHasParent { .. } => "PARENT_HAS_PARENT",
+            Self::PlatformOfParent { .. } => "PLATFORM_OF_PARENT",
+            Self::Approval { .. } => "APPROVAL",
+            Self::MaxSession => "MAX_SESSION",
             Self::TooManyFacts { .. } => "TOO_MANY_FACTS",
         }
     }

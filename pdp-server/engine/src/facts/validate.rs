@@ -2,6 +2,7 @@
 
 mod forest;
 mod level;
+mod vault;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use super::rejection::{Problem, Rejection};
 use super::{Fact, FactKey, Facts, MAX_FACTS, MAX_PERMISSIONS_PER_TYPE, MAX_TEXT_BYTES};
 use crate::actor::{ActorRef, Membership, Person, Position};
 use crate::level::{Assignment, Relative, Scope};
+use crate::psm::{Eligibility, EligibilityKind, EligibilityScope};
 use crate::resource::BuiltInType;
 use crate::time::Window;
 
@@ -41,6 +43,7 @@ pub(super) fn resulting_state(facts: &Facts, journal: &Journal) -> Vec<Rejection
     }
     level::tokens(facts, journal, &mut rejections);
     level::shrunk_types(facts, journal, &mut rejections);
+    vault::vault(facts, journal, &mut rejections);
     forest::cycles_and_depths(facts, journal, &mut rejections);
     still_referenced(facts, journal, &mut rejections);
     rejections
@@ -68,11 +71,22 @@ fn single(facts: &Facts, fact: &Fact, reject: &mut dyn FnMut(Problem)) {
                 let (type_name, objects) = (built_in.as_str(), built_in.objects());
                 reject(Problem::BuiltInResource { type_name, objects });
             }
+            text("platform", resource.platform.as_deref(), reject);
         }
         Fact::Assignment(assignment) => self::assignment(assignment, reject),
+        Fact::PermissionLevel(level) => text("name", level.name.as_deref(), reject),
+        Fact::Psm(psm) => {
+            text("account_store", psm.account_store.as_deref(), reject);
+            if psm.max_session_micros <= 0 {
+                reject(Problem::MaxSession);
+            }
+        }
+        Fact::Eligibility(eligibility) => self::eligibility(eligibility, reject),
         Fact::Location(_)
         | Fact::BusinessRole(_)
         | Fact::Account(_)
+        | Fact::ResourceGroup(_)
+        | Fact::Share(_)
         | Fact::ManagementRoleDefinition(_) => {}
     }
 }
@@ -81,13 +95,33 @@ fn person(person: &Person, reject: &mut dyn FnMut(Problem)) {
     if person.manager.as_ref() == Some(&person.id) {
         reject(Problem::OwnManager);
     }
-    for (field, text) in [("name", &person.name), ("login", &person.login)] {
-        let actual = text.as_ref().map_or(0, String::len);
-        if actual > MAX_TEXT_BYTES {
-            reject(Problem::TextTooLong { field, actual });
-        }
-    }
+    text("name", person.name.as_deref(), reject);
+    text("login", person.login.as_deref(), reject);
     positions(&person.positions, reject);
+}
+
+fn text(field: &'static str, text: Option<&str>, reject: &mut dyn FnMut(Problem)) {
+    let actual = text.map_or(0, str::len);
+    if actual > MAX_TEXT_BYTES {
+        reject(Problem::TextTooLong { field, actual });
+    }
+}
+
+/// An approval is of one person, on one computer, until some time (section 7).
+fn eligibility(eligibility: &Eligibility, reject: &mut dyn FnMut(Problem)) {
+    window("valid_from", &eligibility.window, reject);
+    if eligibility.key.kind != EligibilityKind::Approved {
+        return;
+    }
+    if !matches!(eligibility.key.to, ActorRef::Person(_)) {
+        reject(Problem::Approval { needs: "a person in `to`" });
+    }
+    if !matches!(eligibility.key.scope, EligibilityScope::On(_)) {
+        reject(Problem::Approval { needs: "a computer in `on`" });
+    }
+    if eligibility.window.until.is_none() {
+        reject(Problem::Approval { needs: "`valid_until`" });
+    }
 }
 
 fn positions(positions: &[Position], reject: &mut dyn FnMut(Problem)) {

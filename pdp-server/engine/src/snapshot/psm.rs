@@ -1,0 +1,48 @@
+//! The part of a snapshot that decisions about privileged sessions read (semantics, section 7).
+
+use std::collections::HashMap;
+
+use super::Names;
+use crate::arena::{ActorIx, Lists, LocationIx, ResourceIx};
+use crate::id::{GroupId, PermissionLevelId};
+use crate::psm::{EligibilityKind, Jit};
+use crate::time::Window;
+
+/// Computers with their offers, and who is eligible.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    pub(crate) computers: HashMap<ResourceIx, Computer>,
+    pub(crate) on: HashMap<ResourceIx, Vec<Eligible>>,
+    pub(crate) within: HashMap<LocationIx, Vec<Eligible>>,
+    /// The enabled accounts of each person with the computer that each is on, by account id.
+    pub(crate) accounts: Lists<ActorIx, (ResourceIx, ActorIx)>,
+}
+
+/// A computer's settings.
+#[derive(Debug)]
+pub(crate) struct Computer {
+    pub(crate) enabled: bool,
+    pub(crate) allow_unprivileged: bool,
+    /// Just-in-time accounts are enabled and the account store can make them (P4).
+    pub(crate) jit: Option<Jit>,
+    pub(crate) max_session_micros: i64,
+    pub(crate) max_concurrent: u32,
+    pub(crate) offers: Names<Offer>,
+}
+
+/// A permission level that a computer offers.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) level: PermissionLevelId,
+    /// The native group that it maps to, if it is mapped.
+    pub(crate) group: Option<GroupId>,
+}
+
+/// One eligibility, seen from the computers that it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Eligible {
+    pub(crate) to: ActorIx,
+    pub(crate) level: PermissionLevelId,
+    pub(crate) kind: EligibilityKind,
+    pub(crate) window: Window,
+}

@@ -1,0 +1,42 @@
+//! The part of a snapshot that vault decisions read (semantics, section 6).
+
+use super::Names;
+use crate::arena::{ActorIx, Lists, ResourceGroupIx, ResourceIx, Table};
+use crate::id::ResourceGroupId;
+use crate::share::ShareLevel;
+
+/// Entities, what they are in, and who they are shared with.
+#[derive(Debug, Default)]
+pub(crate) struct Vault {
+    pub(crate) entities: Table<ResourceIx, VaultEntity>,
+    pub(crate) shares: Lists<ResourceIx, Shared>,
+    pub(crate) groups_of: Lists<ResourceIx, ResourceGroupIx>,
+    pub(crate) groups: Names<ResourceGroupIx>,
+    pub(crate) group_shares: Lists<ResourceGroupIx, Shared>,
+    pub(crate) group_names: Table<ResourceGroupIx, ResourceGroupId>,
+}
+
+/// A resource as a vault entity.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VaultEntity {
+    /// An object of a built-in type that is no account on a computer is none.
+    pub(crate) is_entity: bool,
+    /// A vault account's parent.
+    pub(crate) parent: Option<ResourceIx>,
+    pub(crate) owner: Option<ActorIx>,
+    /// Its own platform has remote apps (V6); a vault account goes by its parent's.
+    pub(crate) remote_apps: bool,
+}
+
+/// One share, seen from what is shared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared {
+    pub(crate) to: ActorIx,
+    pub(crate) level: ShareLevel,
+}
+
+impl VaultEntity {
+    /// What is no entity.
+    pub(crate) const NONE: Self =
+        Self { is_entity: false, parent: None, owner: None, remote_apps: false };
+}
