@@ -2,14 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use crate::arena::{ActorIx, PermissionIx, ResourceIx};
+use crate::arena::{ActorIx, LocationIx, PermissionIx, ResourceIx, TypeIx};
 use crate::permission::{PermissionKind, Qualifier};
 use crate::query::{
     Decision, Effect, Malformed, ObjectRef, PermissionRef, Question, Reason, SubjectRef,
 };
 use crate::snapshot::{Grant, Is, Snapshot};
 use crate::time::Timestamp;
-use crate::walk::{Via, Visit, walk};
+use crate::walk::{Via, Visit, walk, walk_location};
 
 /// Decides a question at the instant `now` (rules Q1 to Q7).
 ///
@@ -24,16 +24,7 @@ pub fn check(
         Resolved::Asked(asked) => asked,
         Resolved::Settled(reason) => return Ok(decision(snapshot, Effect::Deny, reason)),
     };
-    let outcome = |target: Target| {
-        let deniable =
-            snapshot.kinds[snapshot.resources[target.object].kind].deniable[target.permission];
-        let mut strongest =
-            Strongest { snapshot, permission: target.permission, now, deniable, found: None };
-        // Whether the walk broke off or ended, what it found is the answer.
-        let (ControlFlow::Break(()) | ControlFlow::Continue(())) =
-            walk(snapshot, asked.subject, target.object, now, &mut strongest);
-        outcome_of(strongest.found)
-    };
+    let outcome = |target| outcome_of(strongest(snapshot, asked.subject, target, now));
     let resource = outcome(asked.resource);
     let counterpart = asked.counterpart.map(outcome);
     let (effect, reason) = conclude(snapshot, question, &asked, resource, counterpart);
@@ -71,14 +62,10 @@ pub(crate) fn resolve(snapshot: &Snapshot, question: &Question<'_>) -> Result<Re
         return Err(Malformed::RightWithCounterpart);
     }
     let settled = |reason| question.validate().map(|()| Resolved::Settled(reason));
-    let subject = match question.subject {
-        SubjectRef::Person(id) => snapshot.people.get(id),
-        SubjectRef::Account(id) => snapshot.accounts.get(id),
+    let subject = match subject(snapshot, question.subject) {
+        Ok(subject) => subject,
+        Err(reason) => return settled(reason),
     };
-    let Some(subject) = subject.copied() else { return settled(Reason::UnknownSubject) };
-    if !snapshot.subjects[subject].enabled {
-        return settled(Reason::SubjectDisabled);
-    }
     let resource = match target(snapshot, question.resource, question.permission) {
         Ok(target) => target,
         Err(reason) => return settled(reason),
@@ -93,20 +80,35 @@ pub(crate) fn resolve(snapshot: &Snapshot, question: &Question<'_>) -> Result<Re
     Ok(Resolved::Asked(Asked { subject, resource, counterpart }))
 }
 
+/// The subject's handle, if it is known and enabled (Q6, A8).
+pub(crate) fn subject(snapshot: &Snapshot, named: SubjectRef<'_>) -> Result<ActorIx, Reason> {
+    let subject = match named {
+        SubjectRef::Person(id) => snapshot.people.get(id),
+        SubjectRef::Account(id) => snapshot.accounts.get(id),
+    };
+    let subject = *subject.ok_or(Reason::UnknownSubject)?;
+    if snapshot.subjects[subject].enabled { Ok(subject) } else { Err(Reason::SubjectDisabled) }
+}
+
+/// The handle of an object, if it is known (Q6).
+pub(crate) fn object(snapshot: &Snapshot, named: ObjectRef<'_>) -> Result<ResourceIx, Reason> {
+    let kind = snapshot.types.get(named.type_name).ok_or(Reason::UnknownResource)?;
+    snapshot.kinds[*kind].objects.get(named.id).copied().ok_or(Reason::UnknownResource)
+}
+
 fn target(
     snapshot: &Snapshot,
     object: ObjectRef<'_>,
     permission: PermissionRef<'_>,
 ) -> Result<Target, Reason> {
-    let kind = snapshot.types.get(object.type_name).ok_or(Reason::UnknownResource)?;
-    let kind = &snapshot.kinds[*kind];
-    let object = kind.objects.get(object.id).ok_or(Reason::UnknownResource)?;
+    let object = self::object(snapshot, object)?;
+    let kind = &snapshot.kinds[snapshot.resources[object].kind];
     let names = match permission.kind {
         PermissionKind::Operation => &kind.operations,
         PermissionKind::Right => &kind.rights,
     };
     let permission = names.get(permission.name).ok_or(Reason::UnknownPermission)?;
-    Ok(Target { object: *object, permission: *permission })
+    Ok(Target { object, permission: *permission })
 }
 
 /// Q1 to Q4: what the strongest qualifier comes to.
@@ -162,6 +164,35 @@ fn concerns_self(snapshot: &Snapshot, asked: &Asked) -> bool {
     own(asked.resource) || asked.counterpart.is_some_and(own)
 }
 
+/// The strongest qualifier of everything that applies to a subject and a target.
+pub(crate) fn strongest(
+    snapshot: &Snapshot,
+    subject: ActorIx,
+    target: Target,
+    now: Timestamp,
+) -> Option<Qualifier> {
+    let kind = snapshot.resources[target.object].kind;
+    let mut strongest = Strongest::new(snapshot, kind, target.permission, now);
+    // Whether the walk broke off or ended, what it found is the answer.
+    let (ControlFlow::Break(()) | ControlFlow::Continue(())) =
+        walk(snapshot, subject, target.object, now, &mut strongest);
+    strongest.found
+}
+
+/// The strongest qualifier of a permission asked of a type at a location (D1).
+pub(crate) fn strongest_at(
+    snapshot: &Snapshot,
+    subject: ActorIx,
+    (kind, location): (TypeIx, LocationIx),
+    permission: PermissionIx,
+    now: Timestamp,
+) -> Option<Qualifier> {
+    let mut strongest = Strongest::new(snapshot, kind, permission, now);
+    let (ControlFlow::Break(()) | ControlFlow::Continue(())) =
+        walk_location(snapshot, subject, kind, location, now, &mut strongest);
+    strongest.found
+}
+
 /// Keeps the strongest qualifier, and stops once nothing can be stronger.
 struct Strongest<'a> {
     snapshot: &'a Snapshot,
@@ -171,9 +202,19 @@ struct Strongest<'a> {
     found: Option<Qualifier>,
 }
 
+impl<'a> Strongest<'a> {
+    fn new(snapshot: &'a Snapshot, kind: TypeIx, permission: PermissionIx, now: Timestamp) -> Self {
+        let deniable = snapshot.kinds[kind].deniable[permission];
+        Self { snapshot, permission, now, deniable, found: None }
+    }
+}
+
 impl Visit for Strongest<'_> {
-    fn grant(&mut self, grant: &Grant, _via: Via) -> ControlFlow<()> {
+    fn grant(&mut self, grant: &Grant, via: Via) -> ControlFlow<()> {
         let says = self.snapshot.says(grant.level, self.permission);
+        if matches!(via, Via::Below(_)) && says != Some(Qualifier::Denied) {
+            return ControlFlow::Continue(());
+        }
         if says > self.found && self.snapshot.windows[grant.window].contains(self.now) {
             self.found = says;
             let last = if self.deniable { Qualifier::Denied } else { Qualifier::Allowed };

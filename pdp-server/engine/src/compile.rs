@@ -48,6 +48,7 @@ pub fn compile(facts: &Facts, revision: Revision) -> Snapshot {
         positions: actors.positions,
         reached_positions,
         cold: Cold {
+            types: names.type_rows,
             resources: names.resource_rows,
             locations: facts.locations().map(|location| location.id.clone()).collect(),
             roles: places.roles,

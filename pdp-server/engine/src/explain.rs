@@ -9,6 +9,8 @@ mod side;
 use std::fmt;
 
 pub use near::MAX_NEAR_MISSES_PER_GAP;
+pub(crate) use path::Paths;
+pub(crate) use side::Recorder;
 pub use side::explain;
 
 use crate::actor::ActorRef;

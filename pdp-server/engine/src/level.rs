@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::actor::ActorRef;
 use crate::id::{AssignmentId, IdError, LevelName, LocationId, TypeName};
 use crate::permission::{Pattern, PermissionKind, Qualifier};
-use crate::resource::ResourceRef;
+use crate::resource::{BuiltInType, ResourceRef};
 use crate::time::Window;
 
 /// Names an Access Level Definition. Written `Type/Name`; only the first slash separates.
@@ -144,6 +144,17 @@ impl Relative {
             Self::MyLocationsAndAbove => "my_locations_and_above",
             Self::MyLocationsAndBelow => "my_locations_and_below",
             Self::InMyOrganization => "in_my_organization",
+        }
+    }
+
+    /// The type that the level has to be of, if the scope goes with one only (C0).
+    #[must_use]
+    pub const fn needs(self) -> Option<BuiltInType> {
+        match self {
+            Self::Myself | Self::Manager | Self::DirectReports => Some(BuiltInType::Person),
+            Self::OwnAccounts | Self::AccountsOfDirectReports => Some(BuiltInType::UserAccount),
+            Self::MyLocationsAndAbove | Self::MyLocationsAndBelow => Some(BuiltInType::Location),
+            Self::InMyLocations | Self::InMyOrganization => None,
         }
     }
 

@@ -13,6 +13,7 @@ pub mod actor;
 mod arena;
 pub mod check;
 pub mod compile;
+pub mod delegate;
 pub mod explain;
 pub mod facts;
 pub mod id;

@@ -131,7 +131,7 @@ impl<'a> Question<'a> {
     }
 }
 
-fn validate_object(object: ObjectRef<'_>) -> Result<(), IdError> {
+pub(crate) fn validate_object(object: ObjectRef<'_>) -> Result<(), IdError> {
     validate_type_name("resource type", object.type_name)?;
     validate_id("resource id", object.id)
 }
@@ -147,6 +147,24 @@ pub enum Malformed {
         /// What is wrong with it.
         source: IdError,
     },
+    /// The scope is not one that the level's type takes (C0, D0).
+    #[error("`{scope}` does not go with a level of type `{type_name}`")]
+    ScopeType {
+        /// The scope as asked.
+        scope: String,
+        /// The level's type.
+        type_name: String,
+    },
+    /// Not one of the actions on vault entities, or not one that this entity takes (V2, V5).
+    #[error("`{action}` is not an action on {on}; those are {actions}")]
+    UnknownAction {
+        /// The action as asked.
+        action: String,
+        /// What it was asked of.
+        on: &'static str,
+        /// The actions.
+        actions: &'static str,
+    },
     /// A dual check asks an operation; rights have none (Q7).
     #[error("a counterpart goes with an operation, not with a right")]
     RightWithCounterpart,
@@ -158,6 +176,8 @@ impl Malformed {
     pub const fn field(&self) -> &'static str {
         match self {
             Self::Name { field, .. } => field,
+            Self::ScopeType { .. } => "scope",
+            Self::UnknownAction { .. } => "permission",
             Self::RightWithCounterpart => "counterpart",
         }
     }
@@ -214,13 +234,47 @@ pub enum Reason {
     MissingOnCounterpart,
     /// Dual check: allowed of neither (Q7).
     MissingOnBoth,
-    /// Nobody hands access to themselves (Q7).
+    /// Nobody hands access to themselves (Q7, D4).
     SelfDelegation,
+    /// No such Access Level Definition (D0).
+    UnknownLevel,
+    /// No such location (D0).
+    UnknownLocation,
+    /// No such recipient (D0).
+    UnknownRecipient,
+    /// Delegation: held of the resource only (D5).
+    MissingOnRecipient,
+    /// Nothing is shared with the subject (V7).
+    NotShared,
+    /// The share that decides does not give the action (V5, V7).
+    LevelTooLow,
+    /// The platform has no remote apps (V6).
+    RemoteAppUnsupported,
+    /// The subject may not use remote apps (V6).
+    RemoteAppNotPrivileged,
+    /// No computer, or no sessions on it (P2).
+    PsmDisabled,
+    /// The computer does not offer the permission level (P3).
+    LevelNotOffered,
+    /// The permission level has no native group on the computer yet (P3).
+    LevelNotMapped,
+    /// Somebody excluded the person (P3).
+    Excluded,
+    /// Nothing makes the person eligible (P3).
+    NotEligible,
+    /// The person owns no enabled account on the computer (P4).
+    NoAccount,
+    /// As many sessions are open as the computer takes (P5).
+    SessionLimit,
+    /// Eligible, and somebody has to agree (P6).
+    NeedsApproval,
+    /// The computer takes no sessions without a permission level (P8).
+    UnprivilegedNotAllowed,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 29] = [
         Self::Granted,
         Self::ExplicitDeny,
         Self::Disabled,
@@ -233,6 +287,23 @@ impl Reason {
         Self::MissingOnCounterpart,
         Self::MissingOnBoth,
         Self::SelfDelegation,
+        Self::UnknownLevel,
+        Self::UnknownLocation,
+        Self::UnknownRecipient,
+        Self::MissingOnRecipient,
+        Self::NotShared,
+        Self::LevelTooLow,
+        Self::RemoteAppUnsupported,
+        Self::RemoteAppNotPrivileged,
+        Self::PsmDisabled,
+        Self::LevelNotOffered,
+        Self::LevelNotMapped,
+        Self::Excluded,
+        Self::NotEligible,
+        Self::NoAccount,
+        Self::SessionLimit,
+        Self::NeedsApproval,
+        Self::UnprivilegedNotAllowed,
     ];
 
     /// The reason's code.
@@ -251,6 +322,23 @@ impl Reason {
             Self::MissingOnCounterpart => "MISSING_ON_COUNTERPART",
             Self::MissingOnBoth => "MISSING_ON_BOTH",
             Self::SelfDelegation => "SELF_DELEGATION",
+            Self::UnknownLevel => "UNKNOWN_LEVEL",
+            Self::UnknownLocation => "UNKNOWN_LOCATION",
+            Self::UnknownRecipient => "UNKNOWN_RECIPIENT",
+            Self::MissingOnRecipient => "MISSING_ON_RECIPIENT",
+            Self::NotShared => "NOT_SHARED",
+            Self::LevelTooLow => "LEVEL_TOO_LOW",
+            Self::RemoteAppUnsupported => "REMOTE_APP_UNSUPPORTED",
+            Self::RemoteAppNotPrivileged => "REMOTE_APP_NOT_PRIVILEGED",
+            Self::PsmDisabled => "PSM_DISABLED",
+            Self::LevelNotOffered => "LEVEL_NOT_OFFERED",
+            Self::LevelNotMapped => "LEVEL_NOT_MAPPED",
+            Self::Excluded => "EXCLUDED",
+            Self::NotEligible => "NOT_ELIGIBLE",
+            Self::NoAccount => "NO_ACCOUNT",
+            Self::SessionLimit => "SESSION_LIMIT",
+            Self::NeedsApproval => "NEEDS_APPROVAL",
+            Self::UnprivilegedNotAllowed => "UNPRIVILEGED_NOT_ALLOWED",
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::arena::{
     ActorIx, AssignmentIx, CoverIx, Handle as _, LevelIx, Lists, LocationIx, PermissionIx,
     ResourceIx, RoleIx, ShardIx, Table, TypeIx, WindowIx,
 };
-use crate::id::{BusinessRoleId, LocationId};
+use crate::id::{BusinessRoleId, LocationId, TypeName};
 use crate::level::{Assignment, LevelRef, Relative};
 use crate::permission::Qualifier;
 use crate::query::Revision;
@@ -77,6 +77,7 @@ pub(crate) struct Cold {
     pub(crate) resources: Table<ResourceIx, ResourceRef>,
     pub(crate) locations: Table<LocationIx, LocationId>,
     pub(crate) roles: Table<RoleIx, (BusinessRoleId, Option<RoleIx>)>,
+    pub(crate) types: Table<TypeIx, TypeName>,
     pub(crate) levels: Table<LevelIx, LevelRef>,
     pub(crate) level_kind: Table<LevelIx, TypeIx>,
     pub(crate) levels_of: Lists<TypeIx, LevelIx>,

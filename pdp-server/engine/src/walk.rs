@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::arena::{ActorIx, ResourceIx, ShardIx};
+use crate::arena::{ActorIx, LocationIx, ResourceIx, ShardIx, TypeIx};
 use crate::level::Relative;
 use crate::snapshot::{Grant, Is, Snapshot, Timed};
 use crate::time::Timestamp;
@@ -21,6 +21,8 @@ pub(crate) trait Visit {
 pub(crate) enum Via {
     Direct,
     Location(ShardIx),
+    /// A grant below the location that is asked of: only its denials count (D1).
+    Below(ShardIx),
     Relative(Relative),
 }
 
@@ -34,8 +36,7 @@ pub(crate) fn walk(
     visitor: &mut impl Visit,
 ) -> ControlFlow<()> {
     let row = &snapshot.resources[object];
-    let who =
-        Who { always: &snapshot.closure[subject], sometimes: &snapshot.closure_timed[subject], t };
+    let who = Who::new(snapshot, subject, t);
     let assignee = |grant: &Grant| grant.assignee;
     who.meet(&snapshot.direct[object], assignee, |grant| visitor.grant(grant, Via::Direct))?;
     for shard in &snapshot.covers[row.cover] {
@@ -67,6 +68,45 @@ pub(crate) fn walk(
     )
 }
 
+/// Shows `visitor` the location grants of a type that matter for the type at a location (D1):
+/// those made at the location or above, and those made below, of which only denials count.
+pub(crate) fn walk_location(
+    snapshot: &Snapshot,
+    subject: ActorIx,
+    kind: TypeIx,
+    location: LocationIx,
+    t: Timestamp,
+    visitor: &mut impl Visit,
+) -> ControlFlow<()> {
+    let who = Who::new(snapshot, subject, t);
+    let (above, below) = shards_about(snapshot, kind, location);
+    let above = above.into_iter().map(|shard| (shard, Via::Location(shard)));
+    let below = below.iter().map(|shard| (*shard, Via::Below(*shard)));
+    for (shard, via) in above.chain(below) {
+        let grants = &snapshot.shards[shard];
+        who.meet(grants, |grant| grant.assignee, |grant| visitor.grant(grant, via))?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// The shards of a type at a location and above, nearest first, and those below it.
+pub(crate) fn shards_about(
+    snapshot: &Snapshot,
+    kind: TypeIx,
+    location: LocationIx,
+) -> (Vec<ShardIx>, &[ShardIx]) {
+    let shards = &snapshot.cold.shards_of[kind];
+    let first = |shard: &ShardIx| snapshot.locations[snapshot.cold.shard_location[*shard]].first;
+    let above = std::iter::successors(Some(location), |at| snapshot.locations[*at].parent)
+        .filter_map(|at| shards.binary_search_by_key(&snapshot.locations[at].first, first).ok())
+        .filter_map(|index| shards.get(index).copied())
+        .collect();
+    let place = snapshot.locations[location];
+    let from = shards.partition_point(|shard| first(shard) <= place.first);
+    let to = shards.partition_point(|shard| first(shard) < place.after);
+    (above, shards.get(from..to).unwrap_or_default())
+}
+
 /// Whom the subject counts as at one instant.
 #[derive(Clone, Copy)]
 pub(crate) struct Who<'a> {
@@ -75,7 +115,17 @@ pub(crate) struct Who<'a> {
     pub(crate) t: Timestamp,
 }
 
-impl Who<'_> {
+impl<'a> Who<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, subject: ActorIx, t: Timestamp) -> Self {
+        let always = &snapshot.closure[subject];
+        Self { always, sometimes: &snapshot.closure_timed[subject], t }
+    }
+
+    /// Everything the subject counts as.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ActorIx> + 'a {
+        self.always.iter().copied().chain(open(self.sometimes, self.t))
+    }
+
     /// Whether the subject counts as the actor.
     pub(crate) fn is(&self, actor: ActorIx) -> bool {
         self.always.binary_search(&actor).is_ok()
@@ -184,7 +234,7 @@ pub(crate) fn open<T: Copy>(timed: &[Timed<T>], t: Timestamp) -> impl Iterator<I
 pub(crate) fn placed_in(
     snapshot: &Snapshot,
     object: ResourceIx,
-    location: crate::arena::LocationIx,
+    location: LocationIx,
     t: Timestamp,
 ) -> bool {
     snapshot.placements[snapshot.resources[object].cover].iter().any(|placement| {

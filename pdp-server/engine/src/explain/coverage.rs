@@ -19,6 +19,8 @@ pub(super) fn coverage(
     let cover = Cover { snapshot, object, t, paths };
     match via {
         Via::Direct => Coverage::default(),
+        // What is granted below a location is no part of it, so no chain leads there.
+        Via::Below(_) => Coverage::default(),
         Via::Location(shard) => {
             let location = snapshot.cold.shard_location[shard];
             let placement = cover.placement(location).unwrap_or_default();

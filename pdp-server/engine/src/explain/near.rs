@@ -24,11 +24,7 @@ pub(super) fn near_misses(
     now: Timestamp,
     paths: &Paths<'_>,
 ) -> Vec<NearMiss> {
-    let who = Who {
-        always: &snapshot.closure[subject],
-        sometimes: &snapshot.closure_timed[subject],
-        t: now,
-    };
+    let who = Who::new(snapshot, subject, now);
     let search = Search { snapshot, subject, target, now, who };
     let (mut windows, mut assignees) = (Vec::new(), Vec::new());
     let covering = search.covering().filter(|grant| search.allows(grant));
@@ -86,9 +82,9 @@ impl<'a> Search<'a> {
     /// permission. As the permission is not granted, none of them covers the object.
     fn elsewhere(&self) -> impl Iterator<Item = &'a Grant> + '_ {
         let snapshot = self.snapshot;
-        let actors = self.who.always.iter().copied().chain(open(self.who.sometimes, self.now));
         let kind = snapshot.resources[self.target.object].kind;
-        actors
+        self.who
+            .all()
             .flat_map(|actor| &snapshot.cold.grants_of[actor])
             .take(MAX_GRANTS_LOOKED_AT)
             .filter(move |grant| snapshot.cold.level_kind[grant.level] == kind)

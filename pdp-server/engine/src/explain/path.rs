@@ -9,14 +9,14 @@ use crate::snapshot::{Edge, EdgeKind, Snapshot};
 use crate::time::{Timestamp, Window};
 
 /// Shortest ways from one subject to everything it counts as at one instant.
-pub(super) struct Paths<'a> {
+pub(crate) struct Paths<'a> {
     snapshot: &'a Snapshot,
     pub(super) subject: ActorIx,
     came_by: HashMap<ActorIx, (ActorIx, &'a Edge)>,
 }
 
 impl<'a> Paths<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, subject: ActorIx, t: Timestamp) -> Self {
+    pub(crate) fn new(snapshot: &'a Snapshot, subject: ActorIx, t: Timestamp) -> Self {
         let mut came_by: HashMap<ActorIx, (ActorIx, &Edge)> = HashMap::new();
         let mut open = VecDeque::from([subject]);
         while let Some(actor) = open.pop_front() {

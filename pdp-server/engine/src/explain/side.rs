@@ -6,7 +6,7 @@ use super::coverage::coverage;
 use super::near::near_misses;
 use super::path::Paths;
 use super::{Entry, Explanation, Side, Standing};
-use crate::arena::{ActorIx, AssignmentIx};
+use crate::arena::{ActorIx, AssignmentIx, PermissionIx};
 use crate::check::{Resolved, Target, conclude, outcome_of, resolve};
 use crate::permission::Qualifier;
 use crate::query::{Decision, Effect, Malformed, Question, Reason};
@@ -47,31 +47,11 @@ fn side(
     now: Timestamp,
     paths: &Paths<'_>,
 ) -> Side {
-    let mut recorder = Recorder { snapshot, target, now, found: Vec::new() };
+    let mut recorder = Recorder::new(snapshot, target.permission, now);
     // The recorder never breaks off.
     let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
         walk(snapshot, subject, target.object, now, &mut recorder);
-    let mut found = recorder.found;
-    found.sort_by_key(|found| found.assignment);
-    let strongest = found.iter().map(|found| found.qualifier).max();
-    let outcome = outcome_of(strongest);
-    let entries = found
-        .iter()
-        .map(|found| {
-            let assignment = &snapshot.cold.assignments[found.assignment];
-            Entry {
-                assignment: assignment.id.clone(),
-                to: assignment.to.clone(),
-                level: assignment.level.clone(),
-                scope: assignment.scope.clone(),
-                window: assignment.window,
-                qualifier: found.qualifier,
-                standing: standing(found.qualifier, strongest),
-                subject_path: paths.to(found.assignee),
-                coverage: coverage(snapshot, target.object, found.via, now, paths),
-            }
-        })
-        .collect();
+    let (outcome, entries) = recorder.entries(Some(target), paths);
     let missing = outcome == Reason::NotGranted;
     Side {
         object: snapshot.cold.resources[target.object].clone(),
@@ -113,17 +93,52 @@ struct Found {
 }
 
 /// Keeps everything that applies.
-struct Recorder<'a> {
+pub(crate) struct Recorder<'a> {
     snapshot: &'a Snapshot,
-    target: Target,
+    permission: PermissionIx,
     now: Timestamp,
     found: Vec<Found>,
 }
 
+impl<'a> Recorder<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, permission: PermissionIx, now: Timestamp) -> Self {
+        Self { snapshot, permission, now, found: Vec::new() }
+    }
+
+    /// What was found, with its paths, and what it comes to (Q1 to Q4). Without a target, the
+    /// question was about a type at a location.
+    pub(crate) fn entries(
+        mut self,
+        target: Option<Target>,
+        paths: &Paths<'_>,
+    ) -> (Reason, Vec<Entry>) {
+        self.found.sort_by_key(|found| found.assignment);
+        let strongest = self.found.iter().map(|found| found.qualifier).max();
+        let entry = |found: &Found| {
+            let assignment = &self.snapshot.cold.assignments[found.assignment];
+            let covered =
+                |target: Target| coverage(self.snapshot, target.object, found.via, self.now, paths);
+            Entry {
+                assignment: assignment.id.clone(),
+                to: assignment.to.clone(),
+                level: assignment.level.clone(),
+                scope: assignment.scope.clone(),
+                window: assignment.window,
+                qualifier: found.qualifier,
+                standing: standing(found.qualifier, strongest),
+                subject_path: paths.to(found.assignee),
+                coverage: target.map(covered).unwrap_or_default(),
+            }
+        };
+        (outcome_of(strongest), self.found.iter().map(entry).collect())
+    }
+}
+
 impl Visit for Recorder<'_> {
     fn grant(&mut self, grant: &Grant, via: Via) -> ControlFlow<()> {
-        if let Some(qualifier) = self.snapshot.says(grant.level, self.target.permission)
+        if let Some(qualifier) = self.snapshot.says(grant.level, self.permission)
             && self.snapshot.windows[grant.window].contains(self.now)
+            && (qualifier == Qualifier::Denied || !matches!(via, Via::Below(_)))
         {
             let Grant { assignee, assignment, level: _, window: _ } = *grant;
             self.found.push(Found { assignment, assignee, qualifier, via });

@@ -12,7 +12,7 @@ use super::reference::references;
 use super::rejection::{Problem, Rejection};
 use super::{Fact, FactKey, Facts, MAX_FACTS, MAX_PERMISSIONS_PER_TYPE, MAX_TEXT_BYTES};
 use crate::actor::{ActorRef, Membership, Person, Position};
-use crate::level::{Assignment, Relative, Scope};
+use crate::level::{Assignment, Scope};
 use crate::psm::{Eligibility, EligibilityKind, EligibilityScope};
 use crate::resource::BuiltInType;
 use crate::time::Window;
@@ -172,17 +172,9 @@ fn assignment(assignment: &Assignment, reject: &mut dyn FnMut(Problem)) {
     let needs = match &assignment.scope {
         Scope::On(resource) => resource.type_name.as_str(),
         Scope::In(_) => return,
-        Scope::Relative(relative) => match relative {
-            Relative::Myself | Relative::Manager | Relative::DirectReports => {
-                BuiltInType::Person.as_str()
-            }
-            Relative::OwnAccounts | Relative::AccountsOfDirectReports => {
-                BuiltInType::UserAccount.as_str()
-            }
-            Relative::MyLocationsAndAbove | Relative::MyLocationsAndBelow => {
-                BuiltInType::Location.as_str()
-            }
-            Relative::InMyLocations | Relative::InMyOrganization => return,
+        Scope::Relative(relative) => match relative.needs() {
+            Some(built_in) => built_in.as_str(),
+            None => return,
         },
     };
     if needs != type_name {

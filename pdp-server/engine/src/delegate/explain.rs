@@ -1,0 +1,165 @@
+//! Why a delegation is decided as it is: both sides, the alternatives tried, and what is missing.
+
+use std::ops::ControlFlow;
+
+use super::sides::{Asked, Of, Status, conclude};
+use super::{DelegationQuestion, admit};
+use crate::arena::ActorIx;
+use crate::check::Target;
+use crate::explain::{Entry, Paths, Recorder};
+use crate::id::{LocationId, TypeName};
+use crate::query::{Decision, Effect, Malformed, Reason};
+use crate::resource::ResourceRef;
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::walk::{walk, walk_location};
+
+/// A decision about a delegation with everything that led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DelegationExplanation {
+    /// The same decision that [`super::check_delegation`] gives.
+    pub decision: Decision,
+    /// The instant it was computed for.
+    pub evaluated_at: Timestamp,
+    /// What is asked of the thing that access is given to. `None` where the decision was made
+    /// before any assignment was looked at (D0).
+    pub resource: Option<DelegationSide>,
+    /// What is asked of the recipient.
+    pub recipient: Option<DelegationSide>,
+}
+
+/// One side of a delegation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DelegationSide {
+    /// What the side comes to (D3).
+    pub status: Status,
+    /// Every object that is asked: all of them must be held (D1, D2).
+    pub objects: Vec<ObjectSide>,
+}
+
+/// One object of a side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectSide {
+    /// What is asked.
+    pub of: AskedOf,
+    /// What it comes to.
+    pub status: Status,
+    /// The operations of which one suffices.
+    pub alternatives: Vec<Alternative>,
+}
+
+/// What an operation is asked of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskedOf {
+    /// A resource.
+    Resource(ResourceRef),
+    /// A type at a location (D1).
+    TypeAt(TypeName, LocationId),
+}
+
+impl std::fmt::Display for AskedOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Resource(resource) => resource.fmt(f),
+            Self::TypeAt(type_name, location) => write!(f, "every {type_name} in {location}"),
+        }
+    }
+}
+
+/// One operation that would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alternative {
+    /// Its name.
+    pub operation: String,
+    /// Whether the type declares it; what is not declared is not held (D3).
+    pub declared: bool,
+    /// What Q1 to Q4 come to for it.
+    pub outcome: Reason,
+    /// Every applicable assignment whose definition mentions it, by assignment id.
+    pub entries: Vec<Entry>,
+}
+
+/// Decides a delegation at the instant `now` and says why.
+///
+/// # Errors
+/// [`Malformed`] as for [`super::check_delegation`].
+pub fn explain_delegation(
+    snapshot: &Snapshot,
+    question: &DelegationQuestion<'_>,
+    now: Timestamp,
+) -> Result<DelegationExplanation, Malformed> {
+    question.validate()?;
+    let explanation = |(effect, reason), resource, recipient| DelegationExplanation {
+        decision: Decision { effect, reason, revision: snapshot.revision() },
+        evaluated_at: now,
+        resource,
+        recipient,
+    };
+    let (delegator, delegation) = match admit(snapshot, question) {
+        Ok(admitted) => admitted,
+        Err(reason) => return Ok(explanation((Effect::Deny, reason), None, None)),
+    };
+    let paths = Paths::new(snapshot, delegator, now);
+    let told = |asked: &[Asked]| side(snapshot, delegator, asked, now, &paths);
+    let (resource, recipient) = (told(&delegation.resource), told(&delegation.recipient));
+    let decided = if delegation.is_self_delegation(snapshot, delegator, question, now) {
+        (Effect::Deny, Reason::SelfDelegation)
+    } else {
+        conclude(resource.status, recipient.status, question.routing)
+    };
+    Ok(explanation(decided, Some(resource), Some(recipient)))
+}
+
+fn side(
+    snapshot: &Snapshot,
+    delegator: ActorIx,
+    asked: &[Asked],
+    now: Timestamp,
+    paths: &Paths<'_>,
+) -> DelegationSide {
+    let objects: Vec<_> = asked
+        .iter()
+        .map(|asked| {
+            let alternatives: Vec<_> = asked
+                .operations
+                .iter()
+                .map(|(name, permission)| {
+                    let mut told = Alternative {
+                        operation: name.clone(),
+                        declared: permission.is_some(),
+                        outcome: Reason::NotGranted,
+                        entries: Vec::new(),
+                    };
+                    if let Some(permission) = *permission {
+                        let mut recorder = Recorder::new(snapshot, permission, now);
+                        let (ControlFlow::Continue(()) | ControlFlow::Break(())) = match asked.of {
+                            Of::Object(object) => {
+                                walk(snapshot, delegator, object, now, &mut recorder)
+                            }
+                            Of::TypeAt(kind, at) => {
+                                walk_location(snapshot, delegator, kind, at, now, &mut recorder)
+                            }
+                        };
+                        let object = match asked.of {
+                            Of::Object(object) => Some(Target { object, permission }),
+                            Of::TypeAt(..) => None,
+                        };
+                        (told.outcome, told.entries) = recorder.entries(object, paths);
+                    }
+                    told
+                })
+                .collect();
+            let of = match asked.of {
+                Of::Object(object) => AskedOf::Resource(snapshot.cold.resources[object].clone()),
+                Of::TypeAt(kind, at) => AskedOf::TypeAt(
+                    snapshot.cold.types[kind].clone(),
+                    snapshot.cold.locations[at].clone(),
+                ),
+            };
+            let status = asked.status(snapshot, delegator, now);
+            ObjectSide { of, status, alternatives }
+        })
+        .collect();
+    let status = Status::of_all(objects.iter().map(|object| object.status));
+    DelegationSide { status, objects }
+}
