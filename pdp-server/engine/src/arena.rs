@@ -80,6 +80,10 @@ impl<H: Handle, T> Table<H, T> {
         self.rows.len()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.rows.iter_mut()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (H, &T)> {
         self.rows.iter().enumerate().map(|(index, row)| (H::from_index(index), row))
     }

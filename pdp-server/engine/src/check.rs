@@ -96,7 +96,8 @@ pub(crate) fn object(snapshot: &Snapshot, named: ObjectRef<'_>) -> Result<Resour
     snapshot.kinds[*kind].objects.get(named.id).copied().ok_or(Reason::UnknownResource)
 }
 
-fn target(
+/// What is asked of an object, if both are known (Q6).
+pub(crate) fn target(
     snapshot: &Snapshot,
     object: ObjectRef<'_>,
     permission: PermissionRef<'_>,

@@ -25,6 +25,9 @@ pub fn compile(facts: &Facts, revision: Revision) -> Snapshot {
     let grants = grants::compile(facts, &names, &places);
     let reached_positions = actors.reached_positions(&names, grants.asks_reached_positions());
     let subjects_of = actors.subjects_of(&names);
+    let reports = actors.by(|subject| subject.manager);
+    let owned = actors.by(|subject| subject.owner);
+    let object_of = names.object_of();
     Snapshot {
         revision,
         vault: vault::compile(facts, &names),
@@ -61,6 +64,9 @@ pub fn compile(facts: &Facts, revision: Revision) -> Snapshot {
             grants_of: grants.grants_of,
             shards_of: grants.shards_of,
             placed: grants.placed,
+            reports,
+            owned,
+            object_of,
             subjects_of,
             actors: names.actor_rows,
         },

@@ -19,7 +19,8 @@ pub use explain::{
     Alternative, AskedOf, DelegationExplanation, DelegationSide, ObjectSide, explain_delegation,
 };
 pub use sides::Status;
-pub(crate) use sides::{Delegation, resolve};
+use sides::resolve;
+pub(crate) use sides::{Delegation, Of};
 
 /// Handing out or taking back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

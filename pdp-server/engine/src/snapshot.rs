@@ -87,6 +87,12 @@ pub(crate) struct Cold {
     pub(crate) grants_of: Lists<ActorIx, Grant>,
     /// The shards of each type, in the order of their locations in a walk of the forest.
     pub(crate) shards_of: Lists<TypeIx, ShardIx>,
+    /// The people whose manager a person is.
+    pub(crate) reports: Lists<ActorIx, ActorIx>,
+    /// The accounts that a person owns, enabled or not.
+    pub(crate) owned: Lists<ActorIx, ActorIx>,
+    /// The actor as a resource; a pair is none.
+    pub(crate) object_of: Table<ActorIx, Option<ResourceIx>>,
     /// The subjects that count as an actor, always or at times: the closure turned round.
     pub(crate) subjects_of: Lists<ActorIx, ActorIx>,
     /// Where the resources of a type are placed: numbers of a walk of the forest, in order.

@@ -222,6 +222,15 @@ impl<'a> Reach<'a> {
 }
 
 impl Actors {
+    /// The subjects turned round: for each person those that name them.
+    pub(super) fn by(
+        &self,
+        named: impl Fn(&Subject) -> Option<ActorIx>,
+    ) -> Lists<ActorIx, ActorIx> {
+        let pairs = self.subjects.iter().filter_map(|(ix, row)| Some((named(row)?, ix)));
+        Lists::from_pairs(self.subjects.len(), pairs.collect())
+    }
+
     /// For every actor the subjects that count as it, always or at times.
     pub(super) fn subjects_of(&self, names: &Names) -> Lists<ActorIx, ActorIx> {
         let mut pairs = Vec::new();

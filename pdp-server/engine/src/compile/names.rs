@@ -87,6 +87,17 @@ impl Names {
         named.map(|(index, p)| (p.id.to_shared(), ActorIx::from_index(index))).collect()
     }
 
+    pub(super) fn object_of(&self) -> Table<ActorIx, Option<ResourceIx>> {
+        let mut objects: Table<ActorIx, Option<ResourceIx>> =
+            self.actor_rows.iter().map(|_| None).collect();
+        for (resource, is) in self.resource_is.iter() {
+            if let Is::Person(actor) | Is::Account(actor) | Is::Actor(actor) = is {
+                objects[*actor] = Some(resource);
+            }
+        }
+        objects
+    }
+
     pub(super) fn accounts(&self, facts: &Facts) -> NameTable<ActorIx> {
         let named = (facts.people().len()..).zip(facts.accounts());
         named.map(|(index, a)| (a.id.to_shared(), ActorIx::from_index(index))).collect()

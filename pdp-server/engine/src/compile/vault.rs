@@ -30,8 +30,25 @@ pub(super) fn compile(facts: &Facts, names: &Names) -> Vault {
         groups_of.extend(group.members.iter().map(|member| (names.resources[member], ix)));
     }
     let resources = names.resource_rows.len();
+    let entities: Table<ResourceIx, VaultEntity> =
+        names.resource_rows.iter().map(|(_, name)| entity(facts, names, name)).collect();
+    let turned = |pairs: &[(ResourceIx, Shared)]| {
+        pairs.iter().map(|(of, shared)| (shared.to, *of)).collect()
+    };
+    let owned = entities.iter().filter_map(|(ix, entity)| Some((entity.owner?, ix))).collect();
+    let children = entities.iter().filter_map(|(ix, entity)| Some((entity.parent?, ix))).collect();
+    let actors = names.actor_rows.len();
+    let groups_with = group_shares.iter().map(|(of, shared): &(_, Shared)| (shared.to, *of));
     Vault {
-        entities: names.resource_rows.iter().map(|(_, name)| entity(facts, names, name)).collect(),
+        members: Lists::from_pairs(
+            group_names.len(),
+            groups_of.iter().map(|(resource, group)| (*group, *resource)).collect(),
+        ),
+        shared_with: Lists::from_pairs(actors, turned(&shares)),
+        groups_shared_with: Lists::from_pairs(actors, groups_with.collect()),
+        owned: Lists::from_pairs(actors, owned),
+        children: Lists::from_pairs(resources, children),
+        entities,
         shares: Lists::from_pairs(resources, shares),
         groups_of: Lists::from_pairs(resources, groups_of),
         group_shares: Lists::from_pairs(group_names.len(), group_shares),

@@ -40,7 +40,7 @@ impl<'a> Paths<'a> {
     }
 
     /// The hops from the subject to an actor that it counts as.
-    pub(super) fn to(&self, actor: ActorIx) -> Vec<Hop> {
+    pub(crate) fn to(&self, actor: ActorIx) -> Vec<Hop> {
         let mut edges = Vec::new();
         let mut at = actor;
         while let Some((from, edge)) = self.came_by.get(&at) {

@@ -8,7 +8,7 @@ use super::{Fact, FactKey, Facts};
 use crate::actor::{Membership, Position};
 use crate::id::LocationId;
 use crate::level::Assignment;
-use crate::psm::EligibilityKind;
+use crate::psm::{Eligibility, EligibilityKind};
 
 /// What becomes of one referrer of a deleted fact.
 pub(super) enum Consequence {
@@ -114,9 +114,7 @@ fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence>
         }
         Fact::Share(_) => Some(Consequence::Goes),
         Fact::Eligibility(eligibility) => {
-            let excludes = eligibility.key.kind == EligibilityKind::Excluded;
-            let protected = excludes && !actor_rests_on(&eligibility.key.to, key);
-            (!protected).then_some(Consequence::Goes)
+            (!protected_exclusion(eligibility, key)).then_some(Consequence::Goes)
         }
         Fact::ResourceType(_)
         | Fact::Location(_)
@@ -131,6 +129,12 @@ fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence>
 fn protected(facts: &Facts, assignment: &Arc<Assignment>, key: &FactKey) -> bool {
     let denies = facts.access_level(&assignment.level).is_none_or(|level| level.denies());
     denies && !actor_rests_on(&assignment.to, key)
+}
+
+/// Whether removing the eligibility could give access: it excludes somebody who outlives the
+/// deleted fact.
+fn protected_exclusion(eligibility: &Eligibility, key: &FactKey) -> bool {
+    eligibility.key.kind == EligibilityKind::Excluded && !actor_rests_on(&eligibility.key.to, key)
 }
 
 fn unplace(locations: &mut Vec<LocationId>, key: &FactKey) {

@@ -2,15 +2,15 @@
 //! go by this list.
 
 use super::{Fact, FactKey};
-use crate::actor::{ActorRef, Membership, Position};
+use crate::actor::{ActorRef, ManagementRole, Membership, Position};
 use crate::id::{
     AccountId, BusinessRoleId, GroupId, LocationId, ManagementRoleDefinitionId, ManagementRoleId,
     ObjectId, PersonId, SetGroupId, TypeName,
 };
-use crate::level::Scope;
-use crate::psm::EligibilityScope;
-use crate::resource::{BuiltInType, ResourceRef};
-use crate::share::Entity;
+use crate::level::{Assignment, Scope};
+use crate::psm::{Eligibility, EligibilityScope, Psm};
+use crate::resource::{BuiltInType, Resource, ResourceRef};
+use crate::share::{Entity, Share};
 
 /// Calls `visit` with the field and the target of every reference that `fact` makes. Built-in
 /// resource types always exist and are left out.
@@ -55,65 +55,77 @@ pub(super) fn references(fact: &Fact, visit: &mut dyn FnMut(&'static str, FactKe
             places(&group.locations, visit);
         }
         Fact::ManagementRoleDefinition(definition) => places(&definition.locations, visit),
-        Fact::ManagementRole(role) => {
-            if let Some(definition) = &role.definition {
-                visit("definition", FactKey::ManagementRoleDefinition(definition.clone()));
-            }
-            members(&role.members, visit);
-            for included in &role.includes {
-                visit("includes", FactKey::ManagementRole(included.clone()));
-            }
-            places(&role.locations, visit);
-        }
-        Fact::Resource(resource) => {
-            type_name("type", &resource.name.type_name, visit);
-            places(&resource.locations, visit);
-            if let Some(owner) = &resource.owner {
-                visit("owner", FactKey::Person(owner.clone()));
-            }
-            if let Some(parent) = &resource.parent {
-                visit("parent", FactKey::Resource(parent.clone()));
-            }
-        }
+        Fact::ManagementRole(role) => self::management_role(role, visit),
+        Fact::Resource(resource) => self::resource(resource, visit),
         Fact::ResourceGroup(group) => {
             for member in &group.members {
                 visit("members", object(member));
             }
         }
-        Fact::Share(share) => {
-            actor("to", &share.key.to.actor(), visit);
-            match &share.key.on {
-                Entity::Resource(resource) => visit("on", object(resource)),
-                Entity::Group(group) => visit("on", FactKey::ResourceGroup(group.clone())),
-            }
-        }
+        Fact::Share(share) => self::share(share, visit),
         Fact::PermissionLevel(_) => {}
-        Fact::Psm(psm) => {
-            visit("computer", computer(&psm.computer));
-            for (level, group) in &psm.levels {
-                visit("levels", FactKey::PermissionLevel(level.clone()));
-                if let Some(group) = group {
-                    visit("levels", FactKey::Group(group.clone()));
-                }
-            }
+        Fact::Psm(psm) => self::psm(psm, visit),
+        Fact::Eligibility(eligibility) => self::eligibility(eligibility, visit),
+        Fact::Assignment(assignment) => self::assignment(assignment, visit),
+    }
+}
+
+fn resource(resource: &Resource, visit: &mut dyn FnMut(&'static str, FactKey)) {
+    type_name("type", &resource.name.type_name, visit);
+    places(&resource.locations, visit);
+    if let Some(owner) = &resource.owner {
+        visit("owner", FactKey::Person(owner.clone()));
+    }
+    if let Some(parent) = &resource.parent {
+        visit("parent", FactKey::Resource(parent.clone()));
+    }
+}
+
+fn management_role(role: &ManagementRole, visit: &mut dyn FnMut(&'static str, FactKey)) {
+    if let Some(definition) = &role.definition {
+        visit("definition", FactKey::ManagementRoleDefinition(definition.clone()));
+    }
+    members(&role.members, visit);
+    for included in &role.includes {
+        visit("includes", FactKey::ManagementRole(included.clone()));
+    }
+    places(&role.locations, visit);
+}
+
+fn share(share: &Share, visit: &mut dyn FnMut(&'static str, FactKey)) {
+    actor("to", &share.key.to.actor(), visit);
+    match &share.key.on {
+        Entity::Resource(resource) => visit("on", object(resource)),
+        Entity::Group(group) => visit("on", FactKey::ResourceGroup(group.clone())),
+    }
+}
+
+fn psm(psm: &Psm, visit: &mut dyn FnMut(&'static str, FactKey)) {
+    visit("computer", computer(&psm.computer));
+    for (level, group) in &psm.levels {
+        visit("levels", FactKey::PermissionLevel(level.clone()));
+        if let Some(group) = group {
+            visit("levels", FactKey::Group(group.clone()));
         }
-        Fact::Eligibility(eligibility) => {
-            actor("to", &eligibility.key.to, visit);
-            visit("level", FactKey::PermissionLevel(eligibility.key.level.clone()));
-            match &eligibility.key.scope {
-                EligibilityScope::On(id) => visit("on", computer(id)),
-                EligibilityScope::In(location) => visit("in", FactKey::Location(location.clone())),
-            }
-        }
-        Fact::Assignment(assignment) => {
-            actor("to", &assignment.to, visit);
-            visit("level", FactKey::AccessLevel(assignment.level.clone()));
-            match &assignment.scope {
-                Scope::On(resource) => visit("on", object(resource)),
-                Scope::In(location) => visit("in", FactKey::Location(location.clone())),
-                Scope::Relative(_) => {}
-            }
-        }
+    }
+}
+
+fn eligibility(eligibility: &Eligibility, visit: &mut dyn FnMut(&'static str, FactKey)) {
+    actor("to", &eligibility.key.to, visit);
+    visit("level", FactKey::PermissionLevel(eligibility.key.level.clone()));
+    match &eligibility.key.scope {
+        EligibilityScope::On(id) => visit("on", computer(id)),
+        EligibilityScope::In(location) => visit("in", FactKey::Location(location.clone())),
+    }
+}
+
+fn assignment(assignment: &Assignment, visit: &mut dyn FnMut(&'static str, FactKey)) {
+    actor("to", &assignment.to, visit);
+    visit("level", FactKey::AccessLevel(assignment.level.clone()));
+    match &assignment.scope {
+        Scope::On(resource) => visit("on", object(resource)),
+        Scope::In(location) => visit("in", FactKey::Location(location.clone())),
+        Scope::Relative(_) => {}
     }
 }
 

@@ -14,6 +14,13 @@ pub(crate) struct Vault {
     pub(crate) groups: Names<ResourceGroupIx>,
     pub(crate) group_shares: Lists<ResourceGroupIx, Shared>,
     pub(crate) group_names: Table<ResourceGroupIx, ResourceGroupId>,
+
+    // Turned round, for lists.
+    pub(crate) members: Lists<ResourceGroupIx, ResourceIx>,
+    pub(crate) shared_with: Lists<ActorIx, ResourceIx>,
+    pub(crate) groups_shared_with: Lists<ActorIx, ResourceGroupIx>,
+    pub(crate) owned: Lists<ActorIx, ResourceIx>,
+    pub(crate) children: Lists<ResourceIx, ResourceIx>,
 }
 
 /// A resource as a vault entity.

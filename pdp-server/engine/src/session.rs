@@ -1,0 +1,389 @@
+//! May somebody open a privileged session on a computer? (semantics, section 7)
+
+use crate::actor::ActorRef;
+use crate::arena::{ActorIx, ResourceIx};
+use crate::check::{object, subject};
+use crate::id::{AccountId, GroupId, ObjectId, PermissionLevelId, PersonId, validate_id};
+use crate::psm::{COMPUTER, EligibilityKind};
+use crate::query::{Decision, Effect, Malformed, ObjectRef, Reason, SubjectRef, validate_object};
+use crate::snapshot::{Computer, Eligible, Offer, Snapshot, Timed};
+use crate::time::Timestamp;
+use crate::walk::Who;
+
+/// May this person open a session on that computer with this permission level, or with none?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionQuestion<'a> {
+    /// Who; only people open sessions (P2).
+    pub subject: SubjectRef<'a>,
+    /// The permission level, or none.
+    pub level: Option<&'a str>,
+    /// The computer.
+    pub computer: ObjectRef<'a>,
+    /// Whether the answer may be `REQUIRES_APPROVAL`; without routing that becomes `DENY`.
+    pub routing: bool,
+}
+
+/// A session as far as decisions about others ask (P5, P7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSession {
+    /// Who opened it.
+    pub person: PersonId,
+    /// Where.
+    pub computer: ObjectId,
+    /// The account it uses, if it has a level.
+    pub account: Option<AccountId>,
+    /// When it was opened; it counts from then on.
+    pub opened: Timestamp,
+    /// When it ends at the latest; it does not count from then on.
+    pub not_after: Timestamp,
+}
+
+/// What exists besides the policy: the sessions that have not been closed, and the just-in-time
+/// accounts that earlier sessions left.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SessionFacts<'a> {
+    /// Sessions that were not closed; whether they have expired is for the decision to ask.
+    pub sessions: &'a [OpenSession],
+    /// Kept just-in-time accounts: whose, on which computer, which.
+    pub kept_accounts: &'a [(PersonId, ObjectId, AccountId)],
+}
+
+/// What goes with an ALLOW (P7, P8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obligations {
+    /// For a session with a level.
+    pub privileged: Option<Privileged>,
+    /// When the session has to end.
+    pub not_after: Timestamp,
+}
+
+/// What a session with a level does on the computer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Privileged {
+    /// The native group that the account is put into.
+    pub group: GroupId,
+    /// Which account.
+    pub account: AccountMode,
+    /// Whether the account is deleted when the session ends; it is always taken out of the group.
+    pub delete_account: bool,
+}
+
+/// Which account a session uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountMode {
+    /// The person's own account on the computer.
+    Existing(AccountId),
+    /// One made for the session.
+    JitNew,
+    /// One kept from an earlier session.
+    JitReuse(AccountId),
+}
+
+impl AccountMode {
+    /// The mode's code.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Existing(_) => "EXISTING",
+            Self::JitNew => "JIT_NEW",
+            Self::JitReuse(_) => "JIT_REUSE",
+        }
+    }
+}
+
+/// A decision about a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionDecision {
+    /// The decision.
+    pub decision: Decision,
+    /// With an ALLOW, what goes with it.
+    pub obligations: Option<Obligations>,
+}
+
+/// A decision about a session with everything that led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionExplanation {
+    /// The same decision that [`check_session`] gives.
+    pub decided: SessionDecision,
+    /// The instant it was computed for.
+    pub evaluated_at: Timestamp,
+    /// Every eligibility for the level on the computer that applies to the person.
+    pub eligibilities: Vec<AppliedEligibility>,
+    /// The permission levels that the person can choose from on the computer (P9).
+    pub visible_levels: Vec<PermissionLevelId>,
+}
+
+/// An eligibility that applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedEligibility {
+    /// Who it is to.
+    pub to: ActorRef,
+    /// What it says.
+    pub kind: EligibilityKind,
+    /// How the person counts as that actor.
+    pub subject_path: Vec<crate::explain::Hop>,
+}
+
+/// Decides at the instant `now` (P1 to P8).
+///
+/// # Errors
+/// [`Malformed`] if a part could not name anything.
+pub fn check_session(
+    snapshot: &Snapshot,
+    question: &SessionQuestion<'_>,
+    facts: SessionFacts<'_>,
+    now: Timestamp,
+) -> Result<SessionDecision, Malformed> {
+    validate(question)?;
+    let outcome = Asked::new(snapshot, question, facts)
+        .and_then(|asked| asked.decide(now).map(|reason| (asked, reason)));
+    let decision = |effect, reason| Decision { effect, reason, revision: snapshot.revision() };
+    let (effect, reason, obligations) = match outcome {
+        Err(reason) => (Effect::Deny, reason, None),
+        Ok((asked, Reason::Granted)) => {
+            (Effect::Allow, Reason::Granted, Some(asked.obligations(now)))
+        }
+        Ok((_, reason)) if question.routing => (Effect::RequiresApproval, reason, None),
+        Ok((_, reason)) => (Effect::Deny, reason, None),
+    };
+    Ok(SessionDecision { decision: decision(effect, reason), obligations })
+}
+
+/// Decides at the instant `now` and says why.
+///
+/// # Errors
+/// [`Malformed`] as for [`check_session`].
+pub fn explain_session(
+    snapshot: &Snapshot,
+    question: &SessionQuestion<'_>,
+    facts: SessionFacts<'_>,
+    now: Timestamp,
+) -> Result<SessionExplanation, Malformed> {
+    let decided = check_session(snapshot, question, facts, now)?;
+    let mut eligibilities = Vec::new();
+    let mut visible_levels = Vec::new();
+    if let Ok(asked) = Asked::new(snapshot, question, facts) {
+        let paths = crate::explain::Paths::new(snapshot, asked.person, now);
+        let applied = asked.eligible().filter(|eligible| asked.applies(eligible, now));
+        eligibilities.extend(applied.map(|eligible| AppliedEligibility {
+            to: snapshot.cold.actors[eligible.to].clone(),
+            kind: eligible.kind,
+            subject_path: paths.to(eligible.to),
+        }));
+        visible_levels = asked.visible_levels(now);
+    }
+    Ok(SessionExplanation { decided, evaluated_at: now, eligibilities, visible_levels })
+}
+
+fn validate(question: &SessionQuestion<'_>) -> Result<(), Malformed> {
+    let part = |field, outcome: Result<(), crate::id::IdError>| {
+        outcome.map_err(|source| Malformed::Name { field, source })
+    };
+    part("subject", validate_id("subject id", question.subject.id()))?;
+    if let Some(level) = question.level {
+        part("permission", validate_id("permission level id", level))?;
+    }
+    part("resource", validate_object(question.computer))
+}
+
+/// A question in handles, past P2.
+struct Asked<'a> {
+    snapshot: &'a Snapshot,
+    person: ActorIx,
+    computer: ResourceIx,
+    settings: &'a Computer,
+    level: Option<&'a str>,
+    facts: SessionFacts<'a>,
+}
+
+impl<'a> Asked<'a> {
+    /// P2, in its order.
+    fn new(
+        snapshot: &'a Snapshot,
+        question: &SessionQuestion<'a>,
+        facts: SessionFacts<'a>,
+    ) -> Result<Self, Reason> {
+        let person = subject(snapshot, question.subject)?;
+        if matches!(question.subject, SubjectRef::Account(_)) {
+            return Err(Reason::UnknownSubject);
+        }
+        let computer = object(snapshot, question.computer)?;
+        let settings = snapshot.psm.computers.get(&computer).filter(|settings| settings.enabled);
+        let settings = settings.ok_or(Reason::PsmDisabled)?;
+        Ok(Self { snapshot, person, computer, settings, level: question.level, facts })
+    }
+
+    /// P3 to P6, or P8; `Ok` is `Granted` or `NeedsApproval`.
+    fn decide(&self, now: Timestamp) -> Result<Reason, Reason> {
+        let Some(level) = self.level else {
+            if !self.settings.allow_unprivileged {
+                return Err(Reason::UnprivilegedNotAllowed);
+            }
+            self.room(now)?;
+            return Ok(Reason::Granted);
+        };
+        self.eligibility(level, now)?;
+        if self.settings.jit.is_none() && self.own_account().is_none() {
+            return Err(Reason::NoAccount);
+        }
+        self.room(now)?;
+        let settled = self.eligible().any(|eligible| {
+            let kinds = [EligibilityKind::PreApproved, EligibilityKind::Approved];
+            kinds.contains(&eligible.kind) && self.applies(eligible, now)
+        });
+        Ok(if settled { Reason::Granted } else { Reason::NeedsApproval })
+    }
+
+    /// P3.
+    fn eligibility(&self, level: &str, now: Timestamp) -> Result<&'a Offer, Reason> {
+        let offer = self.settings.offers.get(level).ok_or(Reason::LevelNotOffered)?;
+        if offer.group.is_none() {
+            return Err(Reason::LevelNotMapped);
+        }
+        let mut eligible = false;
+        for applied in self.eligible_for(level).filter(|applied| self.applies(applied, now)) {
+            match applied.kind {
+                EligibilityKind::Excluded => return Err(Reason::Excluded),
+                EligibilityKind::Eligible
+                | EligibilityKind::Suggested
+                | EligibilityKind::PreApproved => eligible = true,
+                // The record of an approval makes nobody eligible.
+                EligibilityKind::Approved => {}
+            }
+        }
+        if eligible { Ok(offer) } else { Err(Reason::NotEligible) }
+    }
+
+    fn eligible(&self) -> impl Iterator<Item = &'a Eligible> + '_ {
+        self.level.into_iter().flat_map(|level| self.eligible_for(level))
+    }
+
+    /// The eligibilities for a level that cover the computer, whoever they are to.
+    fn eligible_for(&self, level: &str) -> impl Iterator<Item = &'a Eligible> {
+        let (snapshot, computer) = (self.snapshot, self.computer);
+        let cover = snapshot.resources[computer].cover;
+        let mut locations = Vec::new();
+        for placement in &snapshot.placements[cover] {
+            let mut at = Some(placement.location);
+            while let Some(location) = at.filter(|location| !locations.contains(location)) {
+                locations.push(location);
+                at = snapshot.locations[location].parent;
+            }
+        }
+        let within = locations.into_iter().filter_map(|at| snapshot.psm.within.get(&at));
+        let all = snapshot.psm.on.get(&computer).into_iter().chain(within).flatten();
+        let level = level.to_owned();
+        all.filter(move |eligible| eligible.level.as_str() == level)
+    }
+
+    fn applies(&self, eligible: &Eligible, now: Timestamp) -> bool {
+        eligible.window.contains(now) && Who::new(self.snapshot, self.person, now).is(eligible.to)
+    }
+
+    /// The byte-wise least of the person's enabled accounts on the computer (P7).
+    fn own_account(&self) -> Option<ActorIx> {
+        let accounts = &self.snapshot.psm.accounts[self.person];
+        accounts.iter().find(|(computer, _)| *computer == self.computer).map(|(_, id)| *id)
+    }
+
+    /// P5.
+    fn room(&self, now: Timestamp) -> Result<(), Reason> {
+        let open = self.open_sessions(now).count();
+        let limit = self.settings.max_concurrent;
+        let full = limit > 0 && u32::try_from(open).map_or(true, |open| open >= limit);
+        if full { Err(Reason::SessionLimit) } else { Ok(()) }
+    }
+
+    fn open_sessions(&self, now: Timestamp) -> impl Iterator<Item = &'a OpenSession> + '_ {
+        let computer = &self.snapshot.cold.resources[self.computer].id;
+        self.facts.sessions.iter().filter(move |session| {
+            session.computer == *computer && session.opened <= now && now < session.not_after
+        })
+    }
+
+    /// P7 and P8.
+    fn obligations(&self, now: Timestamp) -> Obligations {
+        let offer = self.level.and_then(|level| self.settings.offers.get(level));
+        let group = offer.and_then(|offer| offer.group.clone());
+        let privileged = group.map(|group| Privileged {
+            group,
+            account: self.account(now),
+            delete_account: self.settings.jit.is_some_and(|jit| jit.delete_on_end),
+        });
+        Obligations { privileged, not_after: self.not_after(now) }
+    }
+
+    fn account(&self, now: Timestamp) -> AccountMode {
+        let names = &self.snapshot.cold.actors;
+        let Some(jit) = self.settings.jit else {
+            return match self.own_account().map(|account| &names[account]) {
+                Some(ActorRef::Account(id)) => AccountMode::Existing(id.clone()),
+                // INVARIANT: P4 found an account before this was asked.
+                _ => AccountMode::JitNew,
+            };
+        };
+        let computer = &self.snapshot.cold.resources[self.computer].id;
+        let ActorRef::Person(person) = &names[self.person] else { return AccountMode::JitNew };
+        let in_use = |account: &AccountId| {
+            self.open_sessions(now).any(|session| session.account.as_ref() == Some(account))
+        };
+        let kept = self.facts.kept_accounts.iter();
+        let free = kept
+            .filter(|(of, on, account)| of == person && on == computer && !in_use(account))
+            .map(|(_, _, account)| account);
+        match free.min() {
+            Some(least) if jit.reuse_existing && !jit.delete_on_end => {
+                AccountMode::JitReuse(least.clone())
+            }
+            _ => AccountMode::JitNew,
+        }
+    }
+
+    /// The earliest of the longest session and the first instant at which the passing of time
+    /// alone would make the answer another.
+    fn not_after(&self, now: Timestamp) -> Timestamp {
+        let longest = now.as_micros().saturating_add(self.settings.max_session_micros);
+        let longest = Timestamp::from_micros(longest);
+        // The answer can only change where some window opens or closes.
+        let memberships = &self.snapshot.closure_timed[self.person];
+        let memberships = memberships.iter().map(|Timed { window, .. }| *window);
+        let windows = self.eligible().map(|eligible| eligible.window).chain(memberships);
+        let mut instants: Vec<_> = windows
+            .flat_map(|window| [window.from, window.until])
+            .flatten()
+            .filter(|instant| now < *instant && *instant < longest)
+            .collect();
+        instants.sort_unstable();
+        instants.dedup();
+        let ends = |instant: &Timestamp| self.decide(*instant) != Ok(Reason::Granted);
+        instants.into_iter().find(ends).unwrap_or(longest)
+    }
+
+    /// P9.
+    fn visible_levels(&self, now: Timestamp) -> Vec<PermissionLevelId> {
+        let offers = self.settings.offers.iter();
+        let visible = offers.filter(|(level, _)| self.eligibility(level, now).is_ok());
+        let mut levels: Vec<_> = visible.map(|(_, offer)| offer.level.clone()).collect();
+        levels.sort();
+        levels
+    }
+}
+
+/// The levels that a person can choose from on a computer (P9); empty where P2 fails.
+#[must_use]
+pub fn visible_levels(
+    snapshot: &Snapshot,
+    person: &str,
+    computer: &str,
+    now: Timestamp,
+) -> Vec<PermissionLevelId> {
+    let question = SessionQuestion {
+        subject: SubjectRef::Person(person),
+        level: None,
+        computer: ObjectRef { type_name: COMPUTER, id: computer },
+        routing: true,
+    };
+    Asked::new(snapshot, &question, SessionFacts::default())
+        .map(|asked| asked.visible_levels(now))
+        .unwrap_or_default()
+}
