@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::reference::{actor_rests_on, object, references};
 use super::{Fact, FactKey, Facts};
-use crate::actor::{Membership, Position};
+use crate::actor::{Account, Membership, Position};
 use crate::id::LocationId;
 use crate::level::Assignment;
 use crate::psm::{Eligibility, EligibilityKind};
@@ -59,16 +59,7 @@ fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence>
             unseat(&mut person.positions, key);
             becomes(person.into())
         }
-        Fact::Account(original) => {
-            let mut account = (**original).clone();
-            if account.owner.as_ref().is_some_and(|id| FactKey::Person(id.clone()) == *key) {
-                // An account without an owner is its own subject: it must not live on enabled.
-                account.owner = None;
-                account.enabled = false;
-            }
-            unplace(&mut account.locations, key);
-            (account != **original).then(|| Consequence::Becomes(account.into()))
-        }
+        Fact::Account(account) => self::account(account, key).map(Consequence::Becomes),
         Fact::Group(group) => {
             let mut group = (**group).clone();
             dismiss(&mut group.members, key);
@@ -122,6 +113,18 @@ fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence>
         | Fact::PermissionLevel(_)
         | Fact::Psm(_) => None,
     }
+}
+
+/// An account that loses its owner is disabled; one that names the deleted computer refuses.
+fn account(account: &Account, key: &FactKey) -> Option<Fact> {
+    let mut changed = account.clone();
+    if account.owner.as_ref().is_some_and(|id| FactKey::Person(id.clone()) == *key) {
+        // An account without an owner is its own subject: it must not live on enabled.
+        changed.owner = None;
+        changed.enabled = false;
+    }
+    unplace(&mut changed.locations, key);
+    (changed != *account).then(|| changed.into())
 }
 
 /// Whether removing the assignment could give access: its definition denies something, and its
