@@ -17,4 +17,5 @@
 pub mod oracle;
 pub mod proof;
 pub mod tally;
+pub mod verify;
 pub mod world;
