@@ -7,12 +7,15 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+pub mod case;
 pub mod diagnostic;
 pub mod export;
 mod library;
 mod locate;
 mod policy;
+pub mod question;
 mod read;
+pub mod render;
 mod scalar;
 pub mod time;
 mod yaml;

@@ -393,9 +393,9 @@ management_roles:
 resources:
   - {type: Report, id: absence, locations: [europe, zurich]}
 assignments:
-  - {id: a-1, to: person:ana, level: Report/Viewer, on: Report:absence}
-  - {to: management_role_definition:helpdesk, level: Person/Badge Desk, relative: direct_reports}
+  - {id: a-1, to: person:ana, level: Report/Viewer, "on": Report:absence}
   - {to: group:hr, level: Report/Viewer, in: zurich, valid_until: 2027-01-01T00:00:00Z}
+  - {to: management_role_definition:helpdesk, level: Person/Badge Desk, relative: direct_reports}
 "#;
 
 #[test]
