@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
-use pdp_engine::facts::{Change, Fact, FactKey, FactKind, Facts, Rejected};
+use pdp_engine::facts::{self, Change, Fact, FactKey, FactKind, Facts, Rejected};
 use pdp_engine::resource::ResourceType;
 
 use crate::diagnostic::{BundleError, Place, Problem};
 use crate::library;
-use crate::locate::{Located, locate};
+use crate::locate::{Wanted, locate};
 use crate::policy::{SECTIONS, section};
 use crate::read::{At, Sink};
 use crate::yaml;
@@ -25,7 +25,7 @@ pub struct Bundle {
     under: Option<&'static str>,
     entries: Vec<Entry>,
     by_key: HashMap<FactKey, usize>,
-    library_place: Option<Place>,
+    library_place: Place,
 }
 
 /// A fact and where it comes from.
@@ -105,46 +105,47 @@ impl Bundle {
     /// of [`Bundle::changes`] or of [`Bundle::replace`].
     #[must_use]
     pub fn explain_rejection(&self, rejected: &Rejected) -> BundleError {
-        let place_of = |key: &FactKey| {
-            self.by_key.get(key).and_then(|index| self.entries.get(*index)).map(|e| e.origin)
-        };
-        let wanted: Vec<_> = rejected
-            .rejections
-            .iter()
-            .filter_map(|rejection| match place_of(&rejection.key)? {
-                Origin::File(place) => Some((place, &rejection.problem)),
-                Origin::Library => None,
-            })
-            .collect();
-        let mut located = locate(&self.text, self.under, &wanted).into_iter();
-        let problems = rejected.rejections.iter().map(|rejection| {
-            let origin = place_of(&rejection.key);
-            let found = match origin {
-                Some(Origin::File(place)) => located
-                    .next()
-                    .flatten()
-                    .unwrap_or_else(|| Located { place, key: rejection.key.to_string() }),
-                Some(Origin::Library) | None => Located {
-                    place: self.library_place.unwrap_or(Place { line: 1, column: 1 }),
-                    key: "library".to_owned(),
-                },
-            };
+        let mut told = Vec::new();
+        for rejection in &rejected.rejections {
             let message = rejection.to_string();
-            match origin {
-                Some(Origin::File(_)) => self.problem(Some(found.place), found.key, message),
-                Some(Origin::Library) => self.problem(
-                    Some(found.place),
-                    found.key,
-                    format!("default library: {message}"),
-                ),
-                None => self.problem(None, String::new(), format!("not in the bundle: {message}")),
+            match (self.origin(&rejection.key), &rejection.problem) {
+                (Some(Origin::File(place)), problem) => {
+                    told.push((place, "", Wanted::Cause(problem), message));
+                }
+                (Some(Origin::Library), _) => {
+                    let message = format!("default library: {message}");
+                    told.push((self.library_place, "library", Wanted::Nothing, message));
+                }
+                // Replacing removes it, and the bundle still names it.
+                (None, facts::Problem::StillReferenced { referrers, .. }) => {
+                    let key = &rejection.key;
+                    let message = format!("names {key}, which the bundle does not have");
+                    for referrer in referrers {
+                        let Some(Origin::File(place)) = self.origin(referrer) else { continue };
+                        told.push((place, "", Wanted::Mention(key), message.clone()));
+                    }
+                }
+                (None, _) => {
+                    let message = format!("not in the bundle: {message}");
+                    told.push((Place::START, "", Wanted::Nothing, message));
+                }
             }
+        }
+        if told.is_empty() {
+            return BundleError::whole_file(&*self.source, rejected.to_string());
+        }
+        let wanted: Vec<_> = told.iter().map(|(place, _, wanted, _)| (*place, *wanted)).collect();
+        let located = locate(&self.text, self.under, &wanted);
+        let problems = told.into_iter().zip(located).map(|((place, key, _, message), located)| {
+            let (place, key) =
+                located.map_or_else(|| (place, key.to_owned()), |at| (at.place, at.key));
+            Problem { source: self.source.clone(), place: Some(place), key, message }
         });
         BundleError::of(problems.collect())
     }
 
-    fn problem(&self, place: Option<Place>, key: String, message: String) -> Problem {
-        Problem { source: self.source.clone(), place, key, message }
+    fn origin(&self, key: &FactKey) -> Option<Origin> {
+        self.by_key.get(key).and_then(|index| self.entries.get(*index)).map(|entry| entry.origin)
     }
 
     pub(crate) fn empty(source: &str, text: &str, under: Option<&'static str>) -> Self {
@@ -154,7 +155,7 @@ impl Bundle {
             under,
             entries: Vec::new(),
             by_key: HashMap::new(),
-            library_place: None,
+            library_place: Place::START,
         }
     }
 
@@ -168,7 +169,7 @@ impl Bundle {
             section(kind, &list, &mut |at, place, fact| self.add(at, place, fact));
         }
         if let Some(list) = fields.get("library") {
-            self.library_place = Some(list.node.place);
+            self.library_place = list.node.place;
             let mut load = false;
             for name in list.items() {
                 load |= name.word(&[(library::NAME, ())]).is_some();

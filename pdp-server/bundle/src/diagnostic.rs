@@ -15,6 +15,13 @@ pub struct Place {
     pub column: u32,
 }
 
+// === impl Place ===
+
+impl Place {
+    /// The beginning of a file.
+    pub const START: Self = Self { line: 1, column: 1 };
+}
+
 /// One thing wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

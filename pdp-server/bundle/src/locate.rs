@@ -19,11 +19,22 @@ pub(crate) struct Located {
     pub(crate) key: String,
 }
 
-/// For each fact's place and problem, the place within the fact.
+/// What to look for within a fact.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted<'p> {
+    /// What a problem is about.
+    Cause(&'p Problem),
+    /// Where a fact is named.
+    Mention(&'p FactKey),
+    /// Nothing: the place is not that of a fact.
+    Nothing,
+}
+
+/// For each fact's place, the place within the fact.
 pub(crate) fn locate(
     text: &str,
     under: Option<&str>,
-    wanted: &[(Place, &Problem)],
+    wanted: &[(Place, Wanted<'_>)],
 ) -> Vec<Option<Located>> {
     let mut found: Vec<Option<Located>> = vec![None; wanted.len()];
     let Ok(Some(root)) = parse(text) else { return found };
@@ -33,14 +44,22 @@ pub(crate) fn locate(
     };
     let Some(root) = root else { return found };
     let mut by_place: HashMap<Place, Vec<usize>> = HashMap::new();
-    for (index, (place, _)) in wanted.iter().enumerate() {
+    for (index, (place, wanted)) in wanted.iter().enumerate() {
+        if matches!(wanted, Wanted::Nothing) {
+            continue;
+        }
         by_place.entry(*place).or_default().push(index);
     }
     let mut visit = |place: Place, path: &dyn Fn() -> String, node: &Node<'_>| {
         for index in by_place.get(&place).into_iter().flatten() {
-            let Some((_, problem)) = wanted.get(*index) else { continue };
+            let Some((_, wanted)) = wanted.get(*index) else { continue };
             let mut located = Located { place, key: path() };
-            if let Some((within, suffix)) = within(node, problem) {
+            let within = match wanted {
+                Wanted::Cause(problem) => cause(node, problem),
+                Wanted::Mention(key) => mention(node, key),
+                Wanted::Nothing => None,
+            };
+            if let Some((within, suffix)) = within {
                 located.place = within;
                 located.key.push_str(&suffix);
             }
@@ -69,7 +88,7 @@ pub(crate) fn locate(
 }
 
 /// The place within a fact, and the rest of the key path.
-fn within(fact: &Node<'_>, problem: &Problem) -> Option<(Place, String)> {
+fn cause(fact: &Node<'_>, problem: &Problem) -> Option<(Place, String)> {
     let whole = |field: &str| Some((value(fact, field)?.place, format!(".{field}")));
     let item = |field: &str, is: &dyn Fn(&Node<'_>) -> bool| {
         let Value::List(items) = &value(fact, field)?.value else { return whole(field) };
@@ -102,6 +121,21 @@ fn within(fact: &Node<'_>, problem: &Problem) -> Option<(Place, String)> {
         Problem::BuiltInResource { .. } => whole("type"),
         _ => None,
     }
+}
+
+/// The first value of a fact that names another one, and the rest of the key path.
+fn mention(fact: &Node<'_>, target: &FactKey) -> Option<(Place, String)> {
+    let Value::Map(entries) = &fact.value else { return None };
+    entries.iter().filter(|(key, _)| key.text != "id").find_map(|(key, node)| match &node.value {
+        Value::List(items) => {
+            let at = items.iter().enumerate().find(|(_, node)| mentions(node, target));
+            at.map(|(index, node)| (node.place, format!(".{}[{index}]", key.text)))
+        }
+        Value::Scalar { .. } => {
+            mentions(node, target).then(|| (node.place, format!(".{}", key.text)))
+        }
+        Value::Map(_) => None,
+    })
 }
 
 fn value<'n>(node: &'n Node<'n>, key: &str) -> Option<&'n Node<'n>> {

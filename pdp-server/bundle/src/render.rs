@@ -8,7 +8,7 @@ use pdp_engine::actor::ActorRef;
 use pdp_engine::explain::{
     Coverage, Entry, Explanation, Gap, Hop, HopKind, NearMiss, Side, Standing, Thing,
 };
-use pdp_engine::level::Scope;
+use pdp_engine::level::{Relative, Scope};
 use pdp_engine::permission::Qualifier;
 use pdp_engine::query::{Effect, Reason};
 use pdp_engine::time::Window;
@@ -147,8 +147,8 @@ impl Words<'_> {
         let standing = (self.paint)(tone, standing);
         let grant = grant(&entry.to, &entry.level.to_string(), &entry.scope, &entry.window);
         Branch {
-            text: format!("{standing}: {} {says} it: {grant}", entry.assignment),
-            below: vec![self.subject(&entry.to, &entry.subject_path), coverage(side, entry)],
+            text: format!("{standing}: `{}` {says} it: {grant}", entry.assignment),
+            below: vec![self.subject(&entry.to, &entry.subject_path), self.coverage(side, entry)],
         }
     }
 
@@ -158,6 +158,23 @@ impl Words<'_> {
             return Branch::leaf(format!("subject: {subject} is the assignee"));
         }
         Branch { text: format!("subject: {subject} counts as {to}"), below: hops(path) }
+    }
+
+    fn coverage(&self, side: &Side, entry: &Entry) -> Branch {
+        let Coverage { relation, placement } = &entry.coverage;
+        let (object, subject) = (&side.object, &self.question.subject);
+        let below: Vec<Branch> = hops(relation).into_iter().chain(hops(placement)).collect();
+        let text = match &entry.scope {
+            Scope::On(_) => format!("scope: it names {object}"),
+            Scope::In(location) if below.is_empty() => {
+                format!("scope: {object} is {location} itself")
+            }
+            Scope::In(location) => format!("scope: {object} is placed in or below {location}"),
+            Scope::Relative(relative) => {
+                format!("scope: {object} {} {subject}", relation_of(*relative))
+            }
+        };
+        Branch { text, below }
     }
 
     fn near_miss(&self, side: &Side, miss: &NearMiss) -> Branch {
@@ -176,7 +193,14 @@ impl Words<'_> {
             ),
             Gap::Assignee => (
                 format!("it grants this here, and {subject} does not count as {to}"),
-                format!("assign {level} {scope} to {subject}, or bring {subject} into {to}"),
+                match to {
+                    ActorRef::Person(_) | ActorRef::Account(_) => {
+                        format!("assign {level} {scope} to {subject} too")
+                    }
+                    _ => format!(
+                        "assign {level} {scope} to {subject}, or let {subject} count as {to}"
+                    ),
+                },
             ),
             Gap::Scope => (
                 format!("it grants this to {subject}, and does not cover {}", side.object),
@@ -187,7 +211,7 @@ impl Words<'_> {
         below.push(Branch::leaf(format!("repair: {repair}")));
         let near = (self.paint)(Tone::Approval, "near miss");
         let grant = grant(to, &level.to_string(), scope, window);
-        Branch { text: format!("{near}: {assignment}: {grant}"), below }
+        Branch { text: format!("{near}: `{assignment}`: {grant}"), below }
     }
 }
 
@@ -199,19 +223,19 @@ fn grant(to: &ActorRef, level: &str, scope: &Scope, window: &Window) -> String {
     format!("{to} has {level} {scope}{}", when(window))
 }
 
-fn coverage(side: &Side, entry: &Entry) -> Branch {
-    let Coverage { relation, placement } = &entry.coverage;
-    let object = &side.object;
-    let below: Vec<Branch> = hops(relation).into_iter().chain(hops(placement)).collect();
-    let text = match &entry.scope {
-        Scope::On(_) => format!("scope: it names {object}"),
-        Scope::In(location) if below.is_empty() => format!("scope: {object} is {location} itself"),
-        Scope::In(location) => format!("scope: {object} is placed in or below {location}"),
-        Scope::Relative(relative) => {
-            format!("scope: {object} is among {} of the subject", relative.as_str())
-        }
-    };
-    Branch { text, below }
+/// What a relative scope says of an object and, after it, of the subject.
+const fn relation_of(relative: Relative) -> &'static str {
+    match relative {
+        Relative::Myself => "is the person object of",
+        Relative::Manager => "is the manager of",
+        Relative::DirectReports => "is a direct report of",
+        Relative::OwnAccounts => "is owned by",
+        Relative::AccountsOfDirectReports => "is owned by a direct report of",
+        Relative::InMyLocations => "is placed in or below the location of a position of",
+        Relative::MyLocationsAndAbove => "is, or lies above, a location of",
+        Relative::MyLocationsAndBelow => "is, or lies below, a location of",
+        Relative::InMyOrganization => "is placed in or below the organization of a position of",
+    }
 }
 
 fn hops(path: &[Hop]) -> Vec<Branch> {

@@ -99,7 +99,8 @@ fn parse_within(text: &str, max_nodes: usize) -> Result<Option<Node<'_>>, Syntax
                 return Err(wrong(at, "a second document; the file holds exactly one"));
             }
         }
-        tree.take(event, at)?;
+        let written = span.start.index() != span.end.index();
+        tree.take(event, at, written)?;
     }
     Ok(tree.root)
 }
@@ -148,11 +149,13 @@ struct Tree<'a> {
 // === impl Tree ===
 
 impl<'a> Tree<'a> {
-    fn take(&mut self, event: Event<'a>, at: Place) -> Result<(), SyntaxError> {
+    fn take(&mut self, event: Event<'a>, at: Place, written: bool) -> Result<(), SyntaxError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.begin(at, anchor, tag.is_some())?;
                 let plain = style == ScalarStyle::Plain;
+                // The parser gives `~` for nothing at all; that is not what was written.
+                let text = if plain && !written { Cow::Borrowed("") } else { text };
                 self.finish(Node { place: at, value: Value::Scalar { text, plain } })
             }
             Event::SequenceStart(_, anchor, tag) => {
