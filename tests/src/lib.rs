@@ -14,6 +14,8 @@
     reason = "test code only: a panic is a failed test, and printing is how it reports"
 )]
 
+pub mod door;
+pub mod matrix;
 pub mod oracle;
 pub mod proof;
 pub mod tally;
