@@ -46,8 +46,9 @@ pub fn chunks(facts: &Facts) -> impl Iterator<Item = String> + '_ {
             return None;
         }
         // A fact with very many members is longer than a chunk: it is cut between characters.
-        let end = rest.floor_char_boundary(CHUNK_BYTES);
-        let after = rest.split_off(end.min(rest.len()));
+        let longest = rest.len().min(CHUNK_BYTES);
+        let end = (0..=longest).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(longest);
+        let after = rest.split_off(end);
         Some(std::mem::replace(&mut rest, after))
     })
 }

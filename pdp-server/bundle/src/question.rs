@@ -44,33 +44,20 @@ pub struct OwnedQuestion {
 }
 
 /// Why a string does not name who asks or what is asked about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
     /// Not `person:ID` or `account:ID`.
+    #[error("`{shown}` does not name a subject; write `person:ID` or `account:ID`")]
     Subject {
         /// The string, shortened.
         shown: String,
     },
     /// Not `Type:id`.
+    #[error("`{shown}` does not name a resource; write `Type:id`")]
     Object {
         /// The string, shortened.
         shown: String,
     },
-}
-
-impl std::error::Error for FormError {}
-
-impl fmt::Display for FormError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Subject { shown } => {
-                write!(f, "`{shown}` does not name a subject; write `person:ID` or `account:ID`")
-            }
-            Self::Object { shown } => {
-                write!(f, "`{shown}` does not name a resource; write `Type:id`")
-            }
-        }
-    }
 }
 
 // === impl OwnedSubject ===

@@ -82,7 +82,12 @@ impl<'p> At<'p> {
 
     /// Reports a problem here.
     pub(crate) fn fail(&self, message: impl Display) {
-        self.sink.report(self.node.place, || self.path(), || message.to_string());
+        self.fail_with(|| message.to_string());
+    }
+
+    /// Reports a problem here; the message is only made if it will be listed.
+    fn fail_with(&self, message: impl FnOnce() -> String) {
+        self.sink.report(self.node.place, || self.path(), message);
     }
 
     /// `people[2].manager`.
@@ -131,8 +136,10 @@ impl<'p> At<'p> {
         {
             return Some(*value);
         }
-        let expected = list(words.iter().map(|(word, _)| *word));
-        self.fail(format_args!("expected one of {expected}, found {}", self.node.describe()));
+        self.fail_with(|| {
+            let expected = list(words.iter().map(|(word, _)| *word));
+            format!("expected one of {expected}, found {}", self.node.describe())
+        });
         None
     }
 
@@ -190,13 +197,16 @@ impl<'p> At<'p> {
     /// A map with these keys and no others.
     pub(crate) fn fields(&self, expected: &[&str]) -> Option<Fields<'_>> {
         let Value::Map(entries) = &self.node.value else {
-            let keys = list(expected.iter().copied());
-            self.fail(format_args!("expected a map with {keys}, found {}", self.node.describe()));
+            self.fail_with(|| {
+                let keys = list(expected.iter().copied());
+                format!("expected a map with {keys}, found {}", self.node.describe())
+            });
             return None;
         };
         for (key, _) in entries {
             if !expected.contains(&&*key.text) {
-                NameAt { map: self, key }.fail(unknown_key(&key.text, expected));
+                let name = NameAt { map: self, key };
+                name.fail_with(|| unknown_key(&key.text, expected));
             }
         }
         Some(Fields { at: *self, entries })
@@ -221,8 +231,12 @@ impl<'p> NameAt<'p> {
     }
 
     pub(crate) fn fail(&self, message: impl Display) {
+        self.fail_with(|| message.to_string());
+    }
+
+    fn fail_with(&self, message: impl FnOnce() -> String) {
         let path = || At { step: Step::Key(self.key), parent: Some(self.map), ..*self.map }.path();
-        self.map.sink.report(self.key.place, path, || message.to_string());
+        self.map.sink.report(self.key.place, path, message);
     }
 
     pub(crate) fn parsed<T, E: Display>(

@@ -10,38 +10,28 @@ use crate::diagnostic::shown;
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Why a string is not an instant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
     /// It is not of the form.
+    #[error(
+        "`{shown}` is not a time; write it by RFC 3339, like `2026-01-31T09:30:00Z` or `2026-01-31T10:30:00.250+01:00`"
+    )]
     Form {
         /// The string, shortened.
         shown: String,
     },
     /// It has the form, and no calendar or clock shows it.
+    #[error("there is no time `{shown}`")]
     NoSuchTime {
         /// The string.
         shown: String,
     },
     /// It is finer than a microsecond.
+    #[error("`{shown}` is finer than a microsecond")]
     TooFine {
         /// The string.
         shown: String,
     },
-}
-
-impl std::error::Error for TimeError {}
-
-impl std::fmt::Display for TimeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Form { shown } => write!(
-                f,
-                "`{shown}` is not a time; write it by RFC 3339, like `2026-01-31T09:30:00Z` or `2026-01-31T10:30:00.250+01:00`"
-            ),
-            Self::NoSuchTime { shown } => write!(f, "there is no time `{shown}`"),
-            Self::TooFine { shown } => write!(f, "`{shown}` is finer than a microsecond"),
-        }
-    }
 }
 
 /// Reads an RFC 3339 time. Leap seconds and years outside 0000 to 9999 (in UTC) are refused.

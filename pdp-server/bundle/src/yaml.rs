@@ -127,6 +127,8 @@ fn syntax_error(error: &granit_parser::ScanError) -> SyntaxError {
 
 const ALIASES: &str = "anchors, aliases and merge keys are not accepted; write the value out";
 
+const NOT_A_KEY: &str = "a list or a map stands where a key was expected";
+
 /// A list or a map that has begun and not ended.
 enum Open<'a> {
     List { place: Place, items: Vec<Node<'a>> },
@@ -204,7 +206,7 @@ impl<'a> Tree<'a> {
 
     fn deepen(&mut self, at: Place, open: Open<'a>) -> Result<(), SyntaxError> {
         if let Some(Open::Map { key: None, .. }) = self.open.last() {
-            return Err(wrong(at, "a list or a map stands where a key was expected"));
+            return Err(wrong(at, NOT_A_KEY));
         }
         self.open.push(open);
         let depth = self.open.len();
@@ -224,21 +226,19 @@ impl<'a> Tree<'a> {
             Some(Open::Map { entries, key, keys, .. }) => match key.take() {
                 Some(key) => entries.push((key, node)),
                 None => {
+                    let place = node.place;
                     let Value::Scalar { text, .. } = node.value else {
-                        return Err(wrong(
-                            node.place,
-                            "a list or a map stands where a key was expected",
-                        ));
+                        return Err(wrong(place, NOT_A_KEY));
                     };
-                    if let Some(first) = keys.first(&text, node.place, entries) {
+                    let found = Key { place, text };
+                    if let Some(first) = keys.first(&found, entries) {
+                        let (key, line) = (shown(&found.text), first.line);
                         let message = format!(
-                            "the key `{}` stands twice in this map; the first is on line {}",
-                            shown(&text),
-                            first.line
+                            "the key `{key}` stands twice in this map; the first is on line {line}"
                         );
-                        return Err(wrong(node.place, message));
+                        return Err(wrong(place, message));
                     }
-                    *key = Some(Key { place: node.place, text });
+                    *key = Some(found);
                 }
             },
         }
@@ -253,18 +253,16 @@ impl<'a> Keys<'a> {
     const SEARCHED: usize = 12;
 
     /// Where the key stands already; otherwise notes it.
-    fn first(
-        &mut self,
-        text: &Cow<'a, str>,
-        at: Place,
-        entries: &[(Key<'a>, Node<'a>)],
-    ) -> Option<Place> {
+    fn first(&mut self, key: &Key<'a>, entries: &[(Key<'a>, Node<'a>)]) -> Option<Place> {
         if entries.len() < Self::SEARCHED {
-            return entries.iter().find(|(key, _)| key.text == *text).map(|(key, _)| key.place);
+            return entries
+                .iter()
+                .find(|(entry, _)| entry.text == key.text)
+                .map(|(key, _)| key.place);
         }
         if self.by_text.is_empty() {
             self.by_text = entries.iter().map(|(key, _)| (key.text.clone(), key.place)).collect();
         }
-        self.by_text.insert(text.clone(), at)
+        self.by_text.insert(key.text.clone(), key.place)
     }
 }

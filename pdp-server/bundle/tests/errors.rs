@@ -1,5 +1,7 @@
 //! Every error names file, line, column, key and what was expected.
 
+#![expect(clippy::unwrap_used, reason = "a test file")]
+
 use pdp_bundle::diagnostic::MAX_LISTED;
 use pdp_bundle::parse;
 use pdp_engine::facts::{Fact, Facts};
@@ -99,80 +101,82 @@ fn missing_keys_are_named() {
     }
 }
 
+const WRONG_FORMS: &[(&str, &str)] = &[
+    ("people: ana", "1:9: people: expected a list, found `ana`"),
+    ("resource_types: []", "1:17: resource_types: expected a map, found a list"),
+    ("[]", "1:1: expected a map with `resource_types`, `library`"),
+    ("people: [ana]", "1:10: people[0]: expected a map with `id`"),
+    ("people: [{id: [a]}]", "1:15: people[0].id: expected a string, found a list"),
+    ("people: [{id: {a: b}}]", "1:15: people[0].id: expected a string, found a map"),
+    ("people: [{id: }]", "1:13: people[0].id: an empty person id"),
+    ("people: [{id: \"\"}]", "1:15: people[0].id: an empty person id"),
+    (
+        "people: [{id: \"a\\tb\"}]",
+        "1:15: people[0].id: the person id `a\\tb` holds a control character",
+    ),
+    (
+        "people: [{id: a, enabled: \"true\"}]",
+        "1:27: people[0].enabled: expected true or false, found the string `true`; leave the quotes out",
+    ),
+    (
+        "people: [{id: a, enabled: yes}]",
+        "1:27: people[0].enabled: expected true or false, found `yes`",
+    ),
+    (
+        "people: [{id: a, enabled: [true]}]",
+        "1:27: people[0].enabled: expected true or false, found a list",
+    ),
+    (
+        "people: [{id: a, locations: zurich}]",
+        "1:29: people[0].locations: expected a list, found `zurich`",
+    ),
+    (
+        "business_roles: [{id: a@b}]",
+        "1:23: business_roles[0].id: the business role id `a@b` may not hold `@`",
+    ),
+    ("resource_types: {9: {}}", "1:18: resource_types.9: `9` is not a resource type name"),
+    (
+        "resource_types: {T: {operations: [\"*\"]}}",
+        "1:35: resource_types.T.operations[0]: the operation or right name `*` may not hold `*`",
+    ),
+    (
+        "access_levels: [{type: T, name: N, operations: {View: allow}}]",
+        "1:55: access_levels[0].operations.View: expected one of `allowed`, `denied`, `disabled`, `unassigned`, found `allow`",
+    ),
+    (
+        "groups: [{id: g, members: [ana]}]",
+        "1:28: groups[0].members[0]: `ana` does not name an actor; write one of `person:ID`",
+    ),
+    (
+        "set_groups: [{id: g, members: [business_role:x]}]",
+        "1:32: set_groups[0].members[0]: `business_role:x` names no location; write `business_role:ROLE@LOCATION`",
+    ),
+    (
+        "assignments: [{to: person:a, level: Viewer, in: l}]",
+        "1:37: assignments[0].level: `Viewer` does not name an access level; write `Type/Name`",
+    ),
+    (
+        "assignments: [{to: person:a, level: T/N, on: r}]",
+        "1:46: assignments[0].on: `r` does not name a resource; write `Type:id`",
+    ),
+    (
+        "assignments: [{to: person:a, level: T/N, relative: myself}]",
+        "1:52: assignments[0].relative: expected one of `self`, `manager`",
+    ),
+    (
+        "assignments: [{to: person:a, level: T/N, in: l, valid_until: 2027-01-01}]",
+        "1:62: assignments[0].valid_until: `2027-01-01` is not a time; write it by RFC 3339",
+    ),
+    (
+        "assignments: [{to: person:a, level: T/N, in: l, valid_from: 2027-02-30T00:00:00Z}]",
+        "1:61: assignments[0].valid_from: there is no time `2027-02-30T00:00:00Z`",
+    ),
+    ("library: [other]", "1:11: library[0]: expected one of `default`, found `other`"),
+];
+
 #[test]
 fn values_of_the_wrong_form_say_what_was_expected() {
-    for (text, message) in [
-        ("people: ana", "1:9: people: expected a list, found `ana`"),
-        ("resource_types: []", "1:17: resource_types: expected a map, found a list"),
-        ("[]", "1:1: expected a map with `resource_types`, `library`"),
-        ("people: [ana]", "1:10: people[0]: expected a map with `id`"),
-        ("people: [{id: [a]}]", "1:15: people[0].id: expected a string, found a list"),
-        ("people: [{id: {a: b}}]", "1:15: people[0].id: expected a string, found a map"),
-        ("people: [{id: }]", "1:13: people[0].id: an empty person id"),
-        ("people: [{id: \"\"}]", "1:15: people[0].id: an empty person id"),
-        (
-            "people: [{id: \"a\\tb\"}]",
-            "1:15: people[0].id: the person id `a\\tb` holds a control character",
-        ),
-        (
-            "people: [{id: a, enabled: \"true\"}]",
-            "1:27: people[0].enabled: expected true or false, found the string `true`; leave the quotes out",
-        ),
-        (
-            "people: [{id: a, enabled: yes}]",
-            "1:27: people[0].enabled: expected true or false, found `yes`",
-        ),
-        (
-            "people: [{id: a, enabled: [true]}]",
-            "1:27: people[0].enabled: expected true or false, found a list",
-        ),
-        (
-            "people: [{id: a, locations: zurich}]",
-            "1:29: people[0].locations: expected a list, found `zurich`",
-        ),
-        (
-            "business_roles: [{id: a@b}]",
-            "1:23: business_roles[0].id: the business role id `a@b` may not hold `@`",
-        ),
-        ("resource_types: {9: {}}", "1:18: resource_types.9: `9` is not a resource type name"),
-        (
-            "resource_types: {T: {operations: [\"*\"]}}",
-            "1:35: resource_types.T.operations[0]: the operation or right name `*` may not hold `*`",
-        ),
-        (
-            "access_levels: [{type: T, name: N, operations: {View: allow}}]",
-            "1:55: access_levels[0].operations.View: expected one of `allowed`, `denied`, `disabled`, `unassigned`, found `allow`",
-        ),
-        (
-            "groups: [{id: g, members: [ana]}]",
-            "1:28: groups[0].members[0]: `ana` does not name an actor; write one of `person:ID`",
-        ),
-        (
-            "set_groups: [{id: g, members: [business_role:x]}]",
-            "1:32: set_groups[0].members[0]: `business_role:x` names no location; write `business_role:ROLE@LOCATION`",
-        ),
-        (
-            "assignments: [{to: person:a, level: Viewer, in: l}]",
-            "1:37: assignments[0].level: `Viewer` does not name an access level; write `Type/Name`",
-        ),
-        (
-            "assignments: [{to: person:a, level: T/N, on: r}]",
-            "1:46: assignments[0].on: `r` does not name a resource; write `Type:id`",
-        ),
-        (
-            "assignments: [{to: person:a, level: T/N, relative: myself}]",
-            "1:52: assignments[0].relative: expected one of `self`, `manager`",
-        ),
-        (
-            "assignments: [{to: person:a, level: T/N, in: l, valid_until: 2027-01-01}]",
-            "1:62: assignments[0].valid_until: `2027-01-01` is not a time; write it by RFC 3339",
-        ),
-        (
-            "assignments: [{to: person:a, level: T/N, in: l, valid_from: 2027-02-30T00:00:00Z}]",
-            "1:61: assignments[0].valid_from: there is no time `2027-02-30T00:00:00Z`",
-        ),
-        ("library: [other]", "1:11: library[0]: expected one of `default`, found `other`"),
-    ] {
+    for (text, message) in WRONG_FORMS {
         let found = problem(text);
         assert!(found.starts_with(&format!("acme.yaml:{message}")), "{found}");
     }

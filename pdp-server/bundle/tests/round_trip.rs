@@ -1,5 +1,7 @@
 //! Export and parse are inverse: whatever the ids, an exported policy applies back to itself.
 
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test file")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use pdp_bundle::{export, parse};

@@ -305,8 +305,9 @@ impl fmt::Display for Report {
             writeln!(f, "  expected  {}", failure.expected)?;
             writeln!(f, "  actual    {}", failure.actual)?;
             for line in failure.explanation.iter().flat_map(|text| text.lines()) {
-                writeln!(f, "  {line}")?;
+                writeln!(f, "{}{line}", if line.is_empty() { "" } else { "  " })?;
             }
+            writeln!(f)?;
         }
         let (failed, total, now) = (self.failed(), self.outcomes.len(), format_time(self.now));
         match failed {
