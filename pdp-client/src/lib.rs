@@ -1,1 +1,71 @@
-//! The Rust client library.
+//! The client of the policy decision point.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use pdp_client::{Client, Effect, Permission, Question, Resource, Subject};
+//!
+//! # async fn doc() -> Result<(), pdp_client::Error> {
+//! let client = Client::builder("http://127.0.0.1:7070")
+//!     .tenant("acme")
+//!     .deadline(Duration::from_secs(2))
+//!     .connect()
+//!     .await?;
+//!
+//! let question = Question::new(
+//!     Subject::person("ana"),
+//!     Permission::operation("View"),
+//!     Resource::new("Report", "absence"),
+//! );
+//! let decision = client.check(&question).await?;
+//! match decision.effect {
+//!     Effect::Allow => { /* go ahead */ }
+//!     Effect::Deny => { /* do not; decision.reason says why */ }
+//!     Effect::RequiresApproval => { /* somebody else has to agree first */ }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Three things hold for every call:
+//!
+//! - An error is never a decision. What this client cannot make sense of, such as an effect that
+//!   it does not know, is an [`Error`] and not an `ALLOW`.
+//! - A call has a deadline ([`Builder::deadline`], [`Client::with_deadline`]), which the server is
+//!   told and which covers the retries.
+//! - Only what is safe to send twice is retried, and only on `UNAVAILABLE`: reads, and change sets,
+//!   which carry a request id unless told otherwise ([`ChangeSet::without_request_id`]).
+//!
+//! To read what was just written, take the revision of [`Applied`] or of a [`Decision`] along:
+//! `client.at_least(applied.revision).check(&question)`.
+//!
+//! This crate knows the wire and nothing of policies. Facts travel as the messages in [`v1`]; with
+//! the feature `engine`, the module `engine` turns them into the types of `pdp-engine` and back.
+
+#![forbid(unsafe_code)]
+
+mod apply;
+mod call;
+mod client;
+mod decision;
+#[cfg(feature = "engine")]
+pub mod engine;
+mod health;
+mod policy;
+mod question;
+mod refusal;
+mod retry;
+mod tenant;
+
+pub use apply::{Applied, ChangeSet};
+pub use call::Error;
+pub use client::{Builder, Client, DEFAULT_DEADLINE, MAX_DEADLINE, MAX_RESPONSE_BYTES};
+pub use decision::{Batch, Decision, Effect, Explanation, Reason, Revision};
+pub use health::Health;
+pub use pdp_proto::v1;
+pub use policy::{Export, Exported, Found, Listed, Pages};
+pub use question::{Permission, Question, Resource, Subject};
+pub use refusal::{FieldViolation, PreconditionViolation, Refusal};
+pub use retry::Retries;
+pub use tenant::{Tenant, Tenants};
+pub use tonic::Code;

@@ -1,5 +1,326 @@
 //! The policy decision point: everything that touches the world.
+//!
+//! [`run`] is the only wiring: it opens the store, gives the policy to the publisher, and the
+//! publisher to the doors. The rooms know as little of each other as they can: the doors ([`rpc`]
+//! and HTTP) never see the store, and the publisher and the store know of no door.
 
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;
+pub mod demo;
+mod http;
+mod load;
 pub mod publish;
 pub mod receipt;
+pub mod rpc;
 pub mod store;
+pub mod telemetry;
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+
+use clock::Clock;
+use config::Config;
+use http::Ready;
+pub use load::LoadError;
+use publish::{PublishError, Publisher};
+use rpc::{CatchPanicLayer, Door, Health, Limits, ReflectionError};
+use store::{Store, StoreError};
+use telemetry::Metrics;
+
+/// How often metrics are tidied up and what no decision looks at any more is dropped.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long streams may take to tell their callers that they have been ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How long a write that is at work after everything else has ended may take.
+const LAST_WRITE: Duration = Duration::from_secs(30);
+
+/// How large a window of each stream and of each connection is, in bytes: large batches and change
+/// sets need not wait for their callers' acknowledgements.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// How many requests one connection may have in flight.
+const MAX_CONCURRENT_STREAMS: u32 = 1_024;
+
+/// How often a silent connection is asked whether anybody is there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The sockets that a server answers on. Whoever binds them knows the ports before it runs.
+#[derive(Debug)]
+pub struct Listeners {
+    grpc: TcpListener,
+    http: TcpListener,
+}
+
+/// Why an address is not listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on {address} (`{setting}`): {source}; is another server running there? choose another address with `--{setting}`"
+)]
+pub struct BindError {
+    setting: &'static str,
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// Why a server ended, or never began.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The policy does not load.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The bundle of the setting `load` was not applied.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// This build cannot describe itself.
+    #[error(transparent)]
+    Reflection(#[from] ReflectionError),
+    /// The operating system gives no threads or takes a socket back.
+    #[error("{doing}: {source}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The gRPC door has failed.
+    #[error("the gRPC door failed: {0}")]
+    Grpc(#[from] tonic::transport::Error),
+    /// A part of the server ended in a panic.
+    #[error("{0} ended in an internal error")]
+    Panicked(&'static str),
+}
+
+/// Serves until `shutdown` completes, then drains and closes the store. Everything that the server
+/// has is gone when this returns.
+///
+/// Requests are answered on threads of their own; the caller's runtime carries the HTTP door.
+///
+/// # Errors
+/// [`RunError`] if the server cannot start, or a door fails.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    clock: Clock,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let Config { max_message_bytes, max_live_streams, max_wait, grace, drain, .. } = config;
+    let metrics = Arc::new(Metrics::new());
+    let limits = Limits { max_message_bytes, max_wait, max_live_streams };
+    let door = Door::new(clock, metrics, limits);
+    let health = Health::not_serving_yet().await;
+    let ready = Ready::default();
+    let Listeners { grpc, http } = listeners;
+    let addresses = (grpc.local_addr(), http.local_addr());
+
+    let mut threads = Threads::start()?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut serving = threads.spawn(serve_grpc(grpc, door.routes(&health)?, stopped));
+    let http = serve_http(http, http::routes(ready.clone(), &door))?;
+    let upkeep = Task(tokio::spawn(upkeep(Arc::downgrade(&door))));
+
+    let started = Instant::now();
+    let loaded =
+        tokio::task::spawn_blocking(move || load_policy(&config.data, config.load.as_deref()));
+    let outcome = match loaded.await.unwrap_or(Err(RunError::Panicked("loading the policy"))) {
+        Err(error) => Err(error),
+        Ok(publisher) => {
+            door.metrics().loaded(started.elapsed());
+            door.open(publisher);
+            ready.set(true);
+            health.serving().await;
+            if let (Ok(grpc), Ok(http)) = addresses {
+                let took_ms = started.elapsed().as_millis();
+                tracing::info!(%grpc, %http, took_ms, "serving");
+            }
+            tokio::select! {
+                () = shutdown => Ok(()),
+                ended = &mut serving => ended.unwrap_or(Err(RunError::Panicked("the gRPC door"))),
+            }
+        }
+    };
+
+    let failed = outcome.is_err();
+    ready.set(false);
+    health.draining().await;
+    if !failed {
+        tracing::info!("shutting down");
+        tokio::time::sleep(grace).await;
+    }
+    stop.send(()).ok();
+    health.end().await;
+    if !failed && tokio::time::timeout(drain, &mut serving).await.is_err() {
+        let streams = door.cancel_streams();
+        tracing::warn!(streams, "the time for draining is over; ending what is still open");
+        tokio::time::timeout(LAST_WORDS, &mut serving).await.ok();
+    }
+    // In this order: nobody asks any more, then the last holders of the policy go.
+    threads.stop().await;
+    drop((http, upkeep, door));
+    tracing::info!("stopped");
+    outcome
+}
+
+/// Opens the store, loads the policy, and applies the bundle that the settings name.
+fn load_policy(data: &PathBuf, bundle: Option<&std::path::Path>) -> Result<Publisher, RunError> {
+    let publisher = Publisher::open(Store::open(data)?)?;
+    if let Some(bundle) = bundle {
+        load::apply(&publisher, bundle)?;
+    }
+    Ok(publisher)
+}
+
+async fn serve_grpc(
+    listener: TcpListener,
+    routes: Routes,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(), RunError> {
+    let incoming = TcpIncoming::from(adopt(listener)?).with_nodelay(Some(true));
+    tonic::transport::Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .layer(CatchPanicLayer)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, async {
+            // An error is the end of `run`, too.
+            stopped.await.ok();
+        })
+        .await?;
+    Ok(())
+}
+
+fn serve_http(listener: TcpListener, routes: axum::Router) -> Result<Task, RunError> {
+    let listener = adopt(listener)?;
+    Ok(Task(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the HTTP door failed");
+        }
+    })))
+}
+
+async fn upkeep(door: std::sync::Weak<Door>) {
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let Some(door) = door.upgrade() else { return };
+        let tidy = move || {
+            door.metrics().upkeep();
+            if let Some(publisher) = door.publisher() {
+                publisher.sweep();
+            }
+        };
+        // Dropping a large policy takes its time.
+        if tokio::task::spawn_blocking(tidy).await.is_err() {
+            tracing::error!("the upkeep failed");
+        }
+    }
+}
+
+/// Takes a socket over into the runtime at hand.
+fn adopt(listener: TcpListener) -> Result<tokio::net::TcpListener, RunError> {
+    let system = |source| RunError::System { doing: "taking a socket over", source };
+    listener.set_nonblocking(true).map_err(system)?;
+    tokio::net::TcpListener::from_std(listener).map_err(system)
+}
+
+// === impl Listeners ===
+
+impl Listeners {
+    /// Listens where the settings say. Nothing is answered before [`run`].
+    ///
+    /// # Errors
+    /// [`BindError`] names the setting and the address.
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        let bind = |setting, address| {
+            TcpListener::bind(address).map_err(|source| BindError { setting, address, source })
+        };
+        Ok(Self { grpc: bind("grpc", config.grpc)?, http: bind("http", config.http)? })
+    }
+
+    /// The address of the gRPC door.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
+        self.grpc.local_addr()
+    }
+
+    /// The address of the HTTP door.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn http_address(&self) -> std::io::Result<SocketAddr> {
+        self.http.local_addr()
+    }
+}
+
+/// A task that ends when it is dropped.
+struct Task(tokio::task::JoinHandle<()>);
+
+// === impl Task ===
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The threads that answer gRPC requests.
+struct Threads(Option<Runtime>);
+
+// === impl Threads ===
+
+impl Threads {
+    fn start() -> Result<Self, RunError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("pdp-rpc")
+            .enable_all()
+            .build()
+            .map_err(|source| RunError::System { doing: "starting threads", source })?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn spawn<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = Result<T, RunError>> + Send + 'static,
+    ) -> tokio::task::JoinHandle<Result<T, RunError>> {
+        match &self.0 {
+            Some(runtime) => runtime.spawn(work),
+            // Only after `stop`, which nothing does before spawning.
+            None => tokio::spawn(async { Err(RunError::Panicked("the threads")) }),
+        }
+    }
+
+    /// Ends every task, and waits for writes that are at work.
+    async fn stop(mut self) {
+        if let Some(runtime) = self.0.take() {
+            tokio::task::spawn_blocking(move || runtime.shutdown_timeout(LAST_WRITE)).await.ok();
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Where `run` itself was dropped half-way: a runtime may not wait there.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

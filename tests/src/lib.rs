@@ -14,7 +14,10 @@
     reason = "test code only: a panic is a failed test, and printing is how it reports"
 )]
 
+pub mod door;
+pub mod matrix;
 pub mod oracle;
 pub mod proof;
 pub mod tally;
+pub mod verify;
 pub mod world;

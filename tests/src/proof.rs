@@ -2,6 +2,7 @@
 
 use std::env;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
@@ -31,23 +32,29 @@ pub fn for_worlds(
     let shards = Mutex::new((0..SHARDS).collect::<Vec<u8>>());
     let next = || shards.lock().ok().and_then(|mut left| left.pop());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let failures = Mutex::new(Vec::new());
+    let failure = Mutex::new(None);
+    // The first run that fails is shrunk; the others have nothing to add and end early.
+    let failing = AtomicU8::new(SHARDS);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(shard) = next() {
-                    if let Err(failure) = run_shard(shard, seed, cases, questions, &property)
-                        && let Ok(mut failures) = failures.lock()
+                    let attempt = |genome: &Genome| match failing.load(Ordering::Relaxed) {
+                        first if first == SHARDS || first == shard => property(genome)
+                            .inspect_err(|_| failing.store(shard, Ordering::Relaxed)),
+                        _ => Ok(()),
+                    };
+                    if let Err(found) = run_shard(shard, seed, cases, questions, &attempt)
+                        && let Ok(mut failure) = failure.lock()
                     {
-                        failures.push(failure);
+                        *failure = Some(found);
                     }
                 }
             });
         }
     });
-    let failures = failures.into_inner().unwrap_or_default();
-    if let Some(first) = failures.first() {
-        panic!("{} of {SHARDS} runs found a counterexample; the first:\n{first}", failures.len());
+    if let Some(found) = failure.into_inner().unwrap_or_default() {
+        panic!("a counterexample, made as small as it gets:\n{found}");
     }
 }
 
@@ -62,7 +69,7 @@ fn run_shard(
     bytes[..4].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let config =
-        Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+        Config { cases, failure_persistence: None, max_shrink_iters: 5_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let checked = |genome: Genome| property(&genome).map_err(TestCaseError::fail);
     match runner.run(&Genome::strategy(questions), checked) {

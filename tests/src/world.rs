@@ -19,10 +19,10 @@ pub use question::{OwnedQuestion, Prober};
 pub const NOON: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
 /// Distances from [`NOON`] in microseconds at which windows begin and end.
-const EDGES: [i64; 5] = [-10, -1, 0, 1, 10];
+const EDGES: [i64; 8] = [-10, -1, 0, 0, 1, 10, i64::MIN, i64::MAX];
 
 /// Distances from [`NOON`] in microseconds at which questions are asked.
-const INSTANTS: [i64; 8] = [0, 0, -1, 1, -10, 9, 10, -11];
+const INSTANTS: [i64; 10] = [0, 0, -1, 1, -10, 9, 10, -11, i64::MAX, i64::MIN];
 
 /// A few bytes that choose one thing.
 pub type Gene = [u8; 10];
@@ -91,8 +91,8 @@ impl<'a> Reader<'a> {
         if byte < 170 {
             return Window::ALWAYS;
         }
-        let edge = |n: usize| EDGES.get(n % 6).map(|distance| at(*distance));
-        let (from, until) = (edge(byte), edge(byte / 6));
+        let edge = |n: usize| EDGES.get(n % (EDGES.len() + 1)).map(|distance| at(*distance));
+        let (from, until) = (edge(byte), edge(byte / 7));
         match (from, until) {
             (Some(a), Some(b)) if a == b => Window { from: Some(a), until: None },
             (Some(a), Some(b)) => Window { from: Some(a.min(b)), until: Some(a.max(b)) },
@@ -101,10 +101,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The instant so many microseconds after [`NOON`].
+/// The instant so many microseconds after [`NOON`], or the last (first) one there is.
 #[must_use]
 pub const fn at(distance: i64) -> Timestamp {
-    Timestamp::from_micros(NOON.as_micros() + distance)
+    Timestamp::from_micros(NOON.as_micros().saturating_add(distance))
 }
 
 // === impl Genome ===

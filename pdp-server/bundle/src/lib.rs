@@ -1,1 +1,25 @@
-//! The formats people write: policy bundles, case files, the default library.
+//! The formats people write: policy bundles ([`bundle`]), their export ([`mod@export`]), case files
+//! ([`case`]), the default library, and the words of an explanation ([`render`]).
+//!
+//! Text comes in, the engine's facts and questions go out, and the other way round. Nothing here
+//! reads a clock or keeps anything.
+
+#![forbid(unsafe_code)]
+
+pub mod bundle;
+pub mod case;
+pub mod diagnostic;
+pub mod export;
+mod library;
+mod locate;
+mod policy;
+pub mod question;
+mod read;
+pub mod render;
+mod scalar;
+pub mod time;
+mod yaml;
+
+pub use bundle::{Bundle, parse};
+pub use diagnostic::BundleError;
+pub use yaml::{MAX_BYTES, MAX_DEPTH, MAX_NODES};

@@ -42,10 +42,10 @@ const LEVEL_TYPES: [&str; 17] = [
     "ManagementRoleDefinition",
 ];
 
-/// Operations that every type declares; `Add` begins the self-delegation rule (Q7).
+/// All operations that types declare; `Add` begins the self-delegation rule (Q7).
 pub(super) const OPERATIONS: [&str; 3] = ["View", "AddPart", "Edit"];
 
-/// Rights that every type declares; `View` is an operation too (Q5).
+/// All rights that types declare; `View` is an operation too (Q5).
 pub(super) const RIGHTS: [&str; 2] = ["View", "Read"];
 
 /// The same ids for every kind of thing.
@@ -150,15 +150,27 @@ impl Cast {
     }
 }
 
+/// The operations and rights of a type: not all declare everything (Q6).
+fn declared(type_name: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match type_name {
+        "Door" => (&OPERATIONS[..2], &RIGHTS[1..]),
+        "SetGroup" => (&OPERATIONS[..1], &[]),
+        _ => (&OPERATIONS, &RIGHTS),
+    }
+}
+
 fn types() -> impl Iterator<Item = ResourceType> {
     let names = |names: &[&str]| -> BTreeSet<PermissionName> {
         names.iter().map(|name| PermissionName::new(name).unwrap()).collect()
     };
     let built_in = BuiltInType::ALL.into_iter().map(BuiltInType::as_str);
-    built_in.chain(DECLARED).map(move |name| ResourceType {
-        name: TypeName::new(name).unwrap(),
-        operations: names(&OPERATIONS),
-        rights: names(&RIGHTS),
+    built_in.chain(DECLARED).map(move |name| {
+        let (operations, rights) = declared(name);
+        ResourceType {
+            name: TypeName::new(name).unwrap(),
+            operations: names(operations),
+            rights: names(rights),
+        }
     })
 }
 
@@ -346,27 +358,27 @@ fn levels(genome: &Genome) -> BTreeMap<LevelRef, AccessLevel> {
     let mut levels = BTreeMap::new();
     for (n, gene) in genome.levels.iter().enumerate() {
         let reader = &mut Reader::new(gene);
-        let type_name = TypeName::new(reader.of(&LEVEL_TYPES).unwrap()).unwrap();
+        let type_name = reader.of(&LEVEL_TYPES).unwrap();
+        let (declared_operations, declared_rights) = declared(type_name);
+        let type_name = TypeName::new(type_name).unwrap();
         let level = LevelRef { type_name, name: LevelName::new(format!("L{n}")).unwrap() };
         let mut operations = BTreeMap::new();
         if reader.chance(80) {
             operations.insert(Pattern::All, reader.of(&SAYS).unwrap());
         }
         for _ in 0..2 {
-            let operation = reader.of(&OPERATIONS).unwrap();
+            let operation = reader.of(declared_operations).unwrap();
             operations.insert(name(operation), reader.of(&SAYS).unwrap());
         }
         let mut rights = BTreeMap::new();
         let right = reader.byte();
         let says = if right % 7 == 6 { Qualifier::Denied } else { Qualifier::Allowed };
-        match right % 5 {
-            0 => {}
-            1 => drop(rights.insert(Pattern::All, says)),
-            2 => {
-                rights.insert(Pattern::All, Qualifier::Denied);
-                rights.insert(name(RIGHTS[right % 2]), says);
-            }
-            _ => drop(rights.insert(name(RIGHTS[right % 2]), says)),
+        let one = declared_rights.get(right % 2).or(declared_rights.first()).copied().map(name);
+        if matches!(right % 5, 1 | 2) {
+            rights.insert(Pattern::All, if right % 5 == 1 { says } else { Qualifier::Denied });
+        }
+        if let (Some(one), 2..=4) = (one, right % 5) {
+            rights.insert(one, says);
         }
         levels.insert(level.clone(), AccessLevel { name: level, operations, rights });
     }

@@ -135,21 +135,7 @@ impl<'a> Prober<'a> {
         if dual >= 200 && kind == PermissionKind::Operation {
             self.make_dual(&mut question, &subject, dual, reader);
         }
-        let wrong = reader.byte();
-        match wrong {
-            236..=241 => "nobody".clone_into(&mut question.subject),
-            242..=246 => "nothing".clone_into(&mut question.resource.1),
-            247..=251 => "Undeclared".clone_into(&mut question.permission),
-            252 => "Nowhere".clone_into(&mut question.resource.0),
-            253 => {
-                if let Some(counterpart) = &mut question.counterpart {
-                    "nothing".clone_into(&mut counterpart.1);
-                }
-            }
-            254 => question.kind = PermissionKind::Right,
-            255 => question.subject.clear(),
-            _ => {}
-        }
+        misname(&mut question, reader.byte());
         Some((question, now))
     }
 
@@ -220,6 +206,28 @@ impl<'a> Prober<'a> {
         self.closures
             .entry((subject.clone(), now))
             .or_insert_with(|| Oracle::new(facts, now).counts_as(subject))
+    }
+}
+
+/// Makes some part unknown, or the question malformed, now and then.
+fn misname(question: &mut OwnedQuestion, wrong: usize) {
+    let counterpart = question.counterpart.as_mut().map(|(_, id)| id);
+    match wrong {
+        235..=240 => "nobody".clone_into(&mut question.subject),
+        241..=245 => "nothing".clone_into(&mut question.resource.1),
+        246 => "Nowhere".clone_into(&mut question.resource.0),
+        247..=251 => "Undeclared".clone_into(&mut question.permission),
+        252 | 253 => {
+            if let Some(id) = counterpart {
+                "nothing".clone_into(id);
+            }
+            if wrong == 253 {
+                "Undeclared".clone_into(&mut question.permission);
+            }
+        }
+        254 => question.kind = PermissionKind::Right,
+        255 => question.subject.clear(),
+        _ => {}
     }
 }
 

@@ -1,0 +1,251 @@
+//! One call: its deadline, its attempts, and what became of it.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::{Code, Request, Response, Status};
+
+use crate::client::Client;
+use crate::refusal::Refusal;
+
+/// Why a call has no result. Never a decision: neither an `ALLOW` nor a `DENY`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address, or another setting of the client, cannot be used.
+    #[error("{message}")]
+    Setting {
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// The server cannot be reached, or the connection to it broke.
+    #[error("cannot reach {endpoint}: {message}")]
+    Unreachable {
+        /// The server's address.
+        endpoint: String,
+        /// Why, in the words of the operating system or the transport.
+        message: String,
+    },
+    /// There was no answer in time. A change set may have been applied nevertheless: sending it
+    /// again with the same request id is safe.
+    #[error("{endpoint} did not answer within {}", shown(*.deadline))]
+    DeadlineExceeded {
+        /// The server's address.
+        endpoint: String,
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// The server answered with an error.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+    /// The server answered something that does not follow the protocol, or that this version of
+    /// the client does not know.
+    #[error("the server's answer cannot be used: {message}")]
+    Protocol {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The operating system gave no random numbers for a request id.
+    #[error("cannot make a request id: {message}")]
+    NoRandomness {
+        /// Its message.
+        message: String,
+    },
+}
+
+// === impl Error ===
+
+impl Error {
+    pub(crate) fn protocol(message: impl Into<String>) -> Self {
+        Self::Protocol { message: message.into() }
+    }
+
+    /// The gRPC status code: the server's, or the one that fits what happened here.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Setting { .. } => Code::InvalidArgument,
+            Self::Unreachable { .. } => Code::Unavailable,
+            Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
+            Self::Refused(refusal) => refusal.code,
+            Self::Protocol { .. } | Self::NoRandomness { .. } => Code::Internal,
+        }
+    }
+
+    /// What the server said, if it was the server that refused.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// The server's stable reason, such as `UNKNOWN_TENANT`, if it gave one.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.refusal().map(|refusal| refusal.reason.as_str()).filter(|reason| !reason.is_empty())
+    }
+
+    /// How long the server asks to wait before trying again, if it does.
+    #[must_use]
+    pub fn retry_delay(&self) -> Option<Duration> {
+        self.refusal().and_then(|refusal| refusal.retry_delay)
+    }
+}
+
+fn shown(deadline: Duration) -> String {
+    format!("{} s", deadline.as_secs_f64())
+}
+
+/// The deadline of one call, for all of its attempts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    length: Duration,
+    end: Instant,
+}
+
+// === impl Deadline ===
+
+impl Deadline {
+    /// What is left of it.
+    pub(crate) fn remaining(self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits for one answer, no longer than this.
+    pub(crate) async fn wait<T>(
+        self,
+        endpoint: &str,
+        answer: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Error> {
+        match timeout_at(self.end, answer).await {
+            Ok(answer) => answer.map_err(|status| self.error(endpoint, &status)),
+            Err(_elapsed) => Err(self.exceeded(endpoint)),
+        }
+    }
+
+    pub(crate) fn exceeded(self, endpoint: &str) -> Error {
+        Error::DeadlineExceeded { endpoint: endpoint.to_owned(), deadline: self.length }
+    }
+
+    /// What a status means: the server's own word, or something that happened on the way.
+    fn error(self, endpoint: &str, status: &Status) -> Error {
+        let chain = || std::iter::successors(status.source(), |&cause| cause.source());
+        let timed_out = chain().any(|cause| cause.is::<tonic::TimeoutExpired>());
+        if timed_out || status.code() == Code::DeadlineExceeded {
+            return self.exceeded(endpoint);
+        }
+        // Only a status that was made here has a source.
+        let lost = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled);
+        match chain().last() {
+            Some(cause) if lost => {
+                Error::Unreachable { endpoint: endpoint.to_owned(), message: cause_in_words(cause) }
+            }
+            _ => Error::Refused(Box::new(Refusal::from_status(status))),
+        }
+    }
+}
+
+/// The first cause of a failure, which says most; without the number of the operating system.
+pub(crate) fn cause_in_words(cause: &(dyn StdError + 'static)) -> String {
+    let first = std::iter::successors(Some(cause), |&cause| cause.source()).last();
+    let text = first.unwrap_or(cause).to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(crate) fn start(&self) -> Deadline {
+        let length = self.deadline();
+        Deadline { length, end: Instant::now() + length }
+    }
+
+    /// Sends a request and waits for its one answer; sends it again on `UNAVAILABLE` if it is
+    /// `safe` to, while deadline and budget allow. `make` makes each attempt's message anew.
+    pub(crate) async fn unary<Req, Res, Sent>(
+        &self,
+        safe: bool,
+        make: impl Fn() -> Req,
+        send: impl Fn(&Self, Request<Req>) -> Sent,
+    ) -> Result<Res, Error>
+    where
+        Sent: Future<Output = Result<Response<Res>, Status>>,
+    {
+        let deadline = self.start();
+        self.attempts(deadline, safe, make, send).await.map(Response::into_inner)
+    }
+
+    /// [`Client::unary`] within a deadline that has begun, for answers that are more than one.
+    pub(crate) async fn attempts<Req, Res, Sent>(
+        &self,
+        deadline: Deadline,
+        safe: bool,
+        make: impl Fn() -> Req,
+        send: impl Fn(&Self, Request<Req>) -> Sent,
+    ) -> Result<Response<Res>, Error>
+    where
+        Sent: Future<Output = Result<Response<Res>, Status>>,
+    {
+        let mut attempt = 1;
+        loop {
+            let mut request = Request::new(make());
+            request.set_timeout(deadline.remaining());
+            let error = match deadline.wait(self.endpoint(), send(self, request)).await {
+                Ok(response) => {
+                    self.budget().earn();
+                    return Ok(response);
+                }
+                Err(error) => error,
+            };
+            if error.code() != Code::Unavailable {
+                return Err(error);
+            }
+            let affordable = self.budget().spend();
+            let retries = self.retries();
+            if !safe || !affordable || attempt >= retries.max_attempts {
+                return Err(error);
+            }
+            let pause = retries.pause(attempt, random_part(), error.retry_delay());
+            if pause >= deadline.remaining() {
+                return Err(error);
+            }
+            sleep(pause).await;
+            attempt += 1;
+        }
+    }
+}
+
+/// A number from 0 to 1. Without randomness the whole: the longest pause is a correct one.
+fn random_part() -> f64 {
+    getrandom::u32().map_or(1.0, |drawn| f64::from(drawn) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_from_the_server_is_its_own_word() {
+        let deadline = Deadline { length: Duration::from_millis(1500), end: Instant::now() };
+        let error = deadline.error("http://pdp", &Status::unavailable("shutting down"));
+        assert_eq!(error.to_string(), "shutting down");
+        assert_eq!((error.code(), error.reason()), (Code::Unavailable, None));
+        let error = deadline.error("http://pdp", &Status::deadline_exceeded("late"));
+        assert_eq!(error.to_string(), "http://pdp did not answer within 1.5 s");
+    }
+
+    #[test]
+    fn a_broken_connection_names_the_server_and_the_first_cause() {
+        let deadline = Deadline { length: Duration::from_secs(1), end: Instant::now() };
+        let broken = std::io::Error::other(std::io::Error::from_raw_os_error(111));
+        let error = deadline.error("http://pdp", &Status::from_error(Box::new(broken)));
+        assert_eq!(error.to_string(), "cannot reach http://pdp: connection refused");
+        assert_eq!(error.code(), Code::Unavailable);
+    }
+}

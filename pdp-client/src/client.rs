@@ -1,0 +1,286 @@
+//! A connection to a server, and the settings that its calls share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pdp_proto::v1::decision_service_client::DecisionServiceClient;
+use pdp_proto::v1::policy_service_client::PolicyServiceClient;
+use pdp_proto::v1::tenant_service_client::TenantServiceClient;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::call::{Error, cause_in_words};
+use crate::decision::Revision;
+use crate::retry::{Budget, Retries};
+
+/// How long a call takes at most, its retries included, unless told otherwise.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The longest deadline: a longer one is cut to it. Nothing that a server does takes a day.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long connecting takes at most, unless told otherwise.
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest message accepted from a server, in bytes: one of a thousand large groups fits,
+/// and a broken server cannot fill the memory.
+pub const MAX_RESPONSE_BYTES: usize = 64 << 20;
+
+/// A client of one server. Cloning it is cheap and shares the connection, which is made again by
+/// itself when it breaks.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+    endpoint: Arc<str>,
+    budget: Arc<Budget>,
+    settings: Settings,
+}
+
+/// The settings of a client to be.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Builder {
+    endpoint: String,
+    connect_timeout: Duration,
+    user_agent: String,
+    settings: Settings,
+}
+
+#[derive(Debug, Clone)]
+struct Settings {
+    tenant: Arc<str>,
+    deadline: Duration,
+    at_least: Revision,
+    retries: Retries,
+}
+
+// === impl Builder ===
+
+impl Builder {
+    /// The tenant that every call is about; empty means `default`.
+    pub fn tenant(mut self, tenant: impl Into<Arc<str>>) -> Self {
+        self.settings.tenant = tenant.into();
+        self
+    }
+
+    /// How long each call takes at most, its retries included: [`DEFAULT_DEADLINE`] unless set,
+    /// [`MAX_DEADLINE`] at most.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.settings.deadline = deadline.min(MAX_DEADLINE);
+        self
+    }
+
+    /// How long connecting takes at most: 5 seconds unless set.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Names the calling program to the server, before this library's own name.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.user_agent = name.into();
+        self
+    }
+
+    /// How calls that are safe to send twice are retried.
+    pub fn retries(mut self, retries: Retries) -> Self {
+        self.settings.retries = retries;
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the address cannot be used, [`Error::Unreachable`] if nobody answers
+    /// there in time.
+    pub async fn connect(self) -> Result<Client, Error> {
+        let endpoint = self.endpoint()?;
+        let channel = endpoint.connect().await.map_err(|error| Error::Unreachable {
+            endpoint: self.endpoint.clone(),
+            message: cause_in_words(&error),
+        })?;
+        Ok(self.client(channel))
+    }
+
+    /// Connects with the first call, so that a server may start after its clients.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the address cannot be used.
+    pub fn connect_lazy(self) -> Result<Client, Error> {
+        let channel = self.endpoint()?.connect_lazy();
+        Ok(self.client(channel))
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, Error> {
+        let unusable = |why: &str| Error::Setting {
+            message: format!(
+                "`{}` is not the address of a server: {why}; write it like `http://127.0.0.1:7070`",
+                self.endpoint
+            ),
+        };
+        if self.endpoint.starts_with("https://") {
+            return Err(unusable("this client has no TLS"));
+        }
+        if !self.endpoint.starts_with("http://") {
+            return Err(unusable("it does not begin with `http://`"));
+        }
+        let endpoint = Endpoint::from_shared(self.endpoint.clone())
+            .map_err(|error| unusable(&cause_in_words(&error)))?;
+        let endpoint = endpoint.connect_timeout(self.connect_timeout);
+        endpoint.user_agent(self.user_agent.clone()).map_err(|_| Error::Setting {
+            message: format!("`{}` is not a user agent", self.user_agent.escape_debug()),
+        })
+    }
+
+    fn client(self, channel: Channel) -> Client {
+        Client {
+            channel,
+            endpoint: self.endpoint.into(),
+            budget: Arc::new(Budget::full()),
+            settings: self.settings,
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Connects to a server, such as `http://127.0.0.1:7070`, with every setting at its default.
+    ///
+    /// # Errors
+    /// As [`Builder::connect`].
+    pub async fn connect(endpoint: impl Into<String>) -> Result<Self, Error> {
+        Self::builder(endpoint).connect().await
+    }
+
+    /// Begins a client of the server at this address.
+    pub fn builder(endpoint: impl Into<String>) -> Builder {
+        Builder {
+            endpoint: endpoint.into(),
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            user_agent: concat!("pdp-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            settings: Settings {
+                tenant: Arc::from(""),
+                deadline: DEFAULT_DEADLINE,
+                at_least: Revision::default(),
+                retries: Retries::default(),
+            },
+        }
+    }
+
+    /// The same client for calls about another tenant.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: impl Into<Arc<str>>) -> Self {
+        let settings = Settings { tenant: tenant.into(), ..self.settings.clone() };
+        Self { settings, ..self.clone() }
+    }
+
+    /// The same client for calls with another deadline, [`MAX_DEADLINE`] at most.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        let settings = Settings { deadline: deadline.min(MAX_DEADLINE), ..self.settings.clone() };
+        Self { settings, ..self.clone() }
+    }
+
+    /// The same client for questions that must be answered from this revision or a later one. The
+    /// server waits for it within the deadline.
+    #[must_use]
+    pub fn at_least(&self, revision: Revision) -> Self {
+        let settings = Settings { at_least: revision, ..self.settings.clone() };
+        Self { settings, ..self.clone() }
+    }
+
+    /// The address of the server.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The tenant that calls are about; empty means `default`.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        &self.settings.tenant
+    }
+
+    pub(crate) const fn deadline(&self) -> Duration {
+        self.settings.deadline
+    }
+
+    pub(crate) const fn oldest(&self) -> Revision {
+        self.settings.at_least
+    }
+
+    pub(crate) const fn retries(&self) -> Retries {
+        self.settings.retries
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub(crate) fn decisions(&self) -> DecisionServiceClient<Channel> {
+        DecisionServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
+    }
+
+    pub(crate) fn policies(&self) -> PolicyServiceClient<Channel> {
+        PolicyServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
+    }
+
+    pub(crate) fn tenants(&self) -> TenantServiceClient<Channel> {
+        TenantServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_none_is_refused_in_words() {
+        for (address, why) in [
+            ("", "it does not begin with `http://`"),
+            ("127.0.0.1:7070", "it does not begin with `http://`"),
+            ("http://", "empty string"),
+            ("https://pdp:7070", "this client has no TLS"),
+            ("ftp://pdp", "it does not begin with `http://`"),
+        ] {
+            let error = Client::builder(address).connect_lazy().unwrap_err();
+            let expected = format!(
+                "`{address}` is not the address of a server: {why}; write it like `http://127.0.0.1:7070`"
+            );
+            assert_eq!(error.to_string(), expected);
+        }
+        let agent = Client::builder("http://pdp").user_agent("a\nb").connect_lazy();
+        assert_eq!(agent.unwrap_err().to_string(), "`a\\nb` is not a user agent");
+    }
+
+    #[tokio::test]
+    async fn nobody_at_the_address_is_told_with_the_address() {
+        // A port that was just free: bound and let go again.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = format!("http://{free}");
+        let expected = format!("cannot reach {address}: connection refused");
+        let error = Client::connect(address.clone()).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        let lazy = Client::builder(address).retries(Retries::NONE).connect_lazy().unwrap();
+        let error = lazy.list_tenants().next().await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_variation_of_a_client_leaves_the_client_alone() {
+        let client = Client::builder("http://pdp").tenant("a").connect_lazy().unwrap();
+        let other = client.for_tenant("b").with_deadline(Duration::MAX).at_least(Revision::new(3));
+        assert_eq!(
+            (other.tenant(), other.deadline(), other.oldest().get()),
+            ("b", MAX_DEADLINE, 3)
+        );
+        assert_eq!(
+            (client.tenant(), client.deadline(), client.oldest().get()),
+            ("a", DEFAULT_DEADLINE, 0)
+        );
+    }
+}

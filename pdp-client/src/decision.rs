@@ -1,0 +1,383 @@
+//! Answers as a caller reads them. What is not understood is an error here, never an `ALLOW`.
+
+use std::fmt;
+
+use pdp_proto::v1;
+
+use crate::call::Error;
+use crate::client::Client;
+use crate::question::Question;
+use crate::refusal::{FieldViolation, Refusal};
+
+/// A tenant's policy counts its changes: 0 is the empty policy, then 1, 2, 3. As the consistency
+/// token of a decision it goes into [`Client::at_least`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Revision(u64);
+
+/// What a decision comes to. Only [`Effect::Allow`] means: go ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Go ahead.
+    Allow,
+    /// Do not.
+    Deny,
+    /// Not yet: somebody else has to agree.
+    RequiresApproval,
+}
+
+/// Why: exactly one a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Something allows and nothing denies.
+    Granted,
+    /// Something denies; that beats every allow.
+    ExplicitDeny,
+    /// Nothing allows, and something disables.
+    Disabled,
+    /// Nothing speaks for it.
+    NotGranted,
+    /// No such person or account.
+    UnknownSubject,
+    /// The person, the account or the account's owner is disabled.
+    SubjectDisabled,
+    /// No such resource.
+    UnknownResource,
+    /// The resource's type declares no such operation or right.
+    UnknownPermission,
+    /// Dual check: allowed of the counterpart only.
+    MissingOnResource,
+    /// Dual check: allowed of the resource only.
+    MissingOnCounterpart,
+    /// Dual check: allowed of neither.
+    MissingOnBoth,
+    /// Nobody hands access to themselves.
+    SelfDelegation,
+    /// A reason that this version of the client does not know, by its number on the wire. Never
+    /// with [`Effect::Allow`].
+    Unrecognized(i32),
+}
+
+/// An answer: what it comes to, why, and the revision it was computed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Decision {
+    /// What it comes to.
+    pub effect: Effect,
+    /// Why.
+    pub reason: Reason,
+    /// The policy revision it was computed on.
+    pub revision: Revision,
+}
+
+/// Answers to many questions, all on one revision and at one instant.
+#[derive(Debug)]
+#[must_use]
+pub struct Batch {
+    /// One result a question, in the order of the questions. A question that is not well formed
+    /// has an error of its own.
+    pub results: Vec<Result<Decision, Refusal>>,
+    /// The revision they were computed on.
+    pub revision: Revision,
+}
+
+/// A decision with everything that led to it.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub struct Explanation {
+    /// The decision, the same that a check gives.
+    pub decision: Decision,
+    /// Everything, as it travelled.
+    pub message: v1::Explanation,
+}
+
+// === impl Revision ===
+
+impl Revision {
+    /// The revision of this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+// === impl Effect ===
+
+impl Effect {
+    /// The effect's code.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "ALLOW",
+            Self::Deny => "DENY",
+            Self::RequiresApproval => "REQUIRES_APPROVAL",
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// The reason's code; `UNRECOGNIZED` for one that this client does not know.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "GRANTED",
+            Self::ExplicitDeny => "EXPLICIT_DENY",
+            Self::Disabled => "DISABLED",
+            Self::NotGranted => "NOT_GRANTED",
+            Self::UnknownSubject => "UNKNOWN_SUBJECT",
+            Self::SubjectDisabled => "SUBJECT_DISABLED",
+            Self::UnknownResource => "UNKNOWN_RESOURCE",
+            Self::UnknownPermission => "UNKNOWN_PERMISSION",
+            Self::MissingOnResource => "MISSING_ON_RESOURCE",
+            Self::MissingOnCounterpart => "MISSING_ON_COUNTERPART",
+            Self::MissingOnBoth => "MISSING_ON_BOTH",
+            Self::SelfDelegation => "SELF_DELEGATION",
+            Self::Unrecognized(_) => "UNRECOGNIZED",
+        }
+    }
+
+    pub(crate) fn from_wire(number: i32) -> Self {
+        use v1::Reason as Wire;
+        match Wire::try_from(number) {
+            Ok(Wire::Granted) => Self::Granted,
+            Ok(Wire::ExplicitDeny) => Self::ExplicitDeny,
+            Ok(Wire::Disabled) => Self::Disabled,
+            Ok(Wire::NotGranted) => Self::NotGranted,
+            Ok(Wire::UnknownSubject) => Self::UnknownSubject,
+            Ok(Wire::SubjectDisabled) => Self::SubjectDisabled,
+            Ok(Wire::UnknownResource) => Self::UnknownResource,
+            Ok(Wire::UnknownPermission) => Self::UnknownPermission,
+            Ok(Wire::MissingOnResource) => Self::MissingOnResource,
+            Ok(Wire::MissingOnCounterpart) => Self::MissingOnCounterpart,
+            Ok(Wire::MissingOnBoth) => Self::MissingOnBoth,
+            Ok(Wire::SelfDelegation) => Self::SelfDelegation,
+            Ok(Wire::Unspecified) | Err(_) => Self::Unrecognized(number),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unrecognized(number) => write!(f, "{}({number})", self.as_str()),
+            _ => f.write_str(self.as_str()),
+        }
+    }
+}
+
+// === impl Decision ===
+
+impl Decision {
+    /// Whether to go ahead: only `ALLOW` is.
+    #[must_use]
+    pub const fn is_allow(&self) -> bool {
+        matches!(self.effect, Effect::Allow)
+    }
+
+    pub(crate) fn from_wire(
+        decision: Option<v1::Decision>,
+        at_least: Revision,
+    ) -> Result<Self, Error> {
+        let Some(v1::Decision { effect, reason, revision }) = decision else {
+            return Err(Error::protocol("it holds no decision"));
+        };
+        let (reason, revision) = (Reason::from_wire(reason), Revision::new(revision));
+        let effect = match v1::Effect::try_from(effect) {
+            Ok(v1::Effect::Allow) => Effect::Allow,
+            Ok(v1::Effect::Deny) => Effect::Deny,
+            Ok(v1::Effect::RequiresApproval) => Effect::RequiresApproval,
+            Ok(v1::Effect::Unspecified) | Err(_) => {
+                return Err(Error::protocol(format!("its effect {effect} is not a known one")));
+            }
+        };
+        if effect == Effect::Allow && reason != Reason::Granted {
+            return Err(Error::protocol(format!("it allows with the reason {reason}")));
+        }
+        fresh_enough(revision, at_least)?;
+        Ok(Self { effect, reason, revision })
+    }
+}
+
+fn fresh_enough(revision: Revision, at_least: Revision) -> Result<(), Error> {
+    if revision < at_least {
+        let message = format!("it is of revision {revision}, and {at_least} was asked for");
+        return Err(Error::protocol(message));
+    }
+    Ok(())
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Decides one question.
+    ///
+    /// An unknown subject, resource or permission is a decision (`DENY`) and not an error.
+    ///
+    /// # Errors
+    /// [`Error`] if there is no decision: treat it as neither `ALLOW` nor `DENY`.
+    pub async fn check(&self, question: &Question) -> Result<Decision, Error> {
+        let request = || v1::CheckRequest {
+            tenant: self.tenant().to_owned(),
+            question: Some(question.to_wire()),
+            at_least: self.oldest().get(),
+        };
+        let send = |client: &Self, request| {
+            let mut service = client.decisions();
+            async move { service.check(request).await }
+        };
+        let v1::CheckResponse { decision } = self.unary(true, request, send).await?;
+        Decision::from_wire(decision, self.oldest())
+    }
+
+    /// Decides up to 1,000 questions on one revision and at one instant.
+    ///
+    /// # Errors
+    /// [`Error`] if there are no results. A question that is not well formed is an error of its
+    /// own among the results and leaves the others alone.
+    pub async fn batch_check(&self, questions: &[Question]) -> Result<Batch, Error> {
+        let request = || v1::BatchCheckRequest {
+            tenant: self.tenant().to_owned(),
+            questions: questions.iter().map(Question::to_wire).collect(),
+            at_least: self.oldest().get(),
+        };
+        let send = |client: &Self, request| {
+            let mut service = client.decisions();
+            async move { service.batch_check(request).await }
+        };
+        let v1::BatchCheckResponse { results, revision } = self.unary(true, request, send).await?;
+        let revision = Revision::new(revision);
+        fresh_enough(revision, self.oldest())?;
+        if results.len() != questions.len() {
+            let (got, asked) = (results.len(), questions.len());
+            return Err(Error::protocol(format!("it holds {got} results for {asked} questions")));
+        }
+        let results = results.into_iter().map(|item| item_from_wire(item, revision));
+        Ok(Batch { results: results.collect::<Result<_, _>>()?, revision })
+    }
+
+    /// Decides one question as [`Client::check`] does, and tells everything that led to it.
+    ///
+    /// # Errors
+    /// As [`Client::check`].
+    pub async fn explain(&self, question: &Question) -> Result<Explanation, Error> {
+        let request = || v1::ExplainRequest {
+            tenant: self.tenant().to_owned(),
+            question: Some(question.to_wire()),
+            at_least: self.oldest().get(),
+        };
+        let send = |client: &Self, request| {
+            let mut service = client.decisions();
+            async move { service.explain(request).await }
+        };
+        let v1::ExplainResponse { explanation } = self.unary(true, request, send).await?;
+        let Some(message) = explanation else {
+            return Err(Error::protocol("it holds no explanation"));
+        };
+        let decision = Decision::from_wire(message.decision, self.oldest())?;
+        Ok(Explanation { decision, message })
+    }
+}
+
+/// One result of a batch; every decision must be of the batch's revision.
+fn item_from_wire(
+    item: v1::BatchCheckResult,
+    revision: Revision,
+) -> Result<Result<Decision, Refusal>, Error> {
+    match item.result {
+        Some(v1::batch_check_result::Result::Decision(decision)) => {
+            let decision = Decision::from_wire(Some(decision), revision)?;
+            if decision.revision != revision {
+                return Err(Error::protocol("its decisions are of different revisions"));
+            }
+            Ok(Ok(decision))
+        }
+        Some(v1::batch_check_result::Result::Error(error)) => {
+            let v1::QuestionError { code, message, reason, field } = error;
+            let mut refusal = Refusal::new(code.into(), message.clone(), reason);
+            if !field.is_empty() {
+                refusal.fields.push(FieldViolation { field, description: message });
+            }
+            Ok(Err(refusal))
+        }
+        None => Err(Error::protocol("one of its results is empty")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(effect: i32, reason: i32) -> Option<v1::Decision> {
+        Some(v1::Decision { effect, reason, revision: 7 })
+    }
+
+    #[test]
+    fn what_is_not_understood_is_never_an_allow() {
+        let read = |decision| Decision::from_wire(decision, Revision::new(7));
+        assert!(read(wire(1, 1)).is_ok_and(|decision| decision.is_allow()));
+        assert!(matches!(read(None), Err(Error::Protocol { .. })));
+        for (effect, reason) in [(0, 1), (4, 1), (-1, 1), (1, 0), (1, 4), (1, 99)] {
+            let read = read(wire(effect, reason));
+            assert!(matches!(read, Err(Error::Protocol { .. })), "{effect} {reason}");
+        }
+        let unknown = read(wire(2, 99)).unwrap();
+        assert_eq!((unknown.effect, unknown.reason), (Effect::Deny, Reason::Unrecognized(99)));
+        assert_eq!(unknown.reason.to_string(), "UNRECOGNIZED(99)");
+    }
+
+    #[test]
+    fn an_answer_older_than_asked_for_is_refused() {
+        let stale = Decision::from_wire(wire(1, 1), Revision::new(8)).unwrap_err();
+        assert_eq!(
+            stale.to_string(),
+            "the server's answer cannot be used: it is of revision 7, and 8 was asked for"
+        );
+    }
+
+    #[test]
+    fn every_reason_of_the_wire_has_its_name() {
+        for number in 1..=12 {
+            let name = v1::Reason::try_from(number).unwrap().as_str_name();
+            assert_eq!(format!("REASON_{}", Reason::from_wire(number)), name);
+        }
+        assert!(v1::Reason::try_from(13).is_err());
+    }
+
+    #[test]
+    fn a_batch_item_is_a_decision_or_an_error() {
+        let item = |result| item_from_wire(v1::BatchCheckResult { result }, Revision::new(7));
+        assert!(item(None).is_err());
+        let error = v1::QuestionError {
+            code: 3,
+            message: "an empty person id".into(),
+            reason: "MALFORMED".into(),
+            field: "questions[0].subject".into(),
+        };
+        let refusal =
+            item(Some(v1::batch_check_result::Result::Error(error))).unwrap().unwrap_err();
+        assert_eq!(refusal.code, tonic::Code::InvalidArgument);
+        assert_eq!(refusal.fields[0].field, "questions[0].subject");
+        let stray = v1::Decision { effect: 1, reason: 1, revision: 8 };
+        assert!(item(Some(v1::batch_check_result::Result::Decision(stray))).is_err());
+    }
+}

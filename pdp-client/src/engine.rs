@@ -1,0 +1,73 @@
+//! Facts, changes and explanations as the types of `pdp-engine`, for programs that work with
+//! policies themselves: that read and write bundles, or show explanations.
+//!
+//! What arrives and cannot be what it is, such as a value that a newer server knows, is
+//! [`Error::Protocol`].
+
+mod explanation;
+mod inbound;
+mod outbound;
+
+use pdp_engine::explain::Explanation;
+use pdp_engine::facts::{Change, Fact, FactKey, FactKind};
+
+use crate::call::Error;
+use crate::v1;
+
+/// A step of a change set, as it travels.
+#[must_use]
+pub fn change_to_wire(change: &Change) -> v1::Change {
+    outbound::change(change)
+}
+
+/// The name of a fact, as it travels.
+#[must_use]
+pub fn key_to_wire(key: &FactKey) -> v1::FactKey {
+    outbound::key(key)
+}
+
+/// A kind of fact, as it travels.
+#[must_use]
+pub const fn kind_to_wire(kind: FactKind) -> v1::FactKind {
+    match kind {
+        FactKind::ResourceType => v1::FactKind::ResourceType,
+        FactKind::Location => v1::FactKind::Location,
+        FactKind::BusinessRole => v1::FactKind::BusinessRole,
+        FactKind::AccessLevel => v1::FactKind::AccessLevel,
+        FactKind::Person => v1::FactKind::Person,
+        FactKind::Account => v1::FactKind::Account,
+        FactKind::Group => v1::FactKind::Group,
+        FactKind::SetGroup => v1::FactKind::SetGroup,
+        FactKind::ManagementRoleDefinition => v1::FactKind::ManagementRoleDefinition,
+        FactKind::ManagementRole => v1::FactKind::ManagementRole,
+        FactKind::Resource => v1::FactKind::Resource,
+        FactKind::Assignment => v1::FactKind::Assignment,
+    }
+}
+
+/// A fact that arrived.
+///
+/// # Errors
+/// [`Error::Protocol`] if it is not one.
+pub fn fact_from_wire(fact: v1::Fact) -> Result<Fact, Error> {
+    inbound::fact(fact)
+}
+
+/// The name of a fact that arrived.
+///
+/// # Errors
+/// [`Error::Protocol`] if it is not one.
+pub fn key_from_wire(key: v1::FactKey) -> Result<FactKey, Error> {
+    inbound::key(key)
+}
+
+/// An explanation that arrived.
+///
+/// # Errors
+/// [`Error::Protocol`] if it is not one.
+pub fn explanation_from_wire(explanation: v1::Explanation) -> Result<Explanation, Error> {
+    explanation::explanation(explanation)
+}
+
+#[cfg(test)]
+mod tests;

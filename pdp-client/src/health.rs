@@ -1,0 +1,63 @@
+//! Whether a server serves, by the standard health protocol.
+
+use std::fmt;
+
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use crate::call::Error;
+use crate::client::Client;
+
+/// What a server says about itself or one of its services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// It answers.
+    Serving,
+    /// It is starting, or about to stop.
+    NotServing,
+    /// It says something else.
+    Unknown,
+}
+
+// === impl Health ===
+
+impl Health {
+    /// The status in the words of the protocol.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "SERVING",
+            Self::NotServing => "NOT_SERVING",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Asks whether a service serves, such as `pdp.v1.DecisionService`; empty: the server as such.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the code `NOT_FOUND` if the server has no such service.
+    pub async fn health(&self, service: &str) -> Result<Health, Error> {
+        let request = || HealthCheckRequest { service: service.to_owned() };
+        let send = |client: &Self, request| {
+            let mut service = HealthClient::new(client.channel());
+            async move { service.check(request).await }
+        };
+        let HealthCheckResponse { status } = self.unary(true, request, send).await?;
+        Ok(match ServingStatus::try_from(status) {
+            Ok(ServingStatus::Serving) => Health::Serving,
+            Ok(ServingStatus::NotServing) => Health::NotServing,
+            Ok(ServingStatus::Unknown | ServingStatus::ServiceUnknown) | Err(_) => Health::Unknown,
+        })
+    }
+}

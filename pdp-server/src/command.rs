@@ -1,0 +1,120 @@
+//! The commands of `pdp-server`: what each of them runs.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use pdp_server::clock::Clock;
+use pdp_server::config::{Config, Settings};
+use pdp_server::demo::Demo;
+use pdp_server::{Listeners, run, telemetry};
+use tokio::signal;
+
+/// A policy decision point: answers "may this subject do this?" from a compiled policy.
+#[derive(Debug, Parser)]
+#[command(name = "pdp-server", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve decisions
+    Serve(Given),
+    /// Print the settings that `serve` would use, as a settings file
+    Config(Given),
+    /// Serve a bank's policy from a temporary folder, and tell a few decisions
+    Demo(Addresses),
+}
+
+#[derive(Debug, Args)]
+struct Given {
+    /// YAML file with any of the settings below, named with `_` in place of `-`
+    #[arg(long, env = "PDP_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Args)]
+struct Addresses {
+    /// Address of the gRPC door
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
+    grpc: std::net::SocketAddr,
+    /// Address of the HTTP door: health and metrics
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7071")]
+    http: std::net::SocketAddr,
+}
+
+// === impl Cli ===
+
+impl Cli {
+    /// Runs the command that was given.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Serve(given) => {
+                let config = given.into_config()?;
+                let listeners = Listeners::bind(&config)?;
+                serve(config, listeners)
+            }
+            Command::Config(given) => say(&given.into_config()?.to_string()),
+            Command::Demo(Addresses { grpc, http }) => demo(Settings {
+                grpc: Some(grpc),
+                http: Some(http),
+                log: Some("warn".to_owned()),
+                ..Settings::default()
+            }),
+        }
+    }
+}
+
+// === impl Given ===
+
+impl Given {
+    fn into_config(self) -> anyhow::Result<Config> {
+        Ok(self.settings.into_config(self.config.as_deref())?)
+    }
+}
+
+fn demo(settings: Settings) -> anyhow::Result<()> {
+    let demo = Demo::set_up(settings)?;
+    let listeners = Listeners::bind(&demo.config)?;
+    say(&Demo::decisions(Clock::system().now())?)?;
+    say(&Demo::hints(listeners.grpc_address()?, listeners.http_address()?))?;
+    // The folder goes with `demo`, after the server.
+    serve(demo.config.clone(), listeners)
+}
+
+/// Runs a server until Ctrl-C or SIGTERM.
+fn serve(config: Config, listeners: Listeners) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the threads cannot be started")?;
+    runtime.block_on(async {
+        let telemetry = telemetry::install(&config)?;
+        let shutdown = shutdown_signal()?;
+        let served = run(config, listeners, Clock::system(), shutdown).await;
+        tokio::task::spawn_blocking(|| telemetry.finish()).await.ok();
+        Ok(served?)
+    })
+}
+
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be received")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be received")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output is closed")
+}

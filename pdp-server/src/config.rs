@@ -1,0 +1,447 @@
+//! Settings: what flags, `PDP_*` variables and a YAML file say becomes one validated [`Config`].
+//! The first of the three that names a setting decides; nothing else reads flags or variables.
+
+mod file;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+pub use file::FileError;
+
+/// The default of `max_message_bytes`: a change set of [`crate::rpc::MAX_CHANGES`] facts of a
+/// kilobyte or two each.
+pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 << 20;
+
+/// The default of `max_live_streams`: each may hold a thread while its caller reads slowly.
+pub const DEFAULT_MAX_LIVE_STREAMS: usize = 64;
+
+/// The default of `max_wait_ms`: longer than any change set takes to become visible.
+pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// The default of `grace_ms`: load balancers look every second or so.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(2);
+
+/// The default of `drain_ms`: long enough for every request, and for most exports.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+
+/// What every setting may be, at most, where it counts milliseconds: an hour.
+const MAX_MS: u64 = 3_600_000;
+
+/// The bounds of `max_message_bytes`: a Check with the longest names fits the lower one, and the
+/// upper one keeps a message within what a machine can hold several of.
+const MESSAGE_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 30;
+
+// One entry a setting: its type, its flag and variable, its placeholder in the help.
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty, $variable:literal, $value:literal $(, $extra:meta)*;)+) => {
+        /// Settings as they are given; what is absent is not said.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+        pub struct Settings {
+            $(
+                $(#[doc = $doc])+
+                #[arg(long, env = $variable, value_name = $value $(, $extra)*)]
+                pub $name: Option<$type>,
+            )+
+        }
+
+        impl Settings {
+            /// Every setting's name in a file.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+
+            /// Sets what a file names; `None` if there is no such setting.
+            fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
+                match name {
+                    $(stringify!($name) => Some(
+                        <$type>::from_str(text)
+                            .map(|value| self.$name = Some(value))
+                            .map_err(|error| error.to_string()),
+                    ),)+
+                    _ => None,
+                }
+            }
+
+            /// These settings, and where they say nothing, the others.
+            #[must_use]
+            pub fn or(self, other: Self) -> Self {
+                Self { $($name: self.$name.or(other.$name),)+ }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Folder of the policy store
+    data: PathBuf, "PDP_DATA", "DIR";
+    /// Policy bundle to apply to the tenant `default` at every start
+    load: PathBuf, "PDP_LOAD", "BUNDLE";
+    /// Address of the gRPC door
+    grpc: SocketAddr, "PDP_GRPC", "ADDR";
+    /// Address of the HTTP door: health and metrics
+    http: SocketAddr, "PDP_HTTP", "ADDR";
+    /// Allow addresses that other machines can reach, although there is neither TLS nor authentication
+    insecure: bool, "PDP_INSECURE", "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true;
+    /// What to log: a level, or a filter such as `info,pdp_server::rpc=debug`
+    log: String, "PDP_LOG", "FILTER";
+    /// How to log: `auto`, `text` or `json`
+    log_format: LogFormat, "PDP_LOG_FORMAT", "FORMAT";
+    /// Where to send traces over OTLP, such as `http://127.0.0.1:4317`; off by default
+    otlp_endpoint: String, "PDP_OTLP_ENDPOINT", "URL";
+    /// The largest gRPC message taken, in bytes
+    max_message_bytes: usize, "PDP_MAX_MESSAGE_BYTES", "BYTES";
+    /// How many exports may run at a time
+    max_live_streams: usize, "PDP_MAX_LIVE_STREAMS", "COUNT";
+    /// The longest wait for a revision that a request names, in milliseconds
+    max_wait_ms: u64, "PDP_MAX_WAIT_MS", "MS";
+    /// How long to go on serving after saying NOT_SERVING, in milliseconds
+    grace_ms: u64, "PDP_GRACE_MS", "MS";
+    /// How long requests in flight may take to end after that, in milliseconds
+    drain_ms: u64, "PDP_DRAIN_MS", "MS";
+}
+
+/// How to write logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}
+
+/// The settings of a server, complete and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Folder of the policy store.
+    pub data: PathBuf,
+    /// Policy bundle to apply at the start.
+    pub load: Option<PathBuf>,
+    /// Address of the gRPC door.
+    pub grpc: SocketAddr,
+    /// Address of the HTTP door.
+    pub http: SocketAddr,
+    /// Addresses beyond loopback are allowed.
+    pub insecure: bool,
+    /// The filter of the logs.
+    pub log: String,
+    /// How logs are written.
+    pub log_format: LogFormat,
+    /// Where traces go.
+    pub otlp_endpoint: Option<String>,
+    /// The largest gRPC message taken, in bytes.
+    pub max_message_bytes: usize,
+    /// How many streams may be open.
+    pub max_live_streams: usize,
+    /// The longest wait for a revision.
+    pub max_wait: Duration,
+    /// How long to go on serving after saying NOT_SERVING.
+    pub grace: Duration,
+    /// How long requests in flight may take after that.
+    pub drain: Duration,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An address beyond loopback.
+    #[error(
+        "`{name}` is {address}, which other machines can reach, and there is neither TLS nor authentication: listen on a loopback address such as 127.0.0.1:{}, or say `--insecure`",
+        .address.port()
+    )]
+    Exposed {
+        /// `grpc` or `http`.
+        name: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Both doors at one address.
+    #[error("`grpc` and `http` are both {0}; give each a port of its own")]
+    SameAddress(SocketAddr),
+    /// A number outside of its bounds.
+    #[error("`{name}` is {given}; it must be {least} to {most}")]
+    Bounds {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        given: u64,
+        /// The least it may be.
+        least: u64,
+        /// The most it may be.
+        most: u64,
+    },
+    /// An endpoint that spans cannot be sent to.
+    #[error("`otlp_endpoint` is `{0}`; write an address such as http://127.0.0.1:4317")]
+    Endpoint(String),
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// These settings, completed from a file, checked.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting, and for a file the line.
+    pub fn into_config(self, file: Option<&Path>) -> Result<Config, ConfigError> {
+        let from_file = file.map(file::read).transpose()?.unwrap_or_default();
+        self.or(from_file).validated()
+    }
+
+    fn validated(self) -> Result<Config, ConfigError> {
+        let Self {
+            data,
+            load,
+            grpc,
+            http,
+            insecure,
+            log,
+            log_format,
+            otlp_endpoint,
+            max_message_bytes,
+            max_live_streams,
+            max_wait_ms,
+            grace_ms,
+            drain_ms,
+        } = self;
+        let config = Config {
+            data: data.unwrap_or_else(|| PathBuf::from("pdp-data")),
+            load,
+            grpc: grpc.unwrap_or_else(|| loopback(7070)),
+            http: http.unwrap_or_else(|| loopback(7071)),
+            insecure: insecure.unwrap_or(false),
+            log: log.unwrap_or_else(|| "info".to_owned()),
+            log_format: log_format.unwrap_or_default(),
+            otlp_endpoint,
+            max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
+            max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),
+            max_wait: millis("max_wait_ms", max_wait_ms, DEFAULT_MAX_WAIT)?,
+            grace: millis("grace_ms", grace_ms, DEFAULT_GRACE)?,
+            drain: millis("drain_ms", drain_ms, DEFAULT_DRAIN)?,
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    fn check(&self) -> Result<(), ConfigError> {
+        for (name, address) in [("grpc", self.grpc), ("http", self.http)] {
+            if !self.insecure && !address.ip().is_loopback() {
+                return Err(ConfigError::Exposed { name, address });
+            }
+        }
+        if self.grpc == self.http && self.grpc.port() != 0 {
+            return Err(ConfigError::SameAddress(self.grpc));
+        }
+        bounds("max_message_bytes", self.max_message_bytes, MESSAGE_BYTES)?;
+        bounds("max_live_streams", self.max_live_streams, 1..=256)?;
+        match &self.otlp_endpoint {
+            Some(endpoint) if !endpoint.starts_with("http://") => {
+                Err(ConfigError::Endpoint(endpoint.clone()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The settings as a file would name them.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            data,
+            load,
+            grpc,
+            http,
+            insecure,
+            log,
+            log_format,
+            otlp_endpoint,
+            max_message_bytes,
+            max_live_streams,
+            max_wait,
+            grace,
+            drain,
+        } = self;
+        let quoted = |text: &str| format!("{text:?}");
+        writeln!(f, "data: {}", quoted(&data.to_string_lossy()))?;
+        if let Some(load) = load {
+            writeln!(f, "load: {}", quoted(&load.to_string_lossy()))?;
+        }
+        writeln!(f, "grpc: {}", quoted(&grpc.to_string()))?;
+        writeln!(f, "http: {}", quoted(&http.to_string()))?;
+        writeln!(f, "insecure: {insecure}")?;
+        writeln!(f, "log: {}", quoted(log))?;
+        writeln!(f, "log_format: {log_format}")?;
+        if let Some(endpoint) = otlp_endpoint {
+            writeln!(f, "otlp_endpoint: {}", quoted(endpoint))?;
+        }
+        writeln!(f, "max_message_bytes: {max_message_bytes}")?;
+        writeln!(f, "max_live_streams: {max_live_streams}")?;
+        writeln!(f, "max_wait_ms: {}", max_wait.as_millis())?;
+        writeln!(f, "grace_ms: {}", grace.as_millis())?;
+        writeln!(f, "drain_ms: {}", drain.as_millis())
+    }
+}
+
+// === impl LogFormat ===
+
+impl LogFormat {
+    const WORDS: [(&'static str, Self); 3] =
+        [("auto", Self::Auto), ("text", Self::Text), ("json", Self::Json)];
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::WORDS.into_iter().find(|(word, _)| *word == text);
+        found.map(|(_, format)| format).ok_or("it must be `auto`, `text` or `json`")
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = Self::WORDS.into_iter().find(|(_, format)| format == self);
+        f.write_str(found.map_or("", |(word, _)| word))
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn millis(
+    name: &'static str,
+    given: Option<u64>,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
+    let Some(given) = given else { return Ok(default) };
+    if given > MAX_MS {
+        return Err(ConfigError::Bounds { name, given, least: 0, most: MAX_MS });
+    }
+    Ok(Duration::from_millis(given))
+}
+
+fn bounds(
+    name: &'static str,
+    given: usize,
+    within: std::ops::RangeInclusive<usize>,
+) -> Result<(), ConfigError> {
+    if within.contains(&given) {
+        return Ok(());
+    }
+    let [given, least, most] =
+        [given, *within.start(), *within.end()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+    Err(ConfigError::Bounds { name, given, least, most })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn flags(line: &[&str]) -> Settings {
+        Line::try_parse_from([&["pdp-server"], line].concat()).unwrap().settings
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_flag_beats_a_file_and_a_file_beats_the_default() {
+        let file = file("grpc: 127.0.0.1:1000\nhttp: 127.0.0.1:2000 # a comment\ngrace_ms: 5\n");
+        let config = flags(&["--grpc", "127.0.0.1:3000"]).into_config(Some(file.path())).unwrap();
+        assert_eq!(config.grpc.port(), 3000);
+        assert_eq!(config.http.port(), 2000);
+        assert_eq!(config.grace, Duration::from_millis(5));
+        assert_eq!(config.drain, DEFAULT_DRAIN);
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let line = [
+            "--insecure",
+            "--grpc",
+            "[::]:0",
+            "--otlp-endpoint",
+            "http://a:1",
+            "--load",
+            "a \"b\".yaml",
+        ];
+        let config = flags(&line).into_config(None).unwrap();
+        let file = file(&config.to_string());
+        assert_eq!(Settings::default().into_config(Some(file.path())), Ok(config));
+    }
+
+    #[test]
+    fn beyond_loopback_needs_a_word() {
+        for address in ["0.0.0.0:7070", "[::]:7070", "10.0.0.1:7070"] {
+            let refused = flags(&["--grpc", address]).into_config(None).unwrap_err();
+            assert!(matches!(refused, ConfigError::Exposed { name: "grpc", .. }), "{refused}");
+            assert!(flags(&["--insecure", "--grpc", address]).into_config(None).is_ok());
+            assert!(flags(&["--insecure=false", "--http", address]).into_config(None).is_err());
+        }
+        assert!(flags(&["--grpc", "[::1]:7070"]).into_config(None).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (line, said) in [
+            (["--grpc", "127.0.0.1:7071"], "both 127.0.0.1:7071"),
+            (
+                ["--max-message-bytes", "1"],
+                "`max_message_bytes` is 1; it must be 16384 to 1073741824",
+            ),
+            (["--max-live-streams", "0"], "`max_live_streams` is 0"),
+            (["--grace-ms", "99999999"], "`grace_ms` is 99999999"),
+            (["--otlp-endpoint", "example.org"], "`otlp_endpoint` is `example.org`"),
+        ] {
+            let refused = flags(&line).into_config(None).unwrap_err().to_string();
+            assert!(refused.contains(said), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_with_its_line() {
+        for (text, said) in [
+            ("data: a\ngrcp: b\n", ":2: there is no setting `grcp`; the settings are data, load"),
+            ("grpc: nowhere\n", ":1: `grpc` is `nowhere`: invalid socket address"),
+            ("data: a\ndata: b\n", ":2: `data` stands here a second time"),
+            ("- a\n", ":1: a list or a map stands where"),
+            ("log: [a]\n", ":1: a list or a map stands where"),
+            ("insecure: yes\n", ":1: `insecure` is `yes`"),
+            ("log_format: loud\n", "it must be `auto`, `text` or `json`"),
+            ("data: a\n---\ndata: b\n", ":2: a second document"),
+            ("a: \"b\n", "not valid YAML"),
+        ] {
+            let file = file(text);
+            let refused = Settings::default().into_config(Some(file.path())).unwrap_err();
+            assert!(refused.to_string().contains(said), "{text:?}: {refused}");
+            assert!(refused.to_string().contains(file.path().to_str().unwrap()), "{refused}");
+        }
+        let missing = Settings::default().into_config(Some(Path::new("/nonexistent/pdp.yaml")));
+        assert!(missing.unwrap_err().to_string().contains("/nonexistent/pdp.yaml"));
+        let empty = file("# nothing\n");
+        assert!(Settings::default().into_config(Some(empty.path())).is_ok());
+    }
+}

@@ -1,0 +1,44 @@
+//! Applies a policy bundle to the default tenant at the start of a server.
+
+use std::path::{Path, PathBuf};
+
+use pdp_bundle::BundleError;
+use pdp_bundle::case::read_file;
+use pdp_engine::id::{IdError, TenantId};
+
+use crate::publish::{Apply, ApplyError, DEFAULT_TENANT, Publisher};
+
+/// Why a bundle was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read, or the policy refuses it; each line names file, line and key.
+    #[error("{0}")]
+    Bundle(#[from] BundleError),
+    /// It was not applied for another reason.
+    #[error("{}: {source}", .path.display())]
+    Apply {
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        source: Box<ApplyError>,
+    },
+    /// The name of the default tenant is not a name.
+    #[error(transparent)]
+    Tenant(#[from] IdError),
+}
+
+/// Reads a bundle and applies it as one change set. What the policy holds already makes no new
+/// revision.
+pub(crate) fn apply(publisher: &Publisher, path: &Path) -> Result<(), LoadError> {
+    let tenant = TenantId::new(DEFAULT_TENANT)?;
+    let bundle = pdp_bundle::parse(&path.display().to_string(), &read_file(path)?)?;
+    let changes = bundle.changes();
+    let request = Apply { changes: &changes, expected: None, dry_run: false, request_id: None };
+    let receipt = publisher.apply(&tenant, request).map_err(|error| match error {
+        ApplyError::Rejected(rejected) => LoadError::Bundle(bundle.explain_rejection(&rejected)),
+        other => LoadError::Apply { path: path.to_owned(), source: Box::new(other) },
+    })?;
+    let (revision, changed) = (receipt.revision.get(), receipt.changes.len());
+    tracing::info!(path = %path.display(), revision, changed, "bundle applied");
+    Ok(())
+}

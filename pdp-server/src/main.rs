@@ -1,0 +1,24 @@
+//! The server's command line. `main` parses; everything else is in the library.
+
+#![forbid(unsafe_code)]
+
+mod command;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match command::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is gone there is nobody to tell.
+            writeln!(std::io::stderr(), "pdp-server: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The gRPC door. Wire types end here: what arrives is taken apart into the engine's types, what
+//! leaves is put together from them, and no other room sees a message. Nothing here knows how the
+//! policy is stored.
+//!
+//! A deciding RPC loads the snapshot once and answers from it on the thread that received it,
+//! without a lock, a log line or a copy of the question. Everything that takes longer runs where
+//! blocking is allowed.
+
+mod decision;
+mod explanation;
+mod failure;
+mod inbound;
+mod malformed;
+mod outbound;
+mod page;
+mod panic;
+mod patience;
+mod policy;
+mod question;
+mod stream;
+mod tenant;
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use pdp_engine::id::TenantId;
+use pdp_proto::v1::decision_service_server::{DecisionServiceServer, SERVICE_NAME as DECISION};
+use pdp_proto::v1::policy_service_server::{PolicyServiceServer, SERVICE_NAME as POLICY};
+use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
+use tonic::service::Routes;
+use tonic::{Response, Status};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::clock::Clock;
+use crate::publish::{DEFAULT_TENANT, Publisher};
+use crate::telemetry::{Metrics, Rpc};
+pub use decision::MAX_BATCH;
+pub use failure::ERROR_DOMAIN;
+use failure::Failure;
+use malformed::{Malformed, name};
+pub use page::MAX_PAGE_SIZE;
+pub(crate) use panic::CatchPanicLayer;
+pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
+use stream::LiveStreams;
+
+/// The services whose health is told by name.
+const SERVICES: [&str; 4] = ["", DECISION, POLICY, TENANT];
+
+/// What every service shares.
+pub(crate) struct Door {
+    /// Set once, when the policy is loaded.
+    publisher: OnceLock<Publisher>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    streams: LiveStreams,
+    max_message_bytes: usize,
+    max_wait: Duration,
+}
+
+/// What the gRPC door is told by the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The largest message taken.
+    pub(crate) max_message_bytes: usize,
+    /// The longest wait for a revision.
+    pub(crate) max_wait: Duration,
+    /// How many streams may be open.
+    pub(crate) max_live_streams: usize,
+}
+
+/// Why reflection cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("the descriptor set of this build cannot be read: {0}")]
+pub struct ReflectionError(#[from] tonic_reflection::server::Error);
+
+// === impl Door ===
+
+impl Door {
+    /// A door to a policy that is still being loaded.
+    pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>, limits: Limits) -> Arc<Self> {
+        let Limits { max_message_bytes, max_wait, max_live_streams } = limits;
+        let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
+        let publisher = OnceLock::new();
+        Arc::new(Self { publisher, clock, metrics, streams, max_message_bytes, max_wait })
+    }
+
+    /// Opens the door: from here on requests are answered.
+    pub(crate) fn open(&self, publisher: Publisher) {
+        // A second publisher is not taken: the first one stays what questions are answered from.
+        self.publisher.set(publisher).ok();
+    }
+
+    /// The publisher, once the policy is loaded.
+    pub(crate) fn publisher(&self) -> Option<&Publisher> {
+        self.publisher.get()
+    }
+
+    /// The metrics.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Ends every stream.
+    pub(crate) fn cancel_streams(&self) -> usize {
+        let live = self.streams.len();
+        self.streams.cancel_all();
+        live
+    }
+
+    /// Every service, with health and reflection.
+    pub(crate) fn routes(self: &Arc<Self>, health: &Health) -> Result<Routes, ReflectionError> {
+        let describe = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(pdp_proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let decisions = DecisionServiceServer::new(decision::Service(Arc::clone(self)))
+            .max_decoding_message_size(self.max_message_bytes);
+        let policies = PolicyServiceServer::new(policy::Service(Arc::clone(self)))
+            .max_decoding_message_size(self.max_message_bytes);
+        let tenants = TenantServiceServer::new(tenant::Service(Arc::clone(self)))
+            .max_decoding_message_size(self.max_message_bytes);
+        let mut routes = Routes::builder();
+        routes.add_service(decisions).add_service(policies).add_service(tenants);
+        routes.add_service(health.service());
+        routes.add_service(describe().build_v1()?).add_service(describe().build_v1alpha()?);
+        Ok(routes.routes())
+    }
+
+    fn loaded(&self) -> Result<&Publisher, Failure> {
+        self.publisher().ok_or(Failure::Starting)
+    }
+
+    /// Runs work that blocks or takes its time, away from the threads that decide.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Publisher) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let publisher = self.loaded()?.clone();
+        let span = tracing::Span::current();
+        let work = move || span.in_scope(|| work(&publisher));
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "work for a request did not end");
+            Err(Failure::Internal)
+        })
+    }
+
+    /// Turns what came of a request into an answer.
+    async fn answer<T>(
+        &self,
+        rpc: Rpc,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<Response<T>, Status> {
+        work.await.map(Response::new).map_err(|failure| {
+            self.metrics.failed(rpc, failure.code());
+            failure.into()
+        })
+    }
+}
+
+/// The tenant that a request names; `default` if it names none.
+fn named(tenant: &str) -> &str {
+    if tenant.is_empty() { DEFAULT_TENANT } else { tenant }
+}
+
+/// The same, checked.
+fn tenant_id(tenant: &str) -> Result<TenantId, Malformed> {
+    name("tenant", named(tenant), TenantId::new)
+}
+
+/// What health checks are told, all services together.
+#[derive(Debug, Clone)]
+pub(crate) struct Health(HealthReporter);
+
+// === impl Health ===
+
+impl Health {
+    /// Not serving yet.
+    pub(crate) async fn not_serving_yet() -> Self {
+        let health = Self(HealthReporter::new());
+        health.tell(ServingStatus::NotServing).await;
+        health
+    }
+
+    /// The policy is loaded.
+    pub(crate) async fn serving(&self) {
+        self.tell(ServingStatus::Serving).await;
+    }
+
+    /// The server is on its way out.
+    pub(crate) async fn draining(&self) {
+        self.tell(ServingStatus::NotServing).await;
+    }
+
+    /// Ends the streams of those who watch.
+    pub(crate) async fn end(mut self) {
+        for service in SERVICES {
+            self.0.clear_service_status(service).await;
+        }
+    }
+
+    async fn tell(&self, status: ServingStatus) {
+        for service in SERVICES {
+            self.0.set_service_status(service, status).await;
+        }
+    }
+
+    fn service(
+        &self,
+    ) -> tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService> {
+        let service = tonic_health::server::HealthService::from_health_reporter(self.0.clone());
+        tonic_health::pb::health_server::HealthServer::new(service)
+    }
+}

@@ -1,0 +1,209 @@
+//! DecisionService.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::Guard;
+use pdp_engine::check::check;
+use pdp_engine::explain::explain;
+use pdp_engine::id::TenantId;
+use pdp_engine::query::{Decision, Revision};
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
+use pdp_proto::v1;
+use pdp_proto::v1::decision_service_server::DecisionService;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::failure::Failure;
+use super::malformed::{Malformed, name, required};
+use super::patience::patience;
+use super::question::{question, refused};
+use super::{Door, explanation, named};
+use crate::publish::{Publisher, UnknownTenant};
+use crate::telemetry::{DecisionRpc, Rpc};
+
+/// How many questions a batch may hold. They are answered in one go on one thread, and this keeps
+/// that below a few milliseconds.
+pub const MAX_BATCH: usize = 1_000;
+
+/// The service.
+pub(super) struct Service(pub(super) Arc<Door>);
+
+#[tonic::async_trait]
+impl DecisionService for Service {
+    async fn check(
+        &self,
+        request: Request<v1::CheckRequest>,
+    ) -> Result<Response<v1::CheckResponse>, Status> {
+        let started = Instant::now();
+        let answered = self.0.answer(Rpc::Check, self.decide(&request)).await;
+        self.0.metrics.decision_took(DecisionRpc::Check, started.elapsed());
+        answered
+    }
+
+    async fn batch_check(
+        &self,
+        request: Request<v1::BatchCheckRequest>,
+    ) -> Result<Response<v1::BatchCheckResponse>, Status> {
+        let started = Instant::now();
+        let answered = self.0.answer(Rpc::BatchCheck, self.decide_all(&request)).await;
+        self.0.metrics.decision_took(DecisionRpc::BatchCheck, started.elapsed());
+        answered
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let started = Instant::now();
+        let answered = self.0.answer(Rpc::Explain, self.explain_one(request)).await;
+        self.0.metrics.decision_took(DecisionRpc::Explain, started.elapsed());
+        answered
+    }
+}
+
+/// Which snapshot a request asks for.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    tenant: &'a str,
+    at_least: u64,
+    metadata: &'a MetadataMap,
+}
+
+// === impl Service ===
+
+impl Service {
+    async fn decide(
+        &self,
+        request: &Request<v1::CheckRequest>,
+    ) -> Result<v1::CheckResponse, Failure> {
+        let v1::CheckRequest { tenant, question: wire, at_least } = request.get_ref();
+        let wanted = Wanted { tenant, at_least: *at_least, metadata: request.metadata() };
+        let decision = self
+            .on_snapshot(wanted, |snapshot, now| {
+                let wire = required("question", wire.as_ref())?;
+                decide(snapshot, wire, now).map_err(|malformed| malformed.inside("question"))
+            })
+            .await??;
+        self.0.metrics.decided(DecisionRpc::Check, &decision);
+        Ok(v1::CheckResponse { decision: Some(super::question::decision(&decision)) })
+    }
+
+    async fn decide_all(
+        &self,
+        request: &Request<v1::BatchCheckRequest>,
+    ) -> Result<v1::BatchCheckResponse, Failure> {
+        let v1::BatchCheckRequest { tenant, questions, at_least } = request.get_ref();
+        if questions.len() > MAX_BATCH {
+            return Err(Failure::Limit {
+                limit: "max_batch",
+                field: "questions",
+                unit: "questions",
+                maximum: MAX_BATCH,
+                actual: questions.len(),
+            });
+        }
+        let wanted = Wanted { tenant, at_least: *at_least, metadata: request.metadata() };
+        self.on_snapshot(wanted, |snapshot, now| {
+            let result = |(index, wire)| v1::BatchCheckResult {
+                result: Some(match decide(snapshot, wire, now) {
+                    Ok(decision) => {
+                        self.0.metrics.decided(DecisionRpc::BatchCheck, &decision);
+                        let decision = super::question::decision(&decision);
+                        v1::batch_check_result::Result::Decision(decision)
+                    }
+                    Err(malformed) => {
+                        let malformed = malformed.inside(&format!("questions[{index}]"));
+                        v1::batch_check_result::Result::Error(question_error(malformed))
+                    }
+                }),
+            };
+            v1::BatchCheckResponse {
+                results: questions.iter().enumerate().map(result).collect(),
+                revision: snapshot.revision().get(),
+            }
+        })
+        .await
+    }
+
+    /// An explanation is as long as it is, so that it is made where taking one's time is allowed.
+    async fn explain_one(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<v1::ExplainResponse, Failure> {
+        let (metadata, _, v1::ExplainRequest { tenant, question: wire, at_least }) =
+            request.into_parts();
+        let wanted = Wanted { tenant: &tenant, at_least, metadata: &metadata };
+        let wire = required("question", wire)?;
+        let (snapshot, now) =
+            self.on_snapshot(wanted, |snapshot, now| (Arc::clone(snapshot), now)).await?;
+        let explained = self
+            .0
+            .blocking(move |_| {
+                let asked = question(&wire).map_err(|malformed| malformed.inside("question"))?;
+                Ok(explain(&snapshot, &asked, now)
+                    .map_err(|error| refused(&asked, &error).inside("question"))?)
+            })
+            .await?;
+        self.0.metrics.decided(DecisionRpc::Explain, &explained.decision);
+        Ok(v1::ExplainResponse { explanation: Some(explanation::explanation(&explained)) })
+    }
+
+    /// Loads the snapshot once, waiting first if it is not as fresh as wanted, and reads it.
+    async fn on_snapshot<R>(
+        &self,
+        wanted: Wanted<'_>,
+        read: impl FnOnce(&Arc<Snapshot>, Timestamp) -> R,
+    ) -> Result<R, Failure> {
+        let Wanted { tenant, at_least, metadata } = wanted;
+        let publisher = self.0.loaded()?;
+        let at_least = Revision::new(at_least);
+        let tenant = named(tenant);
+        if let Some(snapshot) = fresh(publisher, tenant, at_least)? {
+            return Ok(read(&snapshot, self.0.clock.now()));
+        }
+        let wait = publisher.wait_for(tenant, at_least);
+        let patience = patience(metadata, self.0.max_wait);
+        if let Ok(reached) = tokio::time::timeout(patience, wait).await {
+            reached?;
+        }
+        match fresh(publisher, tenant, at_least)? {
+            Some(snapshot) => Ok(read(&snapshot, self.0.clock.now())),
+            None => {
+                let actual = publisher.revision(tenant).unwrap_or_default();
+                Err(Failure::RevisionNotReached { at_least, actual })
+            }
+        }
+    }
+}
+
+/// The tenant's snapshot, if it is as fresh as wanted.
+fn fresh(
+    publisher: &Publisher,
+    tenant: &str,
+    at_least: Revision,
+) -> Result<Option<Guard<Arc<Snapshot>>>, Failure> {
+    let Some(snapshot) = publisher.snapshot(tenant) else {
+        // Only here is the name looked at: a name that cannot be one is the caller's mistake.
+        name("tenant", tenant, TenantId::new)?;
+        return Err(UnknownTenant(tenant.to_owned()).into());
+    };
+    Ok((snapshot.revision() >= at_least).then_some(snapshot))
+}
+
+fn decide(snapshot: &Snapshot, wire: &v1::Question, now: Timestamp) -> Result<Decision, Malformed> {
+    let question = question(wire)?;
+    check(snapshot, &question, now).map_err(|error| refused(&question, &error))
+}
+
+fn question_error(malformed: Malformed) -> v1::QuestionError {
+    let field = malformed.path.clone();
+    let failure = Failure::from(malformed);
+    v1::QuestionError {
+        code: failure.code().into(),
+        message: failure.to_string(),
+        reason: failure.reason().to_owned(),
+        field,
+    }
+}

@@ -1,0 +1,320 @@
+//! Everything that a request can fail with, and the one table from there to status codes and
+//! `google.rpc` details. The table is documented for callers at the top of `decision.proto`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use pdp_engine::facts::{FactKey, Rejected};
+use pdp_engine::id::TenantId;
+use pdp_engine::query::Revision;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::malformed::Malformed;
+use crate::publish::{
+    AccessError, ApplyError, DEFAULT_TENANT, RequestId, TenantError, UnknownTenant, WaitError,
+};
+
+/// The domain of every `ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "pdp";
+
+/// How much text the problems of a refused change set may fill, in bytes. They travel in HTTP/2
+/// trailers, three times (once percent-encoded, twice in base64), and clients take 16 KiB of those
+/// by default.
+const MAX_PROBLEM_BYTES: usize = 1536;
+
+/// How long one of those problems may be, in bytes: a cycle may run through many names.
+const MAX_ONE_PROBLEM_BYTES: usize = 768;
+
+/// How long to wait before trying again where something is being started, ended or mended.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How long to wait before asking again for a revision that had not arrived.
+const REVISION_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Why a request has no answer. None of these is ever an ALLOW.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{}", .0.message)]
+    Malformed(Malformed),
+    #[error("`{field}` has {actual} {unit}; the limit is {maximum}")]
+    Limit {
+        /// The limit's name, for details.
+        limit: &'static str,
+        field: &'static str,
+        unit: &'static str,
+        maximum: usize,
+        actual: usize,
+    },
+    #[error("{live} streams are open already; the limit is {maximum}")]
+    TooManyStreams { live: usize, maximum: usize },
+    #[error("this is no page token of this server; start the list again")]
+    PageTokenInvalid,
+    #[error("the page token belongs to another list; start this list without one")]
+    PageTokenMismatch,
+    #[error(
+        "the list was read from revision {token}, and the policy is at revision {actual} now; start the list again"
+    )]
+    PageTokenExpired { token: Revision, actual: Revision },
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+    #[error("{0} does not exist")]
+    UnknownFact(FactKey),
+    #[error("tenant `{0}` exists already")]
+    TenantExists(TenantId),
+    #[error("tenant `{DEFAULT_TENANT}` cannot be deleted")]
+    TenantProtected,
+    #[error("request id `{0}` was used for another change set; give each change set its own")]
+    RequestIdReused(RequestId),
+    #[error("the change set was refused")]
+    Rejected(Rejected),
+    #[error("the policy is at revision {actual}, not {expected} as expected; read it again")]
+    RevisionConflict { expected: Revision, actual: Revision },
+    #[error("revision {at_least} has not arrived; the policy is at revision {actual}")]
+    RevisionNotReached { at_least: Revision, actual: Revision },
+    #[error("{0}")]
+    Store(String),
+    #[error("the server is loading its policy")]
+    Starting,
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    #[error("{0}")]
+    Broken(String),
+    #[error("an internal error; the server's log has the details")]
+    Internal,
+}
+
+/// Name and value of a piece of metadata.
+type Fact = (&'static str, String);
+
+// === impl Failure ===
+
+impl Failure {
+    /// The gRPC status code.
+    pub(crate) const fn code(&self) -> Code {
+        match self {
+            Self::Malformed(_)
+            | Self::Limit { .. }
+            | Self::PageTokenInvalid
+            | Self::PageTokenMismatch
+            | Self::PageTokenExpired { .. } => Code::InvalidArgument,
+            Self::UnknownTenant(_) | Self::UnknownFact(_) => Code::NotFound,
+            Self::TenantExists(_) | Self::RequestIdReused(_) => Code::AlreadyExists,
+            Self::Rejected(_) | Self::TenantProtected => Code::FailedPrecondition,
+            Self::RevisionConflict { .. } => Code::Aborted,
+            Self::TooManyStreams { .. } => Code::ResourceExhausted,
+            Self::RevisionNotReached { .. }
+            | Self::Store(_)
+            | Self::Starting
+            | Self::ShuttingDown => Code::Unavailable,
+            Self::Broken(_) | Self::Internal => Code::Internal,
+        }
+    }
+
+    /// The stable reason.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "MALFORMED",
+            Self::Limit { .. } => "LIMIT_EXCEEDED",
+            Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
+            Self::PageTokenMismatch => "PAGE_TOKEN_MISMATCH",
+            Self::PageTokenExpired { .. } => "PAGE_TOKEN_EXPIRED",
+            Self::UnknownTenant(_) => "UNKNOWN_TENANT",
+            Self::UnknownFact(_) => "UNKNOWN_FACT",
+            Self::TenantExists(_) => "TENANT_EXISTS",
+            Self::TenantProtected => "TENANT_PROTECTED",
+            Self::RequestIdReused(_) => "REQUEST_ID_REUSED",
+            Self::Rejected(_) => "CHANGE_SET_REJECTED",
+            Self::RevisionConflict { .. } => "REVISION_CONFLICT",
+            Self::RevisionNotReached { .. } => "REVISION_NOT_REACHED",
+            Self::Store(_) => "STORE_UNAVAILABLE",
+            Self::Starting => "STARTING",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::Broken(_) | Self::Internal => "INTERNAL",
+        }
+    }
+
+    /// What a program needs to know besides the reason.
+    fn metadata(&self) -> Vec<Fact> {
+        match self {
+            Self::Limit { limit, maximum, actual, .. } => vec![
+                ("limit", (*limit).to_owned()),
+                ("maximum", maximum.to_string()),
+                ("actual", actual.to_string()),
+            ],
+            Self::TooManyStreams { live, maximum } => vec![
+                ("limit", "max_live_streams".to_owned()),
+                ("maximum", maximum.to_string()),
+                ("actual", live.to_string()),
+            ],
+            Self::PageTokenExpired { token, actual } => {
+                vec![("token", token.to_string()), ("actual", actual.to_string())]
+            }
+            Self::UnknownTenant(UnknownTenant(tenant)) => vec![("tenant", tenant.clone())],
+            Self::UnknownFact(key) => {
+                vec![("kind", key.kind().as_str().to_owned()), ("name", key.name())]
+            }
+            Self::TenantExists(tenant) => vec![("tenant", tenant.to_string())],
+            Self::TenantProtected => vec![("tenant", DEFAULT_TENANT.to_owned())],
+            Self::RequestIdReused(id) => vec![("request_id", id.to_string())],
+            Self::Rejected(Rejected { rejections }) => {
+                vec![("problems", rejections.len().to_string())]
+            }
+            Self::RevisionConflict { expected, actual } => {
+                vec![("expected", expected.to_string()), ("actual", actual.to_string())]
+            }
+            Self::RevisionNotReached { at_least, actual } => {
+                vec![("at_least", at_least.to_string()), ("actual", actual.to_string())]
+            }
+            Self::Malformed(_)
+            | Self::PageTokenInvalid
+            | Self::PageTokenMismatch
+            | Self::Store(_)
+            | Self::Starting
+            | Self::ShuttingDown
+            | Self::Broken(_)
+            | Self::Internal => Vec::new(),
+        }
+    }
+
+    /// How long to wait before trying again, where that helps.
+    const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RevisionNotReached { .. } => Some(REVISION_RETRY_DELAY),
+            Self::TooManyStreams { .. } | Self::Store(_) | Self::Starting | Self::ShuttingDown => {
+                Some(RETRY_DELAY)
+            }
+            Self::Malformed(_)
+            | Self::Limit { .. }
+            | Self::PageTokenInvalid
+            | Self::PageTokenMismatch
+            | Self::PageTokenExpired { .. }
+            | Self::UnknownTenant(_)
+            | Self::UnknownFact(_)
+            | Self::TenantExists(_)
+            | Self::TenantProtected
+            | Self::RequestIdReused(_)
+            | Self::Rejected(_)
+            | Self::RevisionConflict { .. }
+            | Self::Broken(_)
+            | Self::Internal => None,
+        }
+    }
+
+    /// The sentence and the details that name fields.
+    fn describe(&self, details: &mut ErrorDetails) -> String {
+        match self {
+            Self::Malformed(Malformed { path, message }) => {
+                details.add_bad_request_violation(path, message);
+                if path.is_empty() { message.clone() } else { format!("`{path}`: {message}") }
+            }
+            Self::Limit { field, .. } => {
+                details.add_bad_request_violation(*field, self.to_string());
+                self.to_string()
+            }
+            Self::PageTokenInvalid | Self::PageTokenMismatch | Self::PageTokenExpired { .. } => {
+                details.add_bad_request_violation("page_token", self.to_string());
+                self.to_string()
+            }
+            Self::Rejected(rejected) => describe_rejected(rejected, details),
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// Lists as many problems as fit, in the order of the changes.
+fn describe_rejected(rejected: &Rejected, details: &mut ErrorDetails) -> String {
+    let mut message = String::from("the change set was refused");
+    let mut left_out = 0_usize;
+    for rejection in &rejected.rejections {
+        let subject = rejection.key.to_string();
+        let problem = shortened(rejection.problem.to_string());
+        let length = message.len() + subject.len() + problem.len();
+        if length > MAX_PROBLEM_BYTES && details.has_bad_request_violations() {
+            left_out += 1;
+            continue;
+        }
+        let field = format!("changes[{}]", rejection.change);
+        let text = format!("{subject}: {problem}");
+        message.push_str(&format!("; `{field}`: {text}"));
+        details.add_bad_request_violation(field, text);
+        details.add_precondition_failure_violation(rejection.problem.code(), subject, problem);
+    }
+    if left_out > 0 {
+        message.push_str(&format!("; and {left_out} more"));
+    }
+    message
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_ONE_PROBLEM_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_ONE_PROBLEM_BYTES));
+        text.push('…');
+    }
+    text
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let mut details = ErrorDetails::new();
+        let metadata: HashMap<String, String> =
+            failure.metadata().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        details.set_error_info(failure.reason(), ERROR_DOMAIN, metadata);
+        if let Some(delay) = failure.retry_after() {
+            details.set_retry_info(Some(delay));
+        }
+        let message = failure.describe(&mut details);
+        Self::with_error_details(failure.code(), message, details)
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::UnknownTenant(error) => Self::UnknownTenant(error),
+            ApplyError::RevisionMismatch { expected, actual } => {
+                Self::RevisionConflict { expected, actual }
+            }
+            ApplyError::Rejected(rejected) => Self::Rejected(rejected),
+            ApplyError::RequestIdReused(id) => Self::RequestIdReused(id),
+            ApplyError::Store(error) => Self::Store(error.to_string()),
+            ApplyError::Broken(error) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
+            AccessError::Broken(error) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<WaitError> for Failure {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::UnknownTenant(error) => Self::UnknownTenant(error),
+        }
+    }
+}
+
+impl From<TenantError> for Failure {
+    fn from(error: TenantError) -> Self {
+        match error {
+            TenantError::Exists(tenant) => Self::TenantExists(tenant),
+            TenantError::UnknownTenant(error) => Self::UnknownTenant(error),
+            TenantError::Default => Self::TenantProtected,
+            TenantError::Store(error) => Self::Store(error.to_string()),
+            TenantError::Broken(error) => Self::Broken(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! PolicyService.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pdp_engine::facts::{Change, Fact, Facts};
+use pdp_engine::query::Revision;
+use pdp_proto::v1;
+use pdp_proto::v1::policy_service_server::PolicyService;
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
+
+use super::failure::Failure;
+use super::malformed::{Malformed, all, one};
+use super::page::{ListOf, page_size};
+use super::stream::{Gone, LiveStream, Sender};
+use super::{Door, inbound, named, outbound, tenant_id};
+use crate::publish::{Apply, ChangeKind, Publisher, Receipt, RequestId};
+use crate::telemetry::{Rpc, write_span};
+
+/// How many changes one change set may hold. They are validated and committed in one go, while
+/// the tenant's other writers wait.
+pub const MAX_CHANGES: usize = 10_000;
+
+/// How long a request id may be, in bytes: room for two UUIDs and a name, and each is remembered.
+pub const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// How many changed facts an answer lists: a cascade may touch any number.
+const MAX_LISTED_CHANGES: usize = 10_000;
+
+/// How many facts one message of an export holds.
+const EXPORT_FACTS: usize = 1_000;
+
+/// How large a message of an export grows before the next one is begun, in bytes. A fact is never
+/// split.
+const EXPORT_BYTES: usize = 1 << 20;
+
+/// The service.
+pub(super) struct Service(pub(super) Arc<Door>);
+
+#[tonic::async_trait]
+impl PolicyService for Service {
+    type ExportStream = LiveStream<v1::ExportResponse>;
+
+    async fn apply(
+        &self,
+        request: Request<v1::ApplyRequest>,
+    ) -> Result<Response<v1::ApplyResponse>, Status> {
+        let span =
+            write_span(Rpc::Apply.as_str(), named(&request.get_ref().tenant), request.metadata());
+        let door = Arc::clone(&self.0);
+        let work = self.0.blocking(move |publisher| apply(&door, publisher, request.into_inner()));
+        self.0.answer(Rpc::Apply, work.instrument(span)).await
+    }
+
+    async fn export(
+        &self,
+        request: Request<v1::ExportRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
+        self.0.answer(Rpc::Export, self.begin_export(request.into_inner())).await
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::PolicyServiceGetRequest>,
+    ) -> Result<Response<v1::PolicyServiceGetResponse>, Status> {
+        let request = request.into_inner();
+        self.0.answer(Rpc::Get, self.0.blocking(|publisher| get(publisher, request))).await
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::PolicyServiceListRequest>,
+    ) -> Result<Response<v1::PolicyServiceListResponse>, Status> {
+        let request = request.into_inner();
+        self.0.answer(Rpc::List, self.0.blocking(|publisher| list(publisher, request))).await
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    /// Takes every fact of one revision, and sends them as the caller reads.
+    async fn begin_export(
+        &self,
+        request: v1::ExportRequest,
+    ) -> Result<LiveStream<v1::ExportResponse>, Failure> {
+        let v1::ExportRequest { tenant } = request;
+        let tenant = tenant_id(&tenant)?;
+        let (sender, stream) = self.0.streams.open()?;
+        let every = |revision, facts: &Facts| (revision, facts.iter().collect::<Vec<_>>());
+        let (revision, facts) =
+            self.0.blocking(move |publisher| Ok(publisher.read(&tenant, every)?)).await?;
+        // Whoever reads slowly holds a thread of the blocking pool, which is what limits streams.
+        tokio::task::spawn_blocking(move || {
+            send_facts(&sender, revision, &facts).and_then(|()| sender.finish())
+        });
+        Ok(stream)
+    }
+}
+
+fn apply(
+    door: &Door,
+    publisher: &Publisher,
+    request: v1::ApplyRequest,
+) -> Result<v1::ApplyResponse, Failure> {
+    let started = Instant::now();
+    let v1::ApplyRequest { tenant, changes, expected_revision, dry_run, request_id } = request;
+    let tenant = tenant_id(&tenant)?;
+    let request_id = self::request_id(&request_id)?;
+    let changes = self::changes(changes)?;
+    let expected = expected_revision.map(Revision::new);
+    let request = Apply { changes: &changes, expected, dry_run, request_id: request_id.as_ref() };
+    let applied = publisher.apply(&tenant, request);
+    let outcome = door.metrics.change_set(applied.as_ref(), started.elapsed());
+    match applied {
+        Ok(receipt) => {
+            let (revision, changed) = (receipt.revision.get(), receipt.changes.len());
+            tracing::info!(%tenant, outcome = outcome.as_str(), revision, changed, "change set");
+            Ok(response(receipt))
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            tracing::info!(%tenant, outcome = outcome.as_str(), reason = failure.reason(), "change set");
+            Err(failure)
+        }
+    }
+}
+
+fn changes(wires: Vec<v1::Change>) -> Result<Vec<Change>, Failure> {
+    if wires.len() > MAX_CHANGES {
+        return Err(Failure::Limit {
+            limit: "max_changes",
+            field: "changes",
+            unit: "changes",
+            maximum: MAX_CHANGES,
+            actual: wires.len(),
+        });
+    }
+    Ok(all("changes", wires, inbound::change)?)
+}
+
+fn request_id(given: &str) -> Result<Option<RequestId>, Failure> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    if given.len() > MAX_REQUEST_ID_BYTES {
+        return Err(Failure::Limit {
+            limit: "max_request_id_bytes",
+            field: "request_id",
+            unit: "bytes",
+            maximum: MAX_REQUEST_ID_BYTES,
+            actual: given.len(),
+        });
+    }
+    let id = RequestId::new(given).map_err(|error| Malformed::new("request_id", error))?;
+    Ok(Some(id))
+}
+
+fn response(receipt: Receipt) -> v1::ApplyResponse {
+    let Receipt { revision, changes, replayed, dry_run: _ } = receipt;
+    let changed = |(key, kind): &(_, ChangeKind)| v1::ChangedFact {
+        key: Some(outbound::key(key)),
+        kind: match kind {
+            ChangeKind::Created => v1::ChangeKind::Created,
+            ChangeKind::Changed => v1::ChangeKind::Changed,
+            ChangeKind::Removed => v1::ChangeKind::Removed,
+        }
+        .into(),
+    };
+    v1::ApplyResponse {
+        revision: revision.get(),
+        total_changes: u64::try_from(changes.len()).unwrap_or(u64::MAX),
+        changes: changes.iter().take(MAX_LISTED_CHANGES).map(changed).collect(),
+        replayed,
+    }
+}
+
+fn get(
+    publisher: &Publisher,
+    request: v1::PolicyServiceGetRequest,
+) -> Result<v1::PolicyServiceGetResponse, Failure> {
+    let v1::PolicyServiceGetRequest { tenant, key } = request;
+    let tenant = tenant_id(&tenant)?;
+    let key = one("key", key, inbound::key)?;
+    let (revision, found) =
+        publisher.read(&tenant, |revision, facts| (revision, facts.get(&key)))?;
+    let fact = found.ok_or(Failure::UnknownFact(key))?;
+    Ok(v1::PolicyServiceGetResponse { fact: Some(outbound::fact(&fact)), revision: revision.get() })
+}
+
+fn list(
+    publisher: &Publisher,
+    request: v1::PolicyServiceListRequest,
+) -> Result<v1::PolicyServiceListResponse, Failure> {
+    let v1::PolicyServiceListRequest { tenant, kind, page_size: asked, page_token } = request;
+    let tenant = tenant_id(&tenant)?;
+    let kind = inbound::kind("kind", kind)?;
+    let size = page_size(asked)?;
+    let list = ListOf::new(&["facts", tenant.as_str(), kind.as_str()]);
+    publisher.read(&tenant, |revision, facts| {
+        let behind = list.entries(&page_token, revision)?;
+        let mut rest = facts.of_kind(kind).skip(usize::try_from(behind).unwrap_or(usize::MAX));
+        let page: Vec<Fact> = rest.by_ref().take(size).collect();
+        let next_page_token = match rest.next() {
+            Some(_) => {
+                let listed = u64::try_from(page.len()).unwrap_or(u64::MAX);
+                list.token_at(revision, behind.saturating_add(listed))
+            }
+            None => String::new(),
+        };
+        Ok(v1::PolicyServiceListResponse {
+            facts: page.iter().map(outbound::fact).collect(),
+            next_page_token,
+            revision: revision.get(),
+        })
+    })?
+}
+
+fn send_facts(
+    sender: &Sender<v1::ExportResponse>,
+    revision: Revision,
+    facts: &[Fact],
+) -> Result<(), Gone> {
+    let revision = revision.get();
+    let mut part = Vec::new();
+    let mut bytes = 0;
+    for fact in facts {
+        let wire = outbound::fact(fact);
+        bytes += wire.encoded_len();
+        part.push(wire);
+        if part.len() == EXPORT_FACTS || bytes >= EXPORT_BYTES {
+            sender.send(v1::ExportResponse { revision, facts: std::mem::take(&mut part) })?;
+            bytes = 0;
+        }
+    }
+    if !part.is_empty() || facts.is_empty() {
+        sender.send(v1::ExportResponse { revision, facts: part })?;
+    }
+    Ok(())
+}

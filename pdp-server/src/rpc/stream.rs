@@ -1,0 +1,192 @@
+//! Streams that the server sends: counted, limited, and ended when the server shuts down. Health
+//! and reflection keep their own.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use dashmap::DashMap;
+use metrics::Gauge;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::Stream;
+use tonic::Status;
+
+use super::failure::Failure;
+
+/// How many messages may wait for a slow caller before the one who makes them waits too.
+const WAITING_MESSAGES: usize = 2;
+
+/// The streams that are open.
+#[derive(Clone)]
+pub(crate) struct LiveStreams(Arc<Registry>);
+
+struct Registry {
+    next: AtomicU64,
+    /// How to end each of them.
+    open: DashMap<u64, oneshot::Sender<()>>,
+    maximum: usize,
+    gauge: Gauge,
+}
+
+/// One open stream. It ends well only if its maker said so: if the maker is gone without a word,
+/// the caller gets an error and not a short answer.
+pub(crate) struct LiveStream<T> {
+    messages: mpsc::Receiver<Message<T>>,
+    cancelled: oneshot::Receiver<()>,
+    ended: bool,
+    _place: Place,
+}
+
+/// The maker's end.
+pub(crate) struct Sender<T>(mpsc::Sender<Message<T>>);
+
+enum Message<T> {
+    Next(T),
+    End,
+}
+
+/// A stream's place in the registry, given back when the stream is dropped.
+struct Place {
+    id: u64,
+    registry: Arc<Registry>,
+}
+
+/// The caller has gone, or the server is shutting down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+// === impl LiveStreams ===
+
+impl LiveStreams {
+    /// No streams yet.
+    pub(crate) fn new(maximum: usize, gauge: Gauge) -> Self {
+        let next = AtomicU64::new(0);
+        Self(Arc::new(Registry { next, open: DashMap::new(), maximum, gauge }))
+    }
+
+    /// Opens a stream.
+    pub(crate) fn open<T>(&self) -> Result<(Sender<T>, LiveStream<T>), Failure> {
+        let registry = &self.0;
+        let live = registry.open.len();
+        if live >= registry.maximum {
+            return Err(Failure::TooManyStreams { live, maximum: registry.maximum });
+        }
+        let (sender, messages) = mpsc::channel(WAITING_MESSAGES);
+        let (cancel, cancelled) = oneshot::channel();
+        let id = registry.next.fetch_add(1, Ordering::Relaxed);
+        registry.open.insert(id, cancel);
+        registry.gauge.increment(1.0);
+        let place = Place { id, registry: Arc::clone(registry) };
+        Ok((Sender(sender), LiveStream { messages, cancelled, ended: false, _place: place }))
+    }
+
+    /// Ends every stream: their callers get `UNAVAILABLE`.
+    pub(crate) fn cancel_all(&self) {
+        // Dropping the sender is the signal; the place itself is given back by the stream.
+        self.0.open.clear();
+    }
+
+    /// How many streams are open.
+    pub(crate) fn len(&self) -> usize {
+        self.0.open.len()
+    }
+}
+
+// === impl Sender ===
+
+impl<T> Sender<T> {
+    /// Sends a message; waits where the caller is slow, so call it where blocking is allowed.
+    pub(crate) fn send(&self, message: T) -> Result<(), Gone> {
+        self.0.blocking_send(Message::Next(message)).map_err(|_| Gone)
+    }
+
+    /// Says that all has been sent.
+    pub(crate) fn finish(self) -> Result<(), Gone> {
+        self.0.blocking_send(Message::End).map_err(|_| Gone)
+    }
+}
+
+// === impl LiveStream ===
+
+impl<T: Unpin> Stream for LiveStream<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if Pin::new(&mut self.cancelled).poll(context).is_ready() {
+            self.ended = true;
+            return Poll::Ready(Some(Err(Failure::ShuttingDown.into())));
+        }
+        let Poll::Ready(message) = self.messages.poll_recv(context) else { return Poll::Pending };
+        match message {
+            Some(Message::Next(message)) => Poll::Ready(Some(Ok(message))),
+            Some(Message::End) => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
+            None => {
+                self.ended = true;
+                Poll::Ready(Some(Err(Failure::Internal.into())))
+            }
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.registry.open.remove(&self.id);
+        self.registry.gauge.decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt as _;
+    use tonic::Code;
+
+    use super::*;
+
+    async fn sent(
+        sender: Sender<u32>,
+        make: impl FnOnce(Sender<u32>) + Send + 'static,
+        stream: LiveStream<u32>,
+    ) -> Vec<Result<u32, Code>> {
+        let maker = tokio::task::spawn_blocking(move || make(sender));
+        let items = stream.map(|item| item.map_err(|status| status.code())).collect().await;
+        maker.await.ok();
+        items
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_well_only_if_its_maker_says_so() {
+        let streams = LiveStreams::new(4, Gauge::noop());
+        let (sender, stream) = streams.open().unwrap();
+        let whole = |sender: Sender<u32>| {
+            (0..5).try_for_each(|n| sender.send(n)).and_then(|()| sender.finish()).unwrap();
+        };
+        assert_eq!(sent(sender, whole, stream).await, (0..5).map(Ok).collect::<Vec<_>>());
+        let (sender, stream) = streams.open().unwrap();
+        let short = |sender: Sender<u32>| sender.send(0).unwrap();
+        assert_eq!(sent(sender, short, stream).await, [Ok(0), Err(Code::Internal)]);
+        assert_eq!(streams.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn shutting_down_ends_streams_and_their_makers() {
+        let streams = LiveStreams::new(1, Gauge::noop());
+        let (sender, stream) = streams.open().unwrap();
+        assert!(matches!(
+            streams.open::<u32>(),
+            Err(Failure::TooManyStreams { live: 1, maximum: 1 })
+        ));
+        streams.cancel_all();
+        let endless = |sender: Sender<u32>| while sender.send(0).is_ok() {};
+        assert_eq!(sent(sender, endless, stream).await, [Err(Code::Unavailable)]);
+        assert!(streams.open::<u32>().is_ok());
+    }
+}

@@ -1,0 +1,9 @@
+//! What operators see: metrics, traces and logs. Nothing here decides, and nothing that decides
+//! waits for it.
+
+mod metrics;
+mod trace;
+
+pub(crate) use self::metrics::{DecisionRpc, Metrics, Rpc};
+pub(crate) use self::trace::write_span;
+pub use self::trace::{Telemetry, TelemetryError, install};

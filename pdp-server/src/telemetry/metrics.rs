@@ -1,0 +1,342 @@
+//! Metrics. Every handle is made once, at the start, and lies in a table indexed by what it is
+//! about: counting a decision looks nothing up and takes no lock.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use pdp_engine::query::{Decision, Effect, Reason, Revision};
+use tonic::Code;
+
+use crate::publish::Receipt;
+
+/// Upper bounds of the histograms' buckets, in seconds: decisions take microseconds, commits
+/// milliseconds.
+const BUCKETS: [f64; 19] = [
+    10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1,
+    0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// How many gRPC status codes there are, `OK` included.
+const CODES: usize = 17;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum $name { $($variant,)+ }
+
+        impl $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+            const COUNT: usize = Self::ALL.len();
+
+            /// The word that stands in labels.
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            fn word(index: usize) -> &'static str {
+                Self::ALL.get(index).map_or("", |item| item.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// The RPCs, by service and name.
+    Rpc {
+        Check = "DecisionService/Check",
+        BatchCheck = "DecisionService/BatchCheck",
+        Explain = "DecisionService/Explain",
+        Apply = "PolicyService/Apply",
+        Export = "PolicyService/Export",
+        Get = "PolicyService/Get",
+        List = "PolicyService/List",
+        TenantCreate = "TenantService/Create",
+        TenantDelete = "TenantService/Delete",
+        TenantList = "TenantService/List",
+    }
+}
+
+words! {
+    /// The RPCs that decide.
+    DecisionRpc {
+        Check = "Check",
+        BatchCheck = "BatchCheck",
+        Explain = "Explain",
+    }
+}
+
+words! {
+    /// What became of a change set.
+    Outcome {
+        Applied = "applied",
+        NoEffect = "no_effect",
+        DryRun = "dry_run",
+        Replayed = "replayed",
+        Refused = "refused",
+    }
+}
+
+/// Every metric of the server.
+pub(crate) struct Metrics {
+    recorder: PrometheusRecorder,
+    rendered: PrometheusHandle,
+    decisions: [[[Counter; Reason::ALL.len()]; Effect::ALL.len()]; DecisionRpc::COUNT],
+    decision_seconds: [Histogram; DecisionRpc::COUNT],
+    failures: [[Counter; CODES]; Rpc::COUNT],
+    change_sets: [Counter; Outcome::COUNT],
+    apply_seconds: Histogram,
+    load_seconds: Gauge,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Makes every handle.
+    pub(crate) fn new() -> Self {
+        let recorder = builder().build_recorder();
+        let rendered = recorder.handle();
+        describe(&recorder);
+        let decisions = std::array::from_fn(|rpc| {
+            std::array::from_fn(|effect| {
+                std::array::from_fn(|reason| {
+                    let labels = [
+                        ("rpc", DecisionRpc::word(rpc)),
+                        ("effect", Effect::ALL.get(effect).map_or("", |effect| effect.as_str())),
+                        ("reason", Reason::ALL.get(reason).map_or("", |reason| reason.as_str())),
+                    ];
+                    counter(&recorder, DECISIONS, &labels)
+                })
+            })
+        });
+        let decision_seconds = std::array::from_fn(|rpc| {
+            histogram(&recorder, DECISION_SECONDS, &[("rpc", DecisionRpc::word(rpc))])
+        });
+        let failures = std::array::from_fn(|rpc| {
+            std::array::from_fn(|code| {
+                let labels = [("rpc", Rpc::word(rpc)), ("code", code_name(code))];
+                counter(&recorder, FAILURES, &labels)
+            })
+        });
+        let change_sets = std::array::from_fn(|outcome| {
+            counter(&recorder, CHANGE_SETS, &[("outcome", Outcome::word(outcome))])
+        });
+        let apply_seconds = histogram(&recorder, APPLY_SECONDS, &[]);
+        let load_seconds = gauge(&recorder, LOAD_SECONDS);
+        Self {
+            recorder,
+            rendered,
+            decisions,
+            decision_seconds,
+            failures,
+            change_sets,
+            apply_seconds,
+            load_seconds,
+        }
+    }
+
+    /// Counts a decision.
+    pub(crate) fn decided(&self, rpc: DecisionRpc, decision: &Decision) {
+        let Decision { effect, reason, revision: _ } = decision;
+        let counter = self
+            .decisions
+            .get(rpc as usize)
+            .and_then(|effects| effects.get(*effect as usize))
+            .and_then(|reasons| reasons.get(*reason as usize));
+        if let Some(counter) = counter {
+            counter.increment(1);
+        }
+    }
+
+    /// Notes how long a deciding RPC took, waiting for a revision included.
+    pub(crate) fn decision_took(&self, rpc: DecisionRpc, took: Duration) {
+        if let Some(histogram) = self.decision_seconds.get(rpc as usize) {
+            histogram.record(took);
+        }
+    }
+
+    /// Counts a request that failed.
+    pub(crate) fn failed(&self, rpc: Rpc, code: Code) {
+        let code = usize::try_from(i32::from(code)).unwrap_or(CODES);
+        if let Some(counter) = self.failures.get(rpc as usize).and_then(|codes| codes.get(code)) {
+            counter.increment(1);
+        }
+    }
+
+    /// Counts a change set.
+    pub(crate) fn change_set<E>(&self, receipt: Result<&Receipt, E>, took: Duration) -> Outcome {
+        let outcome = match receipt {
+            Err(_) => Outcome::Refused,
+            Ok(receipt) if receipt.replayed => Outcome::Replayed,
+            Ok(receipt) if receipt.dry_run => Outcome::DryRun,
+            Ok(receipt) if receipt.changes.is_empty() => Outcome::NoEffect,
+            Ok(_) => Outcome::Applied,
+        };
+        if let Some(counter) = self.change_sets.get(outcome as usize) {
+            counter.increment(1);
+        }
+        self.apply_seconds.record(took);
+        outcome
+    }
+
+    /// Notes how long the start took, from opening the store to the first answer.
+    pub(crate) fn loaded(&self, took: Duration) {
+        self.load_seconds.set(took);
+    }
+
+    /// The gauge of open streams.
+    pub(crate) fn live_streams(&self) -> Gauge {
+        gauge(&self.recorder, LIVE_STREAMS)
+    }
+
+    /// Moves what was recorded into the buckets, so that it does not pile up where nobody scrapes.
+    pub(crate) fn upkeep(&self) {
+        self.rendered.run_upkeep();
+    }
+
+    /// Everything in Prometheus's text format. Tenants come and go, so theirs are written here.
+    pub(crate) fn render<T: AsRef<str>>(&self, tenants: &[(T, Revision)]) -> String {
+        let mut text = self.rendered.render();
+        text.push_str(
+            "# HELP pdp_snapshot_revision The policy revision that questions are answered from.\n",
+        );
+        text.push_str("# TYPE pdp_snapshot_revision gauge\n");
+        for (tenant, revision) in tenants {
+            let tenant = escaped(tenant.as_ref());
+            text.push_str(&format!("pdp_snapshot_revision{{tenant=\"{tenant}\"}} {revision}\n"));
+        }
+        text
+    }
+}
+
+const DECISIONS: &str = "pdp_decisions_total";
+const DECISION_SECONDS: &str = "pdp_decision_seconds";
+const FAILURES: &str = "pdp_rpc_failures_total";
+const CHANGE_SETS: &str = "pdp_change_sets_total";
+const APPLY_SECONDS: &str = "pdp_apply_seconds";
+const LOAD_SECONDS: &str = "pdp_load_seconds";
+const LIVE_STREAMS: &str = "pdp_live_streams";
+
+const METADATA: Metadata<'static> =
+    Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+fn builder() -> PrometheusBuilder {
+    // INVARIANT: the only error is an empty list of buckets, and ours is not empty.
+    PrometheusBuilder::new().set_buckets(&BUCKETS).unwrap_or_default()
+}
+
+fn describe(recorder: &PrometheusRecorder) {
+    let counter = |name: &'static str, text: &'static str| {
+        recorder.describe_counter(name.into(), None, text.into());
+    };
+    counter(DECISIONS, "Decisions, by RPC, effect and reason.");
+    counter(FAILURES, "Requests that failed, by RPC and gRPC status code.");
+    counter(CHANGE_SETS, "Change sets, by what became of them.");
+    let histogram = |name: &'static str, text: &'static str| {
+        recorder.describe_histogram(name.into(), None, text.into());
+    };
+    histogram(DECISION_SECONDS, "How long a deciding RPC took in the server, in seconds.");
+    histogram(
+        APPLY_SECONDS,
+        "How long a change set took, from validation to the new snapshot, in seconds.",
+    );
+    let gauge = |name: &'static str, text: &'static str| {
+        recorder.describe_gauge(name.into(), None, text.into());
+    };
+    gauge(LIVE_STREAMS, "Streams that are open.");
+    gauge(LOAD_SECONDS, "How long the start took, from opening the store to ready, in seconds.");
+}
+
+fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
+    let labels = labels.iter().map(|(name, value)| Label::from_static_parts(name, value));
+    Key::from_parts(name, labels.collect::<Vec<_>>())
+}
+
+fn counter(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: &[(&'static str, &'static str)],
+) -> Counter {
+    recorder.register_counter(&key(name, labels), &METADATA)
+}
+
+fn histogram(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: &[(&'static str, &'static str)],
+) -> Histogram {
+    recorder.register_histogram(&key(name, labels), &METADATA)
+}
+
+fn gauge(recorder: &PrometheusRecorder, name: &'static str) -> Gauge {
+    recorder.register_gauge(&key(name, &[]), &METADATA)
+}
+
+/// A status code as gRPC writes it.
+const fn code_name(code: usize) -> &'static str {
+    match code {
+        0 => "OK",
+        1 => "CANCELLED",
+        2 => "UNKNOWN",
+        3 => "INVALID_ARGUMENT",
+        4 => "DEADLINE_EXCEEDED",
+        5 => "NOT_FOUND",
+        6 => "ALREADY_EXISTS",
+        7 => "PERMISSION_DENIED",
+        8 => "RESOURCE_EXHAUSTED",
+        9 => "FAILED_PRECONDITION",
+        10 => "ABORTED",
+        11 => "OUT_OF_RANGE",
+        12 => "UNIMPLEMENTED",
+        13 => "INTERNAL",
+        14 => "UNAVAILABLE",
+        15 => "DATA_LOSS",
+        _ => "UNAUTHENTICATED",
+    }
+}
+
+/// A label's value, with the three characters that end it escaped.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decisions_and_failures_are_counted_under_their_own_labels() {
+        let metrics = Metrics::new();
+        let decision = Decision {
+            effect: Effect::Deny,
+            reason: Reason::SelfDelegation,
+            revision: Revision::new(3),
+        };
+        metrics.decided(DecisionRpc::BatchCheck, &decision);
+        metrics.decided(DecisionRpc::BatchCheck, &decision);
+        metrics.decision_took(DecisionRpc::BatchCheck, Duration::from_micros(20));
+        metrics.failed(Rpc::TenantList, Code::Unauthenticated);
+        let text = metrics.render(&[("a\"b", Revision::new(3))]);
+        let line =
+            r#"pdp_decisions_total{rpc="BatchCheck",effect="DENY",reason="SELF_DELEGATION"} 2"#;
+        assert!(text.contains(line), "{text}");
+        assert!(text.contains(r#"rpc="TenantService/List",code="UNAUTHENTICATED"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"pdp_decision_seconds_bucket{rpc="BatchCheck",le="0.000025"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"pdp_snapshot_revision{tenant="a\"b"} 3"#), "{text}");
+    }
+
+    #[test]
+    fn the_tables_are_in_the_order_of_their_enums() {
+        for (index, effect) in Effect::ALL.into_iter().enumerate() {
+            assert_eq!(effect as usize, index);
+        }
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+        assert_eq!(Rpc::TenantList.as_str(), Rpc::word(Rpc::TenantList as usize));
+    }
+}

@@ -1,0 +1,126 @@
+//! Traces and logs. Writes get a span each, as children of what their callers say; questions get
+//! none. Logs are for people on a terminal and JSON elsewhere.
+
+use std::io::IsTerminal as _;
+
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tonic::metadata::{KeyRef, MetadataMap};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
+
+use crate::config::{Config, LogFormat};
+
+/// The name that traces come under.
+const SERVICE_NAME: &str = "pdp-server";
+
+/// What was installed; spans that still wait are sent when it is finished.
+#[derive(Debug)]
+pub struct Telemetry {
+    spans: Option<SdkTracerProvider>,
+}
+
+/// Why there is no telemetry.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter of the logs cannot be read.
+    #[error("`log` is `{given}`, which is no filter: {source}")]
+    Filter {
+        /// The setting.
+        given: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// The exporter of spans cannot be made.
+    #[error("`otlp_endpoint`: {0}")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// Something else logs already.
+    #[error(transparent)]
+    Installed(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Installs logs and, if there is an endpoint, traces for the whole process. Call it inside of a
+/// tokio runtime: spans are sent from there.
+///
+/// # Errors
+/// [`TelemetryError`] names the setting.
+pub fn install(config: &Config) -> Result<Telemetry, TelemetryError> {
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|source| TelemetryError::Filter { given: config.log.clone(), source })?;
+    let json = match config.log_format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs: Box<dyn Layer<Registry> + Send + Sync> = if json {
+        logs.json().flatten_event(true).with_filter(filter).boxed()
+    } else {
+        logs.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed()
+    };
+    let spans = config.otlp_endpoint.as_deref().map(exporter).transpose()?;
+    let traces = spans.as_ref().map(|provider| {
+        let tracer = provider.tracer(SERVICE_NAME);
+        // Only this server's own spans: the exporter's connection would otherwise trace itself.
+        tracing_opentelemetry::layer().with_tracer(tracer).with_filter(
+            tracing_subscriber::filter::filter_fn(|span| span.target().starts_with("pdp_server")),
+        )
+    });
+    tracing_subscriber::registry().with(logs).with(traces).try_init()?;
+    Ok(Telemetry { spans })
+}
+
+fn exporter(endpoint: &str) -> Result<SdkTracerProvider, TelemetryError> {
+    let exporter =
+        opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    let resource = Resource::builder().with_service_name(SERVICE_NAME).build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+/// A span for an RPC that writes, under the caller's trace if the request names one.
+pub(crate) fn write_span(rpc: &'static str, tenant: &str, metadata: &MetadataMap) -> Span {
+    let span = tracing::info_span!("write", otel.name = rpc, otel.kind = "server", rpc, tenant);
+    let caller = TraceContextPropagator::new().extract(&Headers(metadata));
+    // Without an exporter there is nothing that a parent could be set on.
+    span.set_parent(caller).ok();
+    span
+}
+
+struct Headers<'a>(&'a MetadataMap);
+
+// === impl Headers ===
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        let name = |key| match key {
+            KeyRef::Ascii(key) => Some(key.as_str()),
+            KeyRef::Binary(_) => None,
+        };
+        self.0.keys().filter_map(name).collect()
+    }
+}
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    /// Sends what still waits. It waits for the network, within the exporter's limits: call it
+    /// where blocking is allowed.
+    pub fn finish(self) {
+        if let Some(provider) = self.spans
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "some spans were not sent");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Explanations hold against the facts, and what they imply comes true (semantics, section 8).
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "test code: a panic is a failed test, and printing is how it reports"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use pdp_engine::check::check;
+use pdp_engine::compile::compile;
+use pdp_engine::explain::{Explanation, Gap, HopKind, Side, Standing, explain};
+use pdp_engine::facts::{Change, FactKey, Facts};
+use pdp_engine::query::{Question, Reason, Revision};
+use pdp_engine::time::Timestamp;
+use pdp_tests::oracle::{Oracle, asked, strongest};
+use pdp_tests::proof::for_worlds;
+use pdp_tests::verify::{Verifier, repair};
+use pdp_tests::world::Genome;
+
+const REVISION: Revision = Revision::new(3);
+
+/// Explains every question of the world and hands what is explained to `property`.
+fn for_explanations(
+    worlds: u32,
+    property: impl Fn(&Facts, &Question<'_>, Timestamp, &Explanation) -> Result<(), String> + Sync,
+) {
+    for_worlds(worlds, 60, |genome: &Genome| {
+        let facts = genome.facts();
+        let snapshot = compile(&facts, REVISION);
+        for (question, now) in genome.questions(&facts) {
+            let asked = question.ask();
+            let Ok(explanation) = explain(&snapshot, &asked, now) else { continue };
+            property(&facts, &asked, now, &explanation).map_err(|why| {
+                format!("{question} at {}: {why}\n{explanation:#?}", now.as_micros())
+            })?;
+        }
+        Ok(())
+    });
+}
+
+/// How often each thing was seen, printed and held to have been seen at all.
+#[derive(Default)]
+struct Seen(Mutex<BTreeMap<String, u64>>);
+
+impl Seen {
+    fn count(&self, key: &str) {
+        *self.0.lock().unwrap().entry(key.to_owned()).or_default() += 1;
+    }
+
+    fn all_of(&self, keys: impl IntoIterator<Item = String>) {
+        let seen = self.0.lock().unwrap();
+        for (key, count) in &*seen {
+            println!("{key:<40} {count:>9}");
+        }
+        for key in keys {
+            assert!(seen.contains_key(&key), "{key} never occurred");
+        }
+    }
+}
+
+#[test]
+fn every_hop_entry_and_near_miss_is_a_fact() {
+    let seen = Seen::default();
+    for_explanations(8_000, |facts, question, now, explanation| {
+        for side in &explanation.sides {
+            for entry in &side.entries {
+                seen.count(&format!("standing {}", entry.standing.as_str()));
+                let coverage = entry.coverage.relation.iter().chain(&entry.coverage.placement);
+                for hop in entry.subject_path.iter().chain(coverage) {
+                    seen.count(&format!("hop {:?}", hop.kind));
+                }
+            }
+            for miss in &side.near_misses {
+                seen.count(&format!("gap {}", miss.gap.as_str()));
+            }
+        }
+        Verifier::new(facts, now).explanation(question, explanation)
+    });
+    let standings = [Standing::Deciding, Standing::Masked, Standing::Outweighed];
+    let gaps = [Gap::Window, Gap::Assignee, Gap::Scope];
+    seen.all_of(
+        (HopKind::ALL.iter().map(|kind| format!("hop {kind:?}")))
+            .chain(standings.iter().map(|it| format!("standing {}", it.as_str())))
+            .chain(gaps.iter().map(|gap| format!("gap {}", gap.as_str()))),
+    );
+}
+
+/// What the engine and the oracle both decide for one side after some changes.
+fn after(
+    facts: &Facts,
+    changes: &[Change],
+    question: &Question<'_>,
+    side: &Side,
+    now: Timestamp,
+) -> Result<Reason, String> {
+    let mut facts = facts.clone();
+    facts.apply(changes).map_err(|rejected| format!("refused: {rejected}"))?;
+    let object = pdp_engine::query::ObjectRef {
+        type_name: side.object.type_name.as_str(),
+        id: side.object.id.as_str(),
+    };
+    let alone = Question::new(question.subject, question.permission, object);
+    let engine = check(&compile(&facts, REVISION.next()), &alone, now);
+    let oracle = Oracle::new(&facts, now).decide(&alone);
+    match (engine, oracle) {
+        (Ok(engine), Ok((effect, reason)))
+            if (engine.effect, engine.reason) == (effect, reason) =>
+        {
+            Ok(reason)
+        }
+        (engine, oracle) => Err(format!("the engine says {engine:?}, the oracle {oracle:?}")),
+    }
+}
+
+#[test]
+fn without_the_deciding_entries_the_rest_decides() {
+    let seen = Seen::default();
+    for_explanations(1_500, |facts, question, now, explanation| {
+        for side in &explanation.sides {
+            let decides = |standing: Standing| standing == Standing::Deciding;
+            let (deciding, rest): (Vec<_>, Vec<_>) =
+                side.entries.iter().partition(|entry| decides(entry.standing));
+            if deciding.is_empty() {
+                continue;
+            }
+            let changes: Vec<Change> = deciding
+                .iter()
+                .map(|entry| Change::Delete {
+                    key: FactKey::Assignment(entry.assignment.clone()),
+                    cascade: false,
+                })
+                .collect();
+            let implied = strongest(rest.iter().map(|entry| entry.qualifier));
+            let actual = after(facts, &changes, question, side, now)?;
+            if actual != implied {
+                return Err(format!("without the deciding entries it is {actual:?}"));
+            }
+            seen.count(&format!("{} becomes {}", side.outcome.as_str(), actual.as_str()));
+        }
+        Ok(())
+    });
+    let all = [("EXPLICIT_DENY", "GRANTED"), ("GRANTED", "DISABLED"), ("DISABLED", "NOT_GRANTED")];
+    seen.all_of(all.map(|(from, to)| format!("{from} becomes {to}")));
+}
+
+#[test]
+fn a_near_miss_repaired_grants() {
+    let seen = Seen::default();
+    for_explanations(1_500, |facts, question, now, explanation| {
+        for side in &explanation.sides {
+            for miss in &side.near_misses {
+                let object = pdp_engine::query::ObjectRef {
+                    type_name: side.object.type_name.as_str(),
+                    id: side.object.id.as_str(),
+                };
+                let asked = asked(question.subject, question.permission, object)
+                    .map_err(|_| "a name of the question is none".to_owned())?;
+                let repaired = after(facts, &[repair(&asked, miss)], question, side, now)
+                    .map_err(|why| format!("repairing {}: {why}", miss.assignment))?;
+                if repaired != Reason::Granted {
+                    return Err(format!("repairing {} gives {repaired:?}", miss.assignment));
+                }
+                seen.count(&format!("repaired {}", miss.gap.as_str()));
+            }
+        }
+        Ok(())
+    });
+    seen.all_of(["WINDOW", "ASSIGNEE", "SCOPE"].map(|gap| format!("repaired {gap}")));
+}
