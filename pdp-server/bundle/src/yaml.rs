@@ -266,3 +266,50 @@ impl<'a> Keys<'a> {
         self.by_text.insert(key.text.clone(), key.place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_values_is_bounded() {
+        assert!(parse_within("[a, b]", 3).is_ok());
+        let error = parse_within("[a,\n b, c]", 3).unwrap_err();
+        assert_eq!(error.place, Some(Place { line: 2, column: 5 }));
+        assert_eq!(error.message, "more than 3 values; the limit is 3");
+        assert!(parse_within("{a: {b: c}}", 4).is_err());
+    }
+
+    #[test]
+    fn places_count_characters() {
+        let root = parse("{é日🙂: 'x', y: z}").unwrap().unwrap();
+        let Value::Map(entries) = root.value else { panic!("a map") };
+        let columns: Vec<_> =
+            entries.iter().map(|(key, node)| (key.place.column, node.place.column)).collect();
+        assert_eq!(columns, [(2, 7), (12, 15)]);
+    }
+
+    #[test]
+    fn nothing_is_not_a_tilde() {
+        let root = parse("a: ~\nb:\nc: ''\nd: 'null'\n").unwrap().unwrap();
+        let Value::Map(entries) = root.value else { panic!("a map") };
+        let texts: Vec<_> = entries
+            .iter()
+            .map(|(_, node)| match &node.value {
+                Value::Scalar { text, .. } => (text.to_string(), node.is_null()),
+                Value::List(_) | Value::Map(_) => panic!("a scalar"),
+            })
+            .collect();
+        let expected = [("~", true), ("", true), ("", false), ("null", false)];
+        assert_eq!(texts, expected.map(|(text, null)| (text.to_owned(), null)));
+    }
+
+    #[test]
+    fn block_and_quoted_styles_give_their_text() {
+        let root =
+            parse("- |\n  a\n  b\n- >-\n  a\n  b\n- \"a\\u00e9\\\n  b\"\n- 'it''s'\n- a\n  b\n");
+        let Value::List(items) = root.unwrap().unwrap().value else { panic!("a list") };
+        let described: Vec<_> = items.iter().map(Node::describe).collect();
+        assert_eq!(described, ["`a\\nb\\n`", "`a b`", "`aéb`", "`it's`", "`a b`"]);
+    }
+}

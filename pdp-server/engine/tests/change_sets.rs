@@ -295,6 +295,17 @@ fn cascade_never_removes_a_deny_to_somebody_else() {
 }
 
 #[test]
+fn cascade_takes_the_assignments_of_a_deleted_definition_that_denies_nothing() {
+    let mut facts = world();
+    let level = |name| FactKey::AccessLevel(LevelRef::parse(name).unwrap());
+    facts.apply(&[delete(level("Report/Viewer"), true)]).unwrap();
+    assert_eq!(facts.assignments().len(), 1);
+    let (codes, message) = refused(&mut facts, &[delete(level("Report/Barred"), true)]);
+    assert_eq!(codes, [(0, "STILL_REFERENCED")]);
+    assert!(message.contains("still named by assignment `a-2`"), "{message}");
+}
+
+#[test]
 fn cascades_after_other_steps_see_what_those_did() {
     let mut facts = world();
     facts

@@ -121,9 +121,9 @@ impl Facts {
                 let Some(before) = self.remove(key) else {
                     return Err(Problem::NothingToDelete);
                 };
-                journal.note(key.clone(), Some(before), position, *cascade);
+                journal.note(key.clone(), Some(before.clone()), position, *cascade);
                 if *cascade {
-                    self.cascade(key, position, journal);
+                    self.cascade(&before, position, journal);
                 }
             }
         }
@@ -140,9 +140,9 @@ impl Facts {
         journal.note(key, before, position, false);
     }
 
-    fn cascade(&mut self, key: &FactKey, position: usize, journal: &mut Journal) {
+    fn cascade(&mut self, deleted: &Fact, position: usize, journal: &mut Journal) {
         let referrers = journal.referrers.get_or_insert_with(|| Referrers::new(self));
-        for (referrer, consequence) in referrers.consequences(self, key) {
+        for (referrer, consequence) in referrers.consequences(self, deleted) {
             let before = match consequence {
                 // It names less than before, so the referrers need no update.
                 Consequence::Becomes(changed) => self.insert(changed),

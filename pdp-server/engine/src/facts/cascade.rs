@@ -1,13 +1,12 @@
 //! What a cascading delete takes along (semantics, section 9), and what it leaves to refuse.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use super::reference::{actor_rests_on, object, references};
 use super::{Fact, FactKey, Facts};
 use crate::actor::{Account, Membership, Position};
 use crate::id::LocationId;
-use crate::level::Assignment;
+use crate::level::{AccessLevel, Assignment};
 use crate::psm::{Eligibility, EligibilityKind};
 
 /// What becomes of one referrer of a deleted fact.
@@ -38,18 +37,24 @@ impl Referrers {
     /// The facts that a cascading delete of `key` changes. A referrer that is not among them still
     /// refuses the delete: child locations and roles, roles that include it, definitions and
     /// resources of a deleted type, and assignments that deny something to another actor.
-    pub(super) fn consequences(&self, facts: &Facts, key: &FactKey) -> Vec<(FactKey, Consequence)> {
+    pub(super) fn consequences(
+        &self,
+        facts: &Facts,
+        deleted: &Fact,
+    ) -> Vec<(FactKey, Consequence)> {
+        let key = &deleted.key();
         let listed = self.0.get(key).into_iter().flatten();
         let still = listed.filter_map(|referrer| facts.get(referrer)).filter(|fact| {
             let mut refers = false;
             references(fact, &mut |_, target| refers |= target == *key);
             refers
         });
-        still.filter_map(|fact| Some((fact.key(), consequence(facts, &fact, key)?))).collect()
+        still.filter_map(|fact| Some((fact.key(), consequence(facts, &fact, deleted)?))).collect()
     }
 }
 
-fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence> {
+fn consequence(facts: &Facts, fact: &Fact, deleted: &Fact) -> Option<Consequence> {
+    let key = &deleted.key();
     let becomes = |fact: Fact| Some(Consequence::Becomes(fact));
     match fact {
         Fact::Person(person) => {
@@ -96,7 +101,7 @@ fn consequence(facts: &Facts, fact: &Fact, key: &FactKey) -> Option<Consequence>
             (changed != **resource).then(|| Consequence::Becomes(changed.into()))
         }
         Fact::Assignment(assignment) => {
-            (!protected(facts, assignment, key)).then_some(Consequence::Goes)
+            (!protected(facts, assignment, deleted)).then_some(Consequence::Goes)
         }
         Fact::ResourceGroup(group) => {
             let mut group = (**group).clone();
@@ -129,9 +134,13 @@ fn account(account: &Account, key: &FactKey) -> Option<Fact> {
 
 /// Whether removing the assignment could give access: its definition denies something, and its
 /// assignee outlives the deleted fact.
-fn protected(facts: &Facts, assignment: &Arc<Assignment>, key: &FactKey) -> bool {
-    let denies = facts.access_level(&assignment.level).is_none_or(|level| level.denies());
-    denies && !actor_rests_on(&assignment.to, key)
+fn protected(facts: &Facts, assignment: &Assignment, deleted: &Fact) -> bool {
+    let denies = match deleted {
+        // The definition itself is what goes, so it is no longer among the facts.
+        Fact::AccessLevel(level) if level.name == assignment.level => level.denies(),
+        _ => facts.access_level(&assignment.level).is_none_or(AccessLevel::denies),
+    };
+    denies && !actor_rests_on(&assignment.to, &deleted.key())
 }
 
 /// Whether removing the eligibility could give access: it excludes somebody who outlives the
@@ -155,13 +164,13 @@ fn dismiss(members: &mut Vec<Membership>, key: &FactKey) {
     members.retain(|member| !actor_rests_on(&member.of, key));
 }
 
-/// Whether a cascading delete of `key` would take this referrer's reference along.
-pub(super) fn could_take(facts: &Facts, referrer: &Fact, key: &FactKey) -> bool {
-    match consequence(facts, referrer, key) {
+/// Whether a cascading delete would take this referrer's reference along.
+pub(super) fn could_take(facts: &Facts, referrer: &Fact, deleted: &Fact) -> bool {
+    match consequence(facts, referrer, deleted) {
         Some(Consequence::Goes) => true,
         Some(Consequence::Becomes(changed)) => {
-            let mut still = false;
-            references(&changed, &mut |_, target| still |= target == *key);
+            let (key, mut still) = (deleted.key(), false);
+            references(&changed, &mut |_, target| still |= target == key);
             !still
         }
         None => false,

@@ -214,7 +214,8 @@ fn still_referenced(facts: &Facts, journal: &Journal, rejections: &mut Vec<Rejec
         for target in named {
             let Some(found) = gone.get_mut(&target) else { continue };
             found.total += 1;
-            found.cascadable &= could_take(facts, &fact, &target);
+            let deleted = journal.touched.get(&target).and_then(|touch| touch.before.as_ref());
+            found.cascadable &= deleted.is_some_and(|deleted| could_take(facts, &fact, deleted));
             if found.referrers.len() < LISTED_REFERRERS {
                 found.referrers.push(referrer.clone());
             }
