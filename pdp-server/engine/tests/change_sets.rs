@@ -24,6 +24,7 @@ fn person(id: &str) -> Person {
         manager: None,
         locations: vec![],
         positions: vec![],
+        vault_privileges: [].into(),
     }
 }
 
@@ -46,6 +47,7 @@ fn group(id: &str, members: &[&str]) -> Group {
         id: GroupId::new(id).unwrap(),
         members: members.iter().map(of).collect(),
         positions: vec![],
+        default: false,
         locations: vec![],
     }
 }
@@ -70,7 +72,17 @@ fn report_type(operations: &[&str]) -> ResourceType {
 }
 
 fn report(id: &str) -> Resource {
-    Resource { name: ResourceRef::parse(&format!("Report:{id}")).unwrap(), locations: vec![] }
+    resource(&format!("Report:{id}"))
+}
+
+fn resource(name: &str) -> Resource {
+    Resource {
+        name: ResourceRef::parse(name).unwrap(),
+        locations: vec![],
+        platform: None,
+        owner: None,
+        parent: None,
+    }
 }
 
 fn level(name: &str, operation: &str, qualifier: Qualifier) -> AccessLevel {
@@ -131,6 +143,7 @@ fn world() -> Facts {
         id: AccountId::new("corp/bo").unwrap(),
         owner: Some(PersonId::new("bo").unwrap()),
         enabled: true,
+        computer: None,
         locations: vec![LocationId::new("zurich").unwrap()],
     };
     facts
@@ -456,8 +469,7 @@ fn definitions_name_declared_permissions_and_have_distinct_tokens() {
 #[test]
 fn built_in_types_have_no_resources_of_their_own() {
     let mut facts = world();
-    let name = ResourceRef::parse("Person:ana").unwrap();
-    let (codes, message) = refused(&mut facts, &[put(Resource { name, locations: vec![] })]);
+    let (codes, message) = refused(&mut facts, &[put(resource("Person:ana"))]);
     assert_eq!(codes, [(0, "BUILT_IN_RESOURCE_TYPE")]);
     assert!(message.contains("its objects are the people, so create one of those"), "{message}");
 }
