@@ -1,0 +1,300 @@
+//! Arguments as they are written. What they mean is for [`crate::options`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use pdp_bundle::time::parse_time;
+use pdp_engine::time::Timestamp;
+
+const STATUSES: &str = "\
+Exit status:
+  0  done, or ALLOW
+  1  DENY; checks that do not hold; a server that does not serve
+  2  an error: there is no answer (wrong usage included)
+  3  REQUIRES_APPROVAL";
+
+/// Ask a policy decision point, and change its policy.
+#[derive(Debug, Parser)]
+#[command(name = "pdpctl", version, after_help = STATUSES, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The server to ask.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "PDP_SERVER",
+        default_value = "http://127.0.0.1:7070"
+    )]
+    pub(crate) server: String,
+    /// The tenant whose policy is meant [default: `default`].
+    #[arg(
+        long,
+        global = true,
+        value_name = "ID",
+        env = "PDP_TENANT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) tenant: String,
+    /// How long to wait for the server, like `500ms`, `10s` or `2m` [default: 10s; 60s to apply, export and list].
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// How to print the answer.
+    #[arg(long, short, global = true, value_enum, default_value_t = Output::Human)]
+    pub(crate) output: Output,
+    /// When to use colours; `auto`: on a terminal, unless `NO_COLOR` is set.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub(crate) color: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Text for people.
+    Human,
+    /// One JSON value; errors go to standard error as JSON too.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// May this subject do this to that?
+    #[command(override_usage = CHECK_USAGE, after_long_help = CHECK_JSON)]
+    Check(Question),
+    /// The same, with everything that led to the decision.
+    #[command(override_usage = EXPLAIN_USAGE, after_long_help = EXPLAIN_JSON)]
+    Explain(Question),
+    /// Make the policy hold what a bundle names, and show what changed.
+    #[command(after_long_help = APPLY_JSON)]
+    Apply(Apply),
+    /// Print the whole policy as a bundle.
+    #[command(after_long_help = EXPORT_JSON)]
+    Export,
+    /// Print one fact.
+    #[command(after_long_help = GET_JSON)]
+    Get(Get),
+    /// Print the names of the facts of one kind.
+    #[command(after_long_help = LIST_JSON)]
+    List(List),
+    /// Run case files: unit tests for a policy. Needs no server.
+    #[command(after_long_help = TEST_JSON)]
+    Test(Test),
+    /// Create, delete and list tenants.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Ask whether the server serves.
+    #[command(after_long_help = HEALTH_JSON)]
+    Health(Health),
+    /// Print the completions of a shell.
+    Completions(Completions),
+}
+
+const CHECK_USAGE: &str = "\
+pdpctl check [OPTIONS] SUBJECT OPERATION RESOURCE
+       pdpctl check [OPTIONS] SUBJECT right:NAME RESOURCE
+       pdpctl check [OPTIONS] SUBJECT --right NAME RESOURCE";
+
+const EXPLAIN_USAGE: &str = "\
+pdpctl explain [OPTIONS] SUBJECT OPERATION RESOURCE
+       pdpctl explain [OPTIONS] SUBJECT right:NAME RESOURCE
+       pdpctl explain [OPTIONS] SUBJECT --right NAME RESOURCE";
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Question {
+    /// Who: `person:ID` or `account:ID`.
+    #[arg(value_name = "SUBJECT")]
+    pub(crate) subject: String,
+    /// What: an operation, or `right:NAME` for a native right (`operation:NAME` says the same as `NAME`).
+    #[arg(value_name = "OPERATION")]
+    pub(crate) permission: String,
+    /// To what: `Type:id`.
+    #[arg(value_name = "RESOURCE", required_unless_present = "right")]
+    pub(crate) resource: Option<String>,
+    /// Ask about a native right instead of an operation.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) right: Option<String>,
+    /// A dual check: the operation is asked of this second object too.
+    #[arg(long, value_name = "RESOURCE")]
+    pub(crate) counterpart: Option<String>,
+    /// Answer DENY where it would be REQUIRES_APPROVAL.
+    #[arg(long)]
+    pub(crate) no_routing: bool,
+    /// Wait until the policy is at this revision or a later one.
+    #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
+    pub(crate) at_least: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Apply {
+    /// The bundle; `-` reads standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Make the policy equal to the bundle: what the bundle does not name is removed.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Check everything and show what would change, but change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Apply only if this is the current revision.
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) expected_revision: Option<u64>,
+    /// Name the change set, so that it is applied once however often it is sent. A replacing one needs
+    /// no name: once it is applied, there is nothing left to replace.
+    #[arg(long, value_name = "ID", conflicts_with = "replace")]
+    pub(crate) request_id: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Get {
+    /// The kind of fact, such as `person`, `set_group` or `assignment`.
+    #[arg(value_name = "KIND")]
+    pub(crate) kind: String,
+    /// Its name: an id, `Type:id` for a resource, `Type/Name` for an access level.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct List {
+    /// The kind of fact, such as `person`, `set_group` or `assignment`.
+    #[arg(value_name = "KIND")]
+    pub(crate) kind: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Test {
+    /// Case files, and directories with case files (`.yaml`, `.yml`, `.json`) in or below them.
+    #[arg(value_name = "PATH", required = true, action = ArgAction::Append)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The evaluation time of files that name none, like `2026-01-31T09:30:00Z` [default: now].
+    #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+    pub(crate) now: Option<Timestamp>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenant {
+    /// Create a tenant with an empty policy.
+    #[command(after_long_help = "JSON: {\"tenant\": ID, \"revision\": 0}")]
+    Create(TenantId),
+    /// Delete a tenant with its whole policy. There is no way back.
+    #[command(after_long_help = "JSON: {\"tenant\": ID}")]
+    Delete(TenantId),
+    /// List the tenants.
+    #[command(after_long_help = "JSON: {\"tenants\": [{\"tenant\": ID, \"revision\": N}, ...]}")]
+    List,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TenantId {
+    /// The tenant's id.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Health {
+    /// A service, such as `pdp.v1.DecisionService` [default: the server as such].
+    #[arg(value_name = "SERVICE", default_value = "", hide_default_value = true)]
+    pub(crate) service: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+const CHECK_JSON: &str = "\
+JSON: {\"effect\": \"ALLOW\" | \"DENY\" | \"REQUIRES_APPROVAL\", \"reason\": CODE, \"revision\": N}";
+
+const EXPLAIN_JSON: &str = "\
+JSON: {\"effect\", \"reason\", \"revision\", \"evaluated_at\": TIME, \"sides\": [SIDE, ...]}
+  SIDE        {\"object\": \"Type:id\", \"outcome\": REASON, \"entries\": [ENTRY, ...],
+               \"granting_levels\": [\"Type/Name\", ...], \"near_misses\": [MISS, ...]}
+  ENTRY       {\"assignment\": ASSIGNMENT, \"qualifier\": \"allowed\" | \"denied\" | \"disabled\" | \"unassigned\",
+               \"standing\": \"DECIDING\" | \"MASKED\" | \"OUTWEIGHED\", \"subject_path\": [HOP, ...],
+               \"coverage\": {\"relation\": [HOP, ...], \"placement\": [HOP, ...]}}
+  MISS        {\"assignment\": ASSIGNMENT, \"gap\": \"WINDOW\" | \"ASSIGNEE\" | \"SCOPE\", \"subject_path\": [HOP, ...]}
+  HOP         {\"kind\": CODE, \"from\": THING, \"to\": THING, \"valid_from\"?, \"valid_until\"?}
+  ASSIGNMENT  as in a bundle, with its id";
+
+const APPLY_JSON: &str = "\
+JSON: {\"revision\": N, \"dry_run\": BOOL, \"replayed\": BOOL, \"total_changes\": N,
+       \"changes\": [{\"kind\": KIND, \"name\": NAME, \"change\": \"created\" | \"changed\" | \"removed\"}, ...]}";
+
+const EXPORT_JSON: &str = "\
+JSON: {\"revision\": N, \"bundle\": BUNDLE}, the bundle in its own format, which may be applied";
+
+const GET_JSON: &str = "\
+JSON: {\"revision\": N, \"kind\": KIND, \"name\": NAME, \"fact\": FACT}, the fact as in a bundle";
+
+const LIST_JSON: &str = "\
+JSON: {\"revision\": N, \"kind\": KIND, \"facts\": [{\"name\": NAME, \"fact\": FACT}, ...]}";
+
+const TEST_JSON: &str = "\
+JSON: {\"checks\": N, \"failed\": N, \"unusable\": N, \"files\": [FILE, ...]}
+  FILE     {\"file\": PATH, \"now\": TIME, \"checks\": N, \"failures\": [FAILURE, ...]}, or
+           {\"file\": PATH, \"problems\": [\"FILE:LINE:COLUMN: ...\", ...]} for an unusable one
+  FAILURE  {\"line\": N, \"column\": N, \"name\"?, \"question\", \"expected\", \"actual\", \"explanation\"?}";
+
+const HEALTH_JSON: &str = "\
+JSON: {\"service\": NAME, \"status\": \"SERVING\" | \"NOT_SERVING\" | \"UNKNOWN\"}";
+
+/// Reads `500ms`, `10s`, `2m`, or a plain number of seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a time; write it like `500ms`, `10s` or `2m`");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let length = match text.strip_prefix(digits) {
+        Some("ms") => Duration::from_millis(number),
+        Some("" | "s") => Duration::from_secs(number),
+        Some("m") => Duration::from_secs(number.saturating_mul(60)),
+        Some(_) | None => return Err(wrong()),
+    };
+    if length.is_zero() {
+        return Err("a time of nothing leaves no time for an answer".to_owned());
+    }
+    Ok(length)
+}
+
+fn parse_instant(text: &str) -> Result<Timestamp, String> {
+    parse_time(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_well_defined() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, millis) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("7", 7_000)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
+        }
+        for text in ["", "s", "1h", "1 s", "-1s", "1.5s", "0", "0ms", "99999999999999999999s"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+}

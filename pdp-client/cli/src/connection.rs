@@ -1,0 +1,45 @@
+//! From options to a connected client.
+
+use std::future::Future;
+use std::time::Duration;
+
+use pdp_client::Client;
+
+use crate::options::Server;
+use crate::problem::Problem;
+
+/// How long a question may take, unless told otherwise.
+const QUESTION: Duration = Duration::from_secs(10);
+
+/// How long reading or writing a whole policy may take, unless told otherwise.
+const POLICY: Duration = Duration::from_secs(60);
+
+// === impl Server ===
+
+impl Server {
+    /// Connects, to ask something small.
+    pub(crate) async fn connect(&self) -> Result<Client, Problem> {
+        self.connect_for(QUESTION).await
+    }
+
+    /// Connects, to read or write a policy.
+    pub(crate) async fn connect_for_policy(&self) -> Result<Client, Problem> {
+        self.connect_for(POLICY).await
+    }
+
+    async fn connect_for(&self, default: Duration) -> Result<Client, Problem> {
+        let deadline = self.timeout.unwrap_or(default);
+        let client = Client::builder(self.url.clone())
+            .tenant(self.tenant.as_str())
+            .user_agent(concat!("pdpctl/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(deadline.min(QUESTION))
+            .deadline(deadline);
+        Ok(client.connect().await?)
+    }
+}
+
+/// Runs a task to its end on this thread.
+pub(crate) fn block_on<T>(task: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Problem::Message(format!("cannot start: {error}")))?.block_on(task)
+}

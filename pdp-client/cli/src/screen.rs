@@ -1,0 +1,113 @@
+//! Standard output and standard error: text with colours where they are wanted, or JSON.
+
+use std::io::{self, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+
+use crate::args::{Colour, Global, Output};
+use crate::problem::Problem;
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const MIDDLING: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const STRONG: Style = Style::new().bold();
+pub(crate) const FAINT: Style = Style::new().dimmed();
+
+/// Where everything is printed.
+pub(crate) struct Screen {
+    output: Output,
+    colours: ColorChoice,
+}
+
+// === impl Screen ===
+
+impl Screen {
+    pub(crate) fn of(global: &Global) -> Self {
+        let colours = match global.color {
+            Colour::Auto => ColorChoice::Auto,
+            Colour::Always => ColorChoice::AlwaysAnsi,
+            Colour::Never => ColorChoice::Never,
+        };
+        Self { output: global.output, colours }
+    }
+
+    /// Prints the answer: `text`, which may hold styles, or `json`. Each is made only if it is
+    /// wanted.
+    pub(crate) fn answer(
+        &mut self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> Result<(), Problem> {
+        match self.output {
+            Output::Human => self.raw(&text()),
+            Output::Json => self.raw(&format!("{:#}\n", json())),
+        }
+    }
+
+    /// Prints text as it is, without the styles where colours are not wanted.
+    pub(crate) fn raw(&mut self, text: &str) -> Result<(), Problem> {
+        let mut out = AutoStream::new(io::stdout(), self.colours).lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // A reader that has seen enough, such as `head`, is no error.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(Problem::Write),
+        }
+    }
+
+    /// Prints what went wrong. Where even that fails, the exit status still tells.
+    pub(crate) fn complain(&mut self, problem: &Problem) {
+        let mut err = AutoStream::new(io::stderr(), self.colours).lock();
+        let text = match self.output {
+            Output::Human => problem.painted(),
+            Output::Json => format!("{:#}\n", problem.json()),
+        };
+        let _ = err.write_all(text.as_bytes());
+    }
+}
+
+/// The text in this style.
+pub(crate) fn paint(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Rows of cells, each column as wide as its widest cell; the last is not padded. Cells hold no
+/// styles: `styles` has one a column.
+pub(crate) fn table(rows: &[Vec<String>], styles: &[Style]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let wide = widths.get(column).copied().unwrap_or(0);
+            let padding = " ".repeat(wide.saturating_sub(cell.chars().count()));
+            let last = column + 1 == row.len();
+            let style = styles.get(column).copied().unwrap_or_default();
+            line.push_str(&paint(style, cell));
+            if !last {
+                line.push_str(&padding);
+                line.push_str("  ");
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_by_characters() {
+        let rows = [vec!["é".to_owned(), "b".to_owned()], vec!["abc".to_owned(), "d".to_owned()]];
+        assert_eq!(table(&rows, &[]), "é    b\nabc  d\n");
+        assert_eq!(table(&[], &[]), "");
+    }
+}
