@@ -1,11 +1,15 @@
-//! A slow decision procedure, written straight from sections 2 to 4 of the semantics.
+//! A slow decision procedure, written straight from sections 2 to 7 of the semantics.
 //!
 //! It knows the facts and nothing else: no index, no cache, nothing of the engine but its plain
 //! types. Everything is found by reading all facts again, so that each rule stands here as a
 //! sentence that can be held against its text. The compiled engine is compared with this.
 
 mod closure;
+mod delegation;
+mod list;
 mod scope;
+mod session;
+mod vault;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +24,9 @@ use pdp_engine::permission::{Pattern, PermissionKind, Qualifier};
 use pdp_engine::query::{Effect, ObjectRef, PermissionRef, Question, Reason, SubjectRef};
 use pdp_engine::resource::ResourceRef;
 use pdp_engine::time::{Timestamp, Window};
+
+pub use delegation::{Delegation, Demand, Of, Standing};
+pub use vault::{Found, writable};
 
 /// The facts, at an instant.
 #[derive(Debug, Clone, Copy)]

@@ -19,6 +19,118 @@ const ASSIGNEES: [&str; 7] = [
     "management_role_definition",
 ];
 
+/// The reasons of section 4.
+pub const ACCESS_REASONS: [Reason; 12] = [
+    Reason::Granted,
+    Reason::ExplicitDeny,
+    Reason::Disabled,
+    Reason::NotGranted,
+    Reason::UnknownSubject,
+    Reason::SubjectDisabled,
+    Reason::UnknownResource,
+    Reason::UnknownPermission,
+    Reason::MissingOnResource,
+    Reason::MissingOnCounterpart,
+    Reason::MissingOnBoth,
+    Reason::SelfDelegation,
+];
+
+/// The reasons of section 5.
+pub const DELEGATION_REASONS: [Reason; 12] = [
+    Reason::Granted,
+    Reason::ExplicitDeny,
+    Reason::UnknownSubject,
+    Reason::SubjectDisabled,
+    Reason::UnknownLevel,
+    Reason::UnknownResource,
+    Reason::UnknownLocation,
+    Reason::UnknownRecipient,
+    Reason::SelfDelegation,
+    Reason::MissingOnResource,
+    Reason::MissingOnRecipient,
+    Reason::MissingOnBoth,
+];
+
+/// The reasons of section 6.
+pub const VAULT_REASONS: [Reason; 8] = [
+    Reason::Granted,
+    Reason::UnknownSubject,
+    Reason::SubjectDisabled,
+    Reason::UnknownResource,
+    Reason::NotShared,
+    Reason::LevelTooLow,
+    Reason::RemoteAppUnsupported,
+    Reason::RemoteAppNotPrivileged,
+];
+
+/// The reasons of section 7.
+pub const SESSION_REASONS: [Reason; 13] = [
+    Reason::Granted,
+    Reason::UnknownSubject,
+    Reason::SubjectDisabled,
+    Reason::UnknownResource,
+    Reason::PsmDisabled,
+    Reason::LevelNotOffered,
+    Reason::LevelNotMapped,
+    Reason::Excluded,
+    Reason::NotEligible,
+    Reason::NoAccount,
+    Reason::SessionLimit,
+    Reason::NeedsApproval,
+    Reason::UnprivilegedNotAllowed,
+];
+
+/// How often each thing of one family occurred, and what has to.
+#[derive(Debug, Clone, Default)]
+pub struct FamilyTally {
+    decisions: u64,
+    counts: BTreeMap<String, u64>,
+}
+
+// === impl FamilyTally ===
+
+impl FamilyTally {
+    /// Notes one decision and, with it, other things that it was about.
+    pub fn note(&mut self, reason: Reason, others: impl IntoIterator<Item = String>) {
+        self.decisions += 1;
+        *self.counts.entry(format!("reason {}", reason.as_str())).or_default() += 1;
+        for other in others {
+            *self.counts.entry(other).or_default() += 1;
+        }
+    }
+
+    /// Notes a question that was refused as malformed.
+    pub fn note_refused(&mut self) {
+        *self.counts.entry("refused as malformed".to_owned()).or_default() += 1;
+    }
+
+    /// Adds another tally to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.decisions += other.decisions;
+        for (key, count) in &other.counts {
+            *self.counts.entry(key.clone()).or_default() += count;
+        }
+    }
+
+    /// Prints the table.
+    ///
+    /// # Panics
+    /// If anything that must occur was rarer than so many per cent of the decisions.
+    pub fn hold(&self, reasons: &[Reason], others: &[&str], rarest: f64) {
+        let share = |key: &str| per_cent(self.counts.get(key).copied().unwrap_or(0), self.decisions);
+        println!("{} decisions", self.decisions);
+        for (key, count) in &self.counts {
+            println!("{key:<45} {count:>9} {:>7.2} %", share(key));
+        }
+        let mut expected: Vec<String> =
+            reasons.iter().map(|it| format!("reason {}", it.as_str())).collect();
+        expected.extend(others.iter().map(|it| (*it).to_owned()));
+        expected.push("refused as malformed".to_owned());
+        expected.retain(|key| share(key) < rarest);
+        assert!(expected.is_empty(), "rarer than {rarest} % of the decisions: {expected:?}");
+    }
+}
+
 /// How often each thing occurred.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
@@ -86,7 +198,7 @@ impl Tally {
         let relatives = Relative::ALL.into_iter().map(|it| format!("relative {}", it.as_str()));
         let scopes: Vec<String> = ["on".into(), "in".into()].into_iter().chain(relatives).collect();
         let mut keys: Vec<String> = Vec::new();
-        keys.extend(Reason::ALL.into_iter().map(|it| format!("reason {}", it.as_str())));
+        keys.extend(ACCESS_REASONS.into_iter().map(|it| format!("reason {}", it.as_str())));
         keys.extend(Effect::ALL.into_iter().map(|it| format!("dual {}", it.as_str())));
         keys.extend(Qualifier::ALL.into_iter().map(|it| format!("qualifier {}", it.as_str())));
         keys.extend(scopes.iter().map(|it| format!("scope {it}")));
@@ -123,10 +235,14 @@ impl Tally {
         keys
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn share(&self, count: u64) -> f64 {
-        100.0 * count as f64 / self.decisions.max(1) as f64
+        per_cent(count, self.decisions)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn per_cent(count: u64, all: u64) -> f64 {
+    100.0 * count as f64 / all.max(1) as f64
 }
 
 /// Q6: decided before any assignment was looked at.

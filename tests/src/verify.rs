@@ -6,6 +6,7 @@
 
 mod chain;
 mod coverage;
+mod family;
 mod miss;
 
 use std::fmt::Display;

@@ -5,14 +5,19 @@
 //! leaves a smaller valid one. The same ids are used for every kind of thing on purpose: whoever
 //! confuses two kinds is found out.
 
+mod delegation;
 mod fact;
+mod family;
 mod question;
+mod session;
+mod vault;
 
 use pdp_engine::facts::{Change, Facts};
 use pdp_engine::time::{Timestamp, Window};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 
+pub use family::{OwnedDelegation, OwnedExisting, OwnedSession, OwnedSubject, OwnedVault};
 pub use question::{OwnedQuestion, Prober};
 
 /// The instant that windows and questions gather around: 2026-01-01T00:00:00Z.
@@ -25,7 +30,10 @@ const EDGES: [i64; 8] = [-10, -1, 0, 0, 1, 10, i64::MIN, i64::MAX];
 const INSTANTS: [i64; 10] = [0, 0, -1, 1, -10, 9, 10, -11, i64::MAX, i64::MIN];
 
 /// A few bytes that choose one thing.
-pub type Gene = [u8; 10];
+pub type Gene = [u8; GENE];
+
+/// How many.
+const GENE: usize = 20;
 
 /// One gene a thing.
 #[derive(Clone)]
@@ -44,6 +52,12 @@ pub struct Genome {
     positions: Vec<Gene>,
     placements: Vec<Gene>,
     assignments: Vec<Gene>,
+    computers: Vec<Gene>,
+    psm: Vec<Gene>,
+    resource_groups: Vec<Gene>,
+    shares: Vec<Gene>,
+    eligibilities: Vec<Gene>,
+    plans: Vec<Gene>,
     questions: Vec<Gene>,
 }
 
@@ -118,7 +132,10 @@ impl Genome {
         let links = (genes(30), genes(12), genes(18));
         let policy = (vec(any::<Gene>(), 2..=10), genes(6), vec(any::<Gene>(), 1..=30));
         let asked = vec(any::<Gene>(), questions);
-        (trees, actors, links, policy, asked).prop_map(|(trees, actors, links, policy, asked)| {
+        let families =
+            (genes(4), genes(4), genes(3), vec(any::<Gene>(), 2..=16), genes(16), genes(5));
+        let parts = (trees, actors, links, policy, families, asked);
+        parts.prop_map(|(trees, actors, links, policy, families, asked)| {
             Self {
                 locations: trees.0,
                 business_roles: trees.1,
@@ -134,6 +151,12 @@ impl Genome {
                 levels: policy.0,
                 resources: policy.1,
                 assignments: policy.2,
+                computers: families.0,
+                psm: families.1,
+                resource_groups: families.2,
+                shares: families.3,
+                eligibilities: families.4,
+                plans: families.5,
                 questions: asked,
             }
         })
@@ -163,5 +186,26 @@ impl Genome {
     pub fn questions(&self, facts: &Facts) -> Vec<(OwnedQuestion, Timestamp)> {
         let mut prober = Prober::new(facts);
         self.questions.iter().filter_map(|gene| prober.question(gene)).collect()
+    }
+
+    /// Questions about delegations.
+    #[must_use]
+    pub fn delegations(&self, facts: &Facts) -> Vec<(OwnedDelegation, Timestamp)> {
+        let (mut prober, plans) = (Prober::new(facts), fact::plans_of(self));
+        self.questions.iter().filter_map(|gene| prober.delegation(gene, &plans)).collect()
+    }
+
+    /// Questions about vault entities.
+    #[must_use]
+    pub fn vault(&self, facts: &Facts) -> Vec<(OwnedVault, Timestamp)> {
+        let mut prober = Prober::new(facts);
+        self.questions.iter().filter_map(|gene| prober.vault(gene)).collect()
+    }
+
+    /// Questions about sessions, each with the sessions and kept accounts that exist then.
+    #[must_use]
+    pub fn sessions(&self, facts: &Facts) -> Vec<(OwnedSession, OwnedExisting, Timestamp)> {
+        let mut prober = Prober::new(facts);
+        self.questions.iter().filter_map(|gene| prober.session(gene)).collect()
     }
 }

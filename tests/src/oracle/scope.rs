@@ -86,12 +86,12 @@ impl Oracle<'_> {
     }
 
     /// C2: placed in the location or below it.
-    fn is_placed_below(&self, object: &ResourceRef, location: &LocationId) -> bool {
+    pub(super) fn is_placed_below(&self, object: &ResourceRef, location: &LocationId) -> bool {
         self.places(object).iter().any(|place| self.lies_in(place, location))
     }
 
     /// Whether the location is `top` or somewhere below it; `block_inheritance` plays no part.
-    fn lies_in(&self, location: &LocationId, top: &LocationId) -> bool {
+    pub(super) fn lies_in(&self, location: &LocationId, top: &LocationId) -> bool {
         location == top
             || self
                 .facts

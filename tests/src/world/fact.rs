@@ -9,17 +9,21 @@ use pdp_engine::actor::{
 use pdp_engine::facts::Fact;
 use pdp_engine::id::{
     AccountId, AssignmentId, BusinessRoleId, GroupId, LevelName, LocationId,
-    ManagementRoleDefinitionId, ManagementRoleId, ObjectId, PermissionName, PersonId, SetGroupId,
-    TypeName,
+    ManagementRoleDefinitionId, ManagementRoleId, ObjectId, PermissionName, PersonId,
+    ResourceGroupId, SetGroupId, TypeName,
 };
 use pdp_engine::level::{AccessLevel, Assignment, LevelRef, Relative, Scope};
 use pdp_engine::permission::{Pattern, Qualifier};
-use pdp_engine::resource::{BuiltInType, Location, Resource, ResourceRef, ResourceType};
+use pdp_engine::resource::{BuiltInType, Location, ResourceRef, ResourceType};
 
+use super::delegation::{Declared, delegations, of_computers, plans};
+use super::session::sessions;
+use super::vault::{is_default, privileges, resources, sharing};
 use super::{Genome, Reader};
+use crate::oracle::Delegation;
 
 /// The declared types; everything else is built in.
-const DECLARED: [&str; 2] = ["Report", "Door"];
+const DECLARED: [&str; 3] = ["Report", "Door", "Computer"];
 
 /// Types by how often a level is of them: those that more scopes fit come more than once.
 const LEVEL_TYPES: [&str; 17] = [
@@ -54,33 +58,43 @@ fn id(n: usize) -> String {
 }
 
 /// Everything that choices are made from.
-struct Cast {
-    locations: Vec<LocationId>,
-    roles: Vec<BusinessRoleId>,
-    people: Vec<PersonId>,
-    accounts: Vec<AccountId>,
-    groups: Vec<GroupId>,
-    set_groups: Vec<SetGroupId>,
-    definitions: Vec<ManagementRoleDefinitionId>,
-    management_roles: Vec<ManagementRoleId>,
-    resources: Vec<ResourceRef>,
+pub(super) struct Cast {
+    pub(super) locations: Vec<LocationId>,
+    pub(super) roles: Vec<BusinessRoleId>,
+    pub(super) people: Vec<PersonId>,
+    pub(super) accounts: Vec<AccountId>,
+    pub(super) groups: Vec<GroupId>,
+    pub(super) set_groups: Vec<SetGroupId>,
+    pub(super) definitions: Vec<ManagementRoleDefinitionId>,
+    pub(super) management_roles: Vec<ManagementRoleId>,
+    /// Computers come last.
+    pub(super) resources: Vec<ResourceRef>,
+    pub(super) computers: Vec<ObjectId>,
+    pub(super) resource_groups: Vec<ResourceGroupId>,
 }
 
 pub(super) fn facts_of(genome: &Genome) -> Vec<Fact> {
     let cast = Cast::new(genome);
-    let mut facts: Vec<Fact> = types().map(Fact::from).collect();
-    facts.extend(trees(genome, &cast));
+    let mut facts = trees(genome, &cast);
     facts.extend(people_and_accounts(genome, &cast));
     facts.extend(containers(genome, &cast));
-    facts.extend(cast.resources.iter().map(|name| {
-        let locations = placements(genome, &cast, &name.to_string());
-        Fact::from(Resource { name: name.clone(), locations })
-    }));
+    facts.extend(resources(genome, &cast).into_iter().map(Fact::from));
+    facts.extend(sharing(genome, &cast, &facts));
+    facts.extend(sessions(genome, &cast));
     let levels = levels(genome);
     facts.extend(levels.values().cloned().map(Fact::from));
     let names: Vec<LevelRef> = levels.into_keys().collect();
     facts.extend(assignments(genome, &cast, &names));
+    let (given, declared) = delegations(genome, &cast, &names, &facts);
+    facts.extend(given);
+    facts.extend(types(declared).map(Fact::from));
     facts
+}
+
+/// The delegations that the world is made for.
+pub(super) fn plans_of(genome: &Genome) -> Vec<Delegation> {
+    let names: Vec<LevelRef> = levels(genome).into_keys().collect();
+    plans(genome, &Cast::new(genome), &names)
 }
 
 // === impl Cast ===
@@ -97,6 +111,7 @@ impl Cast {
             type_name: TypeName::new(DECLARED[Reader::new(gene).byte() % 2]).unwrap(),
             id: ObjectId::new(id(n)).unwrap(),
         });
+        let computers: Vec<ObjectId> = ids(genome.computers.len(), ObjectId::new);
         Self {
             locations: ids(genome.locations.len(), LocationId::new),
             roles: ids(genome.business_roles.len(), BusinessRoleId::new),
@@ -106,12 +121,14 @@ impl Cast {
             set_groups: ids(genome.set_groups.len(), SetGroupId::new),
             definitions: ids(genome.definitions.len(), ManagementRoleDefinitionId::new),
             management_roles: ids(genome.management_roles.len(), ManagementRoleId::new),
-            resources: resources.collect(),
+            resources: resources.chain(computers.iter().map(ResourceRef::computer)).collect(),
+            computers,
+            resource_groups: ids(genome.resource_groups.len(), ResourceGroupId::new),
         }
     }
 
     /// Every object of a type.
-    fn objects(&self, type_name: &str) -> Vec<ResourceRef> {
+    pub(super) fn objects(&self, type_name: &str) -> Vec<ResourceRef> {
         let count = match type_name {
             "Person" => self.people.len(),
             "UserAccount" => self.accounts.len(),
@@ -134,7 +151,7 @@ impl Cast {
     }
 
     /// An actor of one of the kinds that `kind` picks from.
-    fn actor(&self, kinds: &[u8], reader: &mut Reader<'_>) -> Option<ActorRef> {
+    pub(super) fn actor(&self, kinds: &[u8], reader: &mut Reader<'_>) -> Option<ActorRef> {
         match reader.of(kinds)? {
             b'p' => reader.of(&self.people).map(ActorRef::Person),
             b'a' => reader.of(&self.accounts).map(ActorRef::Account),
@@ -159,18 +176,18 @@ fn declared(type_name: &str) -> (&'static [&'static str], &'static [&'static str
     }
 }
 
-fn types() -> impl Iterator<Item = ResourceType> {
+fn types(mut also: Declared) -> impl Iterator<Item = ResourceType> {
+    let (computer, approve) = of_computers();
+    also.entry(computer).or_default().insert(approve);
     let names = |names: &[&str]| -> BTreeSet<PermissionName> {
         names.iter().map(|name| PermissionName::new(name).unwrap()).collect()
     };
     let built_in = BuiltInType::ALL.into_iter().map(BuiltInType::as_str);
     built_in.chain(DECLARED).map(move |name| {
         let (operations, rights) = declared(name);
-        ResourceType {
-            name: TypeName::new(name).unwrap(),
-            operations: names(operations),
-            rights: names(rights),
-        }
+        let (name, mut operations) = (TypeName::new(name).unwrap(), names(operations));
+        operations.extend(also.get(&name).into_iter().flatten().cloned());
+        ResourceType { name, operations, rights: names(rights) }
     })
 }
 
@@ -211,6 +228,7 @@ fn people_and_accounts(genome: &Genome, cast: &Cast) -> Vec<Fact> {
         let reader = &mut Reader::new(gene);
         let enabled = !reader.chance(20);
         let manager = if reader.chance(180) { reader.of(&cast.people) } else { None };
+        let vault_privileges = privileges(reader);
         facts.push(
             Person {
                 name: None,
@@ -220,6 +238,7 @@ fn people_and_accounts(genome: &Genome, cast: &Cast) -> Vec<Fact> {
                 locations: placements(genome, cast, &format!("Person:{id}")),
                 positions: positions(genome, cast, &ActorRef::Person(id.clone())),
                 id,
+                vault_privileges,
             }
             .into(),
         );
@@ -230,14 +249,15 @@ fn people_and_accounts(genome: &Genome, cast: &Cast) -> Vec<Fact> {
         let enabled = !reader.chance(35);
         let owner = if reader.chance(210) { reader.of(&cast.people) } else { None };
         let locations = placements(genome, cast, &format!("UserAccount:{id}"));
-        facts.push(Account { id, owner, enabled, locations }.into());
+        let computer = if reader.chance(190) { reader.of(&cast.computers) } else { None };
+        facts.push(Account { id, owner, enabled, computer, locations }.into());
     }
     facts
 }
 
 fn containers(genome: &Genome, cast: &Cast) -> Vec<Fact> {
     let mut facts: Vec<Fact> = Vec::new();
-    for id in &cast.groups {
+    for (id, gene) in cast.groups.iter().zip(&genome.groups) {
         let actor = ActorRef::Group(id.clone());
         facts.push(
             Group {
@@ -245,6 +265,7 @@ fn containers(genome: &Genome, cast: &Cast) -> Vec<Fact> {
                 positions: positions(genome, cast, &actor),
                 locations: placements(genome, cast, &format!("Group:{id}")),
                 id: id.clone(),
+                default: is_default(gene),
             }
             .into(),
         );
@@ -315,7 +336,7 @@ fn positions(genome: &Genome, cast: &Cast, holder: &ActorRef) -> Vec<Position> {
 }
 
 /// The placement genes whose resource this is, written `Type:id`.
-fn placements(genome: &Genome, cast: &Cast, resource: &str) -> Vec<LocationId> {
+pub(super) fn placements(genome: &Genome, cast: &Cast, resource: &str) -> Vec<LocationId> {
     const TYPES: [&str; 12] = [
         "Report",
         "Report",
@@ -341,6 +362,16 @@ fn placements(genome: &Genome, cast: &Cast, resource: &str) -> Vec<LocationId> {
     found
 }
 
+/// Names of every spelling, each with a token of its own (section 5).
+fn level_name(n: usize) -> String {
+    match n {
+        0 => "Co-Owner".to_owned(),
+        1 => "send as in mail".to_owned(),
+        2 => "v2 l\u{e8}ve_X".to_owned(),
+        _ => format!("L{n}"),
+    }
+}
+
 fn levels(genome: &Genome) -> BTreeMap<LevelRef, AccessLevel> {
     const SAYS: [Qualifier; 10] = [
         Qualifier::Allowed,
@@ -361,7 +392,7 @@ fn levels(genome: &Genome) -> BTreeMap<LevelRef, AccessLevel> {
         let type_name = reader.of(&LEVEL_TYPES).unwrap();
         let (declared_operations, declared_rights) = declared(type_name);
         let type_name = TypeName::new(type_name).unwrap();
-        let level = LevelRef { type_name, name: LevelName::new(format!("L{n}")).unwrap() };
+        let level = LevelRef { type_name, name: LevelName::new(level_name(n)).unwrap() };
         let mut operations = BTreeMap::new();
         if reader.chance(80) {
             operations.insert(Pattern::All, reader.of(&SAYS).unwrap());
@@ -399,7 +430,7 @@ fn assignments(genome: &Genome, cast: &Cast, levels: &[LevelRef]) -> Vec<Fact> {
 }
 
 /// A scope that the type takes (C0).
-fn scope(cast: &Cast, type_name: &str, reader: &mut Reader<'_>) -> Option<Scope> {
+pub(super) fn scope(cast: &Cast, type_name: &str, reader: &mut Reader<'_>) -> Option<Scope> {
     let relatives: &[Relative] = match type_name {
         "Person" => &[Relative::Myself, Relative::Manager, Relative::DirectReports],
         "UserAccount" => &[

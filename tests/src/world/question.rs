@@ -83,9 +83,9 @@ impl fmt::Display for OwnedQuestion {
 
 /// Makes questions about one world.
 pub struct Prober<'a> {
-    facts: &'a Facts,
-    subjects: Vec<ActorRef>,
-    objects: Vec<ResourceRef>,
+    pub(super) facts: &'a Facts,
+    pub(super) subjects: Vec<ActorRef>,
+    pub(super) objects: Vec<ResourceRef>,
     closures: BTreeMap<(ActorRef, Timestamp), BTreeSet<ActorRef>>,
 }
 
@@ -201,7 +201,7 @@ impl<'a> Prober<'a> {
         })
     }
 
-    fn closure(&mut self, subject: &ActorRef, now: Timestamp) -> &BTreeSet<ActorRef> {
+    pub(super) fn closure(&mut self, subject: &ActorRef, now: Timestamp) -> &BTreeSet<ActorRef> {
         let facts = self.facts;
         self.closures
             .entry((subject.clone(), now))
@@ -273,12 +273,12 @@ fn objects(facts: &Facts) -> Vec<ResourceRef> {
 }
 
 /// The list, begun at an offset.
-fn rotated<T: Clone>(list: &[T], offset: usize) -> Vec<T> {
+pub(super) fn rotated<T: Clone>(list: &[T], offset: usize) -> Vec<T> {
     let start = offset % list.len().max(1);
     list[start..].iter().chain(&list[..start]).cloned().collect()
 }
 
-fn bare(subject: &ActorRef) -> String {
+pub(super) fn bare(subject: &ActorRef) -> String {
     match subject {
         ActorRef::Person(id) => id.to_string(),
         ActorRef::Account(id) => id.to_string(),
