@@ -116,8 +116,10 @@ fn actor_rows(facts: &Facts) -> (Table<ActorIx, ActorRef>, usize) {
     // A pair is an actor only where something names it: nobody else can tell that it exists.
     let assignees = facts.assignments().map(|assignment| &assignment.to);
     let members = facts.management_roles().flat_map(|role| role.members.iter().map(|m| &m.of));
+    let eligible = facts.eligibilities().map(|eligibility| &eligibility.key.to);
     let mut pairs: Vec<_> = assignees
         .chain(members)
+        .chain(eligible)
         .filter(|actor| matches!(actor, ActorRef::BusinessRoleLocation(..)))
         .cloned()
         .collect();
