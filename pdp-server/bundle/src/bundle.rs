@@ -144,6 +144,11 @@ impl Bundle {
         BundleError::of(problems.collect())
     }
 
+    /// Whether the bundle, or the library that it asks for, has this fact.
+    pub(crate) fn has(&self, key: &FactKey) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     fn origin(&self, key: &FactKey) -> Option<Origin> {
         self.by_key.get(key).and_then(|index| self.entries.get(*index)).map(|entry| entry.origin)
     }

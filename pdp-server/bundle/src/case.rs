@@ -1,24 +1,29 @@
 //! Case files: unit tests for a policy. A file is a policy, an instant, and questions with the
 //! answers they should get; who answers them is up to the caller ([`CaseFile::run`]).
 
+mod answer;
+mod check;
+mod expect;
 mod run;
+mod session;
 
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-use pdp_engine::permission::PermissionKind;
-use pdp_engine::query::{Effect, Reason};
 use pdp_engine::time::Timestamp;
 
-pub use run::{Answer, Failure, Outcome, Report, run_in_process};
+pub use answer::{Answer, Why};
+pub use expect::{AccountWord, ErrorCode, Expectation, ExpectedObligations};
+pub use run::{Detail, Failure, Outcome, Report, run_in_process};
+pub use session::{CaseSession, OwnedSessionFacts};
 
 use crate::bundle::Bundle;
-use crate::diagnostic::{BundleError, Place};
-use crate::question::{OwnedObject, OwnedQuestion, OwnedSubject};
-use crate::read::{At, Fields, Sink};
+use crate::diagnostic::{BundleError, Place, Problem};
+use crate::question::AnyQuestion;
+use crate::read::{At, Sink};
 use crate::time::parse_time;
 use crate::yaml::{self, MAX_BYTES};
+use session::Mention;
 
 /// A case file as read.
 #[derive(Debug, Clone)]
@@ -33,6 +38,8 @@ pub struct CaseFile {
     pub bundle: Bundle,
     /// The evaluation time; `None` is the caller's choice.
     pub now: Option<Timestamp>,
+    /// The sessions that exist besides the policy.
+    pub open_sessions: Vec<CaseSession>,
     /// The questions.
     pub checks: Vec<Check>,
 }
@@ -45,58 +52,9 @@ pub struct Check {
     /// Where it stands in the file.
     pub place: Place,
     /// The question.
-    pub question: OwnedQuestion,
+    pub question: AnyQuestion,
     /// The answer it should get.
     pub expect: Expectation,
-}
-
-/// What a check expects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expectation {
-    /// A decision.
-    Decision {
-        /// Its effect.
-        effect: Effect,
-        /// Its reason; any if `None`.
-        reason: Option<Reason>,
-        /// The ids of exactly the assignments that decide; any if `None`.
-        deciding: Option<BTreeSet<String>>,
-        /// The ids of exactly the assignments that a deny masks; any if `None`.
-        masked: Option<BTreeSet<String>>,
-    },
-    /// A refusal of the question, with this code.
-    Error {
-        /// The status code.
-        code: ErrorCode,
-    },
-}
-
-/// Why a question may be refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ErrorCode {
-    /// The question is malformed.
-    InvalidArgument,
-}
-
-const EFFECTS: [(&str, Effect); 3] = [
-    ("allow", Effect::Allow),
-    ("deny", Effect::Deny),
-    ("requires_approval", Effect::RequiresApproval),
-];
-
-const ERRORS: [(&str, ErrorCode); 1] =
-    [(ErrorCode::InvalidArgument.as_str(), ErrorCode::InvalidArgument)];
-
-// === impl ErrorCode ===
-
-impl ErrorCode {
-    /// The status code's name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidArgument => "INVALID_ARGUMENT",
-        }
-    }
 }
 
 // === impl CaseFile ===
@@ -119,27 +77,30 @@ impl CaseFile {
         let sink = Sink::new(source);
         let at = At::top(&sink, &root);
         let mut bundle = Bundle::empty(source, text, Some("bundle"));
-        let mut file = None;
-        let case = read(&at, source, &mut bundle, &mut file);
+        let mut rest = Rest::default();
+        let case = read(&at, source, &mut bundle, &mut rest);
         let mut case = sink.finish(case)?;
-        case.bundle = match file {
+        case.bundle = match rest.file {
             None => bundle,
             Some((place, path)) => {
-                let (source, text) = load(&path).map_err(|message| {
+                let (bundle_source, text) = load(&path).map_err(|message| {
                     let key = "bundle_file".to_owned();
                     let source = source.to_owned();
-                    let place = Some(place);
-                    BundleError::of(vec![crate::diagnostic::Problem {
-                        source,
-                        place,
-                        key,
-                        message,
-                    }])
+                    BundleError::of(vec![Problem { source, place: Some(place), key, message }])
                 })?;
-                crate::bundle::parse(&source, &text)?
+                crate::bundle::parse(&bundle_source, &text)?
             }
         };
-        Ok(case)
+        let dangling = rest.mentions.into_iter().filter(|named| !case.bundle.has(&named.target));
+        let dangling: Vec<_> = dangling
+            .map(|Mention { place, key, target }| Problem {
+                source: source.to_owned(),
+                place: Some(place),
+                key,
+                message: format!("names {target}, which the bundle does not have"),
+            })
+            .collect();
+        if dangling.is_empty() { Ok(case) } else { Err(BundleError::of(dangling)) }
     }
 
     /// Reads a case file and the bundle file it names, if it names one, from the file system.
@@ -177,107 +138,36 @@ pub fn read_file(path: &Path) -> Result<String, BundleError> {
     })
 }
 
-/// Reads everything but the bundle file; `bundle` takes an inline bundle, `file` the place and the
-/// path of another.
-fn read(
-    at: &At<'_>,
-    source: &str,
-    bundle: &mut Bundle,
-    file: &mut Option<(Place, String)>,
-) -> Option<CaseFile> {
-    let fields = at.fields(&["about", "rules", "bundle", "bundle_file", "now", "checks"])?;
+/// What is left to do once a case file is read.
+#[derive(Default)]
+struct Rest {
+    /// The place and the path of a bundle in another file.
+    file: Option<(Place, String)>,
+    mentions: Vec<Mention>,
+}
+
+/// Reads everything but the bundle file; `bundle` takes an inline bundle.
+fn read(at: &At<'_>, source: &str, bundle: &mut Bundle, rest: &mut Rest) -> Option<CaseFile> {
+    let fields =
+        at.fields(&["about", "rules", "bundle", "bundle_file", "now", "open_sessions", "checks"])?;
     match (fields.get("bundle"), fields.get("bundle_file")) {
         (Some(inline), None) => bundle.read(&inline),
-        (None, Some(path)) => *file = Some((path.node.place, path.text()?.to_owned())),
+        (None, Some(path)) => rest.file = Some((path.node.place, path.text()?.to_owned())),
         (Some(_), Some(path)) => path.fail("a case file has `bundle` or `bundle_file`, not both"),
         (None, None) => at.fail("expected `bundle` or `bundle_file`"),
     }
     let checks = fields.required("checks");
+    let open_sessions = fields.get("open_sessions");
     Some(CaseFile {
         source: source.to_owned(),
         about: fields.get("about").and_then(|at| at.text()).map(str::to_owned),
         rules: fields.list("rules", |at| at.text().map(str::to_owned)),
         bundle: Bundle::empty(source, "", None),
         now: fields.get("now").and_then(|at| at.parsed(parse_time)),
-        checks: checks
-            .map_or_else(Vec::new, |list| list.items().filter_map(|at| check(&at)).collect()),
-    })
-}
-
-fn check(at: &At<'_>) -> Option<Check> {
-    let fields = at.fields(&[
-        "name",
-        "subject",
-        "operation",
-        "right",
-        "resource",
-        "counterpart",
-        "routing",
-        "expect",
-    ])?;
-    let subject = fields.required("subject").and_then(|at| at.parsed(OwnedSubject::parse));
-    let permission = permission(&fields);
-    let resource = fields.required("resource").and_then(|at| at.parsed(OwnedObject::parse));
-    let counterpart = fields.get("counterpart").map(|at| at.parsed(OwnedObject::parse));
-    let expect = fields.required("expect").and_then(|at| expectation(&at));
-    let (kind, permission) = permission?;
-    Some(Check {
-        name: fields.get("name").and_then(|at| at.text()).map(str::to_owned),
-        place: at.node.place,
-        question: OwnedQuestion {
-            subject: subject?,
-            kind,
-            permission,
-            resource: resource?,
-            counterpart: match counterpart {
-                Some(counterpart) => Some(counterpart?),
-                None => None,
-            },
-            routing: fields.flag("routing", true),
-        },
-        expect: expect?,
-    })
-}
-
-fn permission(fields: &Fields<'_>) -> Option<(PermissionKind, String)> {
-    match (fields.get("operation"), fields.get("right")) {
-        (Some(name), None) => Some((PermissionKind::Operation, name.text()?.to_owned())),
-        (None, Some(name)) => Some((PermissionKind::Right, name.text()?.to_owned())),
-        (None, None) | (Some(_), Some(_)) => {
-            fields.at().fail("expected exactly one of `operation`, `right`");
-            None
-        }
-    }
-}
-
-fn expectation(at: &At<'_>) -> Option<Expectation> {
-    if matches!(at.node.value, yaml::Value::Scalar { .. }) {
-        let effect = at.word(&EFFECTS)?;
-        return Some(Expectation::Decision { effect, reason: None, deciding: None, masked: None });
-    }
-    let fields = at.fields(&["effect", "reason", "deciding", "masked", "error"])?;
-    if let Some(error) = fields.get("error") {
-        for key in ["effect", "reason", "deciding", "masked"] {
-            if let Some(other) = fields.get(key) {
-                other.fail("a refusal is no decision: leave this out beside `error`");
-            }
-        }
-        return Some(Expectation::Error { code: error.word(&ERRORS)? });
-    }
-    let effect = fields.required("effect").and_then(|at| at.word(&EFFECTS));
-    let reasons = Reason::ALL.map(|reason| (reason.as_str(), reason));
-    let reason = fields.get("reason").map(|at| at.word(&reasons));
-    let ids = |key: &str| {
-        let list = fields.get(key)?;
-        Some(list.items().filter_map(|at| at.text().map(str::to_owned)).collect())
-    };
-    Some(Expectation::Decision {
-        effect: effect?,
-        reason: match reason {
-            Some(reason) => Some(reason?),
-            None => None,
-        },
-        deciding: ids("deciding"),
-        masked: ids("masked"),
+        open_sessions: open_sessions
+            .map_or_else(Vec::new, |list| session::sessions(&list, &mut rest.mentions)),
+        checks: checks.map_or_else(Vec::new, |list| {
+            list.items().filter_map(|at| check::check(&at)).collect()
+        }),
     })
 }

@@ -1,15 +1,20 @@
 //! Facts to a policy bundle: one line a fact, the same bytes for the same facts every time, and a
 //! bundle that applies back to the same facts. Defaults are left out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use pdp_engine::actor::{Membership, Position};
+use pdp_engine::actor::{Account, Group, Membership, Person, Position};
 use pdp_engine::facts::{Fact, Facts};
 use pdp_engine::id::LocationId;
 use pdp_engine::level::{Assignment, Scope};
 use pdp_engine::permission::{Pattern, Qualifier};
+use pdp_engine::psm::{DEFAULT_MAX_SESSION_MICROS, Eligibility, EligibilityScope, Jit, Psm};
+use pdp_engine::resource::{Resource, ResourceRef};
+use pdp_engine::share::{ResourceGroup, Share};
 use pdp_engine::time::Window;
 
+use crate::duration::format_duration;
 use crate::policy::SECTIONS;
 use crate::scalar;
 use crate::time::format_time;
@@ -103,27 +108,9 @@ fn fields(map: &mut Map<'_>, fact: &Fact) {
             map.optional("parent", role.parent.as_ref().map(|id| id.as_str()));
             map.locations(&role.locations);
         }
-        Fact::Person(person) => {
-            map.string("id", person.id.as_str());
-            map.optional("name", person.name.as_deref());
-            map.optional("login", person.login.as_deref());
-            map.flag("enabled", person.enabled, true);
-            map.optional("manager", person.manager.as_ref().map(|id| id.as_str()));
-            map.locations(&person.locations);
-            map.positions(&person.positions);
-        }
-        Fact::Account(account) => {
-            map.string("id", account.id.as_str());
-            map.optional("owner", account.owner.as_ref().map(|id| id.as_str()));
-            map.flag("enabled", account.enabled, true);
-            map.locations(&account.locations);
-        }
-        Fact::Group(group) => {
-            map.string("id", group.id.as_str());
-            map.members(&group.members);
-            map.positions(&group.positions);
-            map.locations(&group.locations);
-        }
+        Fact::Person(person) => self::person(map, person),
+        Fact::Account(account) => self::account(map, account),
+        Fact::Group(group) => self::group(map, group),
         Fact::SetGroup(group) => {
             map.string("id", group.id.as_str());
             map.members(&group.members);
@@ -140,13 +127,129 @@ fn fields(map: &mut Map<'_>, fact: &Fact) {
             map.strings("includes", role.includes.iter().map(|id| id.as_str()));
             map.locations(&role.locations);
         }
-        Fact::Resource(resource) => {
-            map.string("type", resource.name.type_name.as_str());
-            map.string("id", resource.name.id.as_str());
-            map.locations(&resource.locations);
-        }
+        Fact::Resource(resource) => self::resource(map, resource),
+        Fact::ResourceGroup(group) => self::resource_group(map, group),
         Fact::Assignment(assignment) => self::assignment(map, assignment),
+        Fact::Share(share) => self::share(map, share),
+        Fact::PermissionLevel(level) => {
+            map.string("id", level.id.as_str());
+            map.optional("name", level.name.as_deref());
+        }
+        Fact::Psm(psm) => self::psm(map, psm),
+        Fact::Eligibility(eligibility) => self::eligibility(map, eligibility),
     }
+}
+
+fn person(map: &mut Map<'_>, person: &Person) {
+    let Person { id, name, login, enabled, manager, locations, positions, vault_privileges } =
+        person;
+    map.string("id", id.as_str());
+    map.optional("name", name.as_deref());
+    map.optional("login", login.as_deref());
+    map.flag("enabled", *enabled, true);
+    map.optional("manager", manager.as_ref().map(|id| id.as_str()));
+    map.locations(locations);
+    map.positions(positions);
+    map.strings("vault_privileges", vault_privileges.iter().map(|privilege| privilege.as_str()));
+}
+
+fn account(map: &mut Map<'_>, account: &Account) {
+    let Account { id, owner, enabled, computer, locations } = account;
+    map.string("id", id.as_str());
+    map.optional("owner", owner.as_ref().map(|id| id.as_str()));
+    map.optional("computer", computer.as_ref().map(|id| id.as_str()));
+    map.flag("enabled", *enabled, true);
+    map.locations(locations);
+}
+
+fn group(map: &mut Map<'_>, group: &Group) {
+    let Group { id, members, positions, default, locations } = group;
+    map.string("id", id.as_str());
+    map.members(members);
+    map.positions(positions);
+    map.flag("default", *default, false);
+    map.locations(locations);
+}
+
+fn resource(map: &mut Map<'_>, resource: &Resource) {
+    let Resource { name: ResourceRef { type_name, id }, locations, platform, owner, parent } =
+        resource;
+    map.string("type", type_name.as_str());
+    map.string("id", id.as_str());
+    map.locations(locations);
+    map.optional("platform", platform.as_deref());
+    map.optional("owner", owner.as_ref().map(|id| id.as_str()));
+    map.optional("parent", parent.as_ref().map(ToString::to_string).as_deref());
+}
+
+fn resource_group(map: &mut Map<'_>, group: &ResourceGroup) {
+    let ResourceGroup { id, members, default } = group;
+    map.string("id", id.as_str());
+    map.list("members", members, |out, member| scalar::push(out, &member.to_string()));
+    map.flag("default", *default, false);
+}
+
+fn share(map: &mut Map<'_>, share: &Share) {
+    let Share { key, level } = share;
+    map.string("to", &key.to.to_string());
+    map.string("on", &key.on.to_string());
+    map.string("level", level.as_str());
+}
+
+fn psm(map: &mut Map<'_>, psm: &Psm) {
+    let Psm {
+        computer,
+        enabled,
+        allow_unprivileged,
+        account_store,
+        max_session_micros,
+        max_concurrent,
+        jit,
+        levels,
+    } = psm;
+    map.string("computer", computer.as_str());
+    map.flag("enabled", *enabled, true);
+    map.flag("allow_unprivileged", *allow_unprivileged, false);
+    map.optional("account_store", account_store.as_deref());
+    if *max_session_micros != DEFAULT_MAX_SESSION_MICROS {
+        // A duration ends with a letter: no YAML takes it for a number.
+        map.key("max_session").push_str(&format_duration(*max_session_micros));
+    }
+    if *max_concurrent != 0 {
+        map.key("max_concurrent").push_str(&max_concurrent.to_string());
+    }
+    if *jit != Jit::default() {
+        let Jit { enabled, delete_on_end, reuse_existing } = *jit;
+        let mut jit = Map::begin(map.key("jit"));
+        jit.flag("enabled", enabled, false);
+        jit.flag("delete_on_end", delete_on_end, false);
+        jit.flag("reuse_existing", reuse_existing, false);
+        jit.end();
+    }
+    if !levels.is_empty() {
+        let mut offered = Map::begin(map.key("levels"));
+        for (level, group) in levels {
+            match group {
+                Some(group) => offered.string(level.as_str(), &format!("group:{group}")),
+                None => offered.key(level.as_str()).push_str("null"),
+            }
+        }
+        offered.end();
+    }
+}
+
+fn eligibility(map: &mut Map<'_>, eligibility: &Eligibility) {
+    let Eligibility { key, window } = eligibility;
+    map.string("to", &key.to.to_string());
+    map.string("level", key.level.as_str());
+    match &key.scope {
+        EligibilityScope::On(computer) => {
+            map.string("on", &ResourceRef::computer(computer).to_string());
+        }
+        EligibilityScope::In(location) => map.string("in", location.as_str()),
+    }
+    map.string("kind", key.kind.as_str());
+    map.window(window);
 }
 
 fn assignment(map: &mut Map<'_>, assignment: &Assignment) {
@@ -263,11 +366,7 @@ impl<'o> Map<'o> {
         });
     }
 
-    fn qualifiers(
-        &mut self,
-        key: &str,
-        qualifiers: &std::collections::BTreeMap<Pattern, Qualifier>,
-    ) {
+    fn qualifiers(&mut self, key: &str, qualifiers: &BTreeMap<Pattern, Qualifier>) {
         if qualifiers.is_empty() {
             return;
         }

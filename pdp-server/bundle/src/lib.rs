@@ -9,6 +9,7 @@
 pub mod bundle;
 pub mod case;
 pub mod diagnostic;
+pub mod duration;
 pub mod export;
 mod library;
 mod locate;

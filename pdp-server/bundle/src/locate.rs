@@ -6,6 +6,9 @@ use std::collections::HashMap;
 use pdp_engine::actor::ActorRef;
 use pdp_engine::facts::{FactKey, FactKind, Problem};
 use pdp_engine::permission::PermissionKind;
+use pdp_engine::psm::COMPUTER;
+use pdp_engine::resource::{BuiltInType, ResourceRef};
+use pdp_engine::share::Entity;
 
 use crate::diagnostic::Place;
 use crate::policy::SECTIONS;
@@ -101,6 +104,9 @@ fn cause(fact: &Node<'_>, problem: &Problem) -> Option<(Place, String)> {
         at.map(|(key, _)| (key.place, format!(".{field}.{name}")))
     };
     match problem {
+        Problem::Dangling { field: "levels", target } => {
+            level(fact, target).or_else(|| whole("levels"))
+        }
         Problem::Dangling { field, target } => item(field, &|node| mentions(node, target)),
         Problem::Cycle { field, .. } | Problem::TextTooLong { field, .. } => whole(field),
         Problem::EmptyWindow { field } => item(field, &has_empty_window),
@@ -119,8 +125,32 @@ fn cause(fact: &Node<'_>, problem: &Problem) -> Option<(Place, String)> {
         }
         Problem::TooDeep { .. } => whole("parent"),
         Problem::BuiltInResource { .. } => whole("type"),
+        Problem::ShareLevel { .. } => whole("level"),
+        Problem::NotVaultEntity { .. } => whole("on"),
+        Problem::ResourceGroupMember { member, .. } => {
+            item("members", &|node| text(node) == Some(member))
+        }
+        Problem::ParentHasParent { .. } => whole("parent").or_else(|| whole("computer")),
+        Problem::PlatformOfParent { .. } => whole("platform"),
+        Problem::MaxSession => whole("max_session"),
+        Problem::Approval { .. } => whole("kind"),
         _ => None,
     }
+}
+
+/// A permission level that a computer offers, or the native group that it maps to, and the rest of
+/// the key path.
+fn level(psm: &Node<'_>, target: &FactKey) -> Option<(Place, String)> {
+    let Value::Map(levels) = &value(psm, "levels")?.value else { return None };
+    levels.iter().find_map(|(level, group)| {
+        let path = || format!(".levels.{}", level.text);
+        match target {
+            FactKey::PermissionLevel(id) => {
+                (level.text == id.as_str()).then(|| (level.place, path()))
+            }
+            _ => mentions(group, target).then(|| (group.place, path())),
+        }
+    })
 }
 
 /// The first value of a fact that names another one, and the rest of the key path.
@@ -134,6 +164,7 @@ fn mention(fact: &Node<'_>, target: &FactKey) -> Option<(Place, String)> {
         Value::Scalar { .. } => {
             mentions(node, target).then(|| (node.place, format!(".{}", key.text)))
         }
+        Value::Map(_) if key.text == "levels" => level(fact, target),
         Value::Map(_) => None,
     })
 }
@@ -180,7 +211,31 @@ fn names(text: &str, target: &FactKey) -> bool {
         return pair
             || (same_kind && text.split_once(':').is_some_and(|(_, id)| id == target.name()));
     }
-    false
+    match (target, Entity::parse(text)) {
+        (FactKey::ResourceGroup(id), Ok(Entity::Group(group))) => group == *id,
+        // A computer is named by its id alone where nothing else can be meant.
+        (FactKey::Resource(resource), _) => {
+            resource.type_name.as_str() == COMPUTER && resource.id.as_str() == text
+        }
+        (target, Ok(Entity::Resource(object))) => is_object(&object, target),
+        (_, Ok(Entity::Group(_)) | Err(_)) => false,
+    }
+}
+
+/// Whether an object of a built-in type is the fact.
+fn is_object(object: &ResourceRef, target: &FactKey) -> bool {
+    let kind = match BuiltInType::from_name(object.type_name.as_str()) {
+        Some(BuiltInType::Person) => FactKind::Person,
+        Some(BuiltInType::UserAccount) => FactKind::Account,
+        Some(BuiltInType::Group) => FactKind::Group,
+        Some(BuiltInType::SetGroup) => FactKind::SetGroup,
+        Some(BuiltInType::BusinessRole) => FactKind::BusinessRole,
+        Some(BuiltInType::Location) => FactKind::Location,
+        Some(BuiltInType::ManagementRole) => FactKind::ManagementRole,
+        Some(BuiltInType::ManagementRoleDefinition) => FactKind::ManagementRoleDefinition,
+        None => return false,
+    };
+    target.kind() == kind && target.name() == object.id.as_str()
 }
 
 fn has_empty_window(node: &Node<'_>) -> bool {

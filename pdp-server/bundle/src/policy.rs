@@ -1,6 +1,9 @@
 //! The sections of a policy bundle, each read into the engine's facts. Nothing here knows what
 //! other facts exist: references are checked when the facts are applied.
 
+mod session;
+mod vault;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use pdp_engine::actor::{
@@ -16,6 +19,7 @@ use pdp_engine::id::{
 use pdp_engine::level::{AccessLevel, Assignment, LevelRef, Relative, Scope};
 use pdp_engine::permission::{Pattern, Qualifier};
 use pdp_engine::resource::{Location, Resource, ResourceRef, ResourceType};
+use pdp_engine::share::VaultPrivilege;
 use pdp_engine::time::Window;
 
 use crate::diagnostic::Place;
@@ -24,7 +28,7 @@ use crate::time::parse_time;
 
 /// The sections of a bundle that hold facts, each with the kind of fact it holds, in the order
 /// that exports use.
-pub(crate) const SECTIONS: [(&str, FactKind); 12] = [
+pub(crate) const SECTIONS: [(&str, FactKind); 17] = [
     ("resource_types", FactKind::ResourceType),
     ("access_levels", FactKind::AccessLevel),
     ("locations", FactKind::Location),
@@ -36,7 +40,12 @@ pub(crate) const SECTIONS: [(&str, FactKind); 12] = [
     ("management_role_definitions", FactKind::ManagementRoleDefinition),
     ("management_roles", FactKind::ManagementRole),
     ("resources", FactKind::Resource),
+    ("resource_groups", FactKind::ResourceGroup),
     ("assignments", FactKind::Assignment),
+    ("shares", FactKind::Share),
+    ("permission_levels", FactKind::PermissionLevel),
+    ("psm", FactKind::Psm),
+    ("eligibilities", FactKind::Eligibility),
 ];
 
 /// The words of the qualifiers.
@@ -80,7 +89,12 @@ fn fact(kind: FactKind, at: &At<'_>) -> Option<Fact> {
         FactKind::ManagementRoleDefinition => management_role_definition(at).map(Fact::from),
         FactKind::ManagementRole => management_role(at).map(Fact::from),
         FactKind::Resource => resource(at).map(Fact::from),
+        FactKind::ResourceGroup => vault::resource_group(at).map(Fact::from),
         FactKind::Assignment => assignment(at).map(Fact::from),
+        FactKind::Share => vault::share(at).map(Fact::from),
+        FactKind::PermissionLevel => session::permission_level(at).map(Fact::from),
+        FactKind::Psm => session::psm(at).map(Fact::from),
+        FactKind::Eligibility => session::eligibility(at).map(Fact::from),
     }
 }
 
@@ -139,38 +153,52 @@ fn business_role(at: &At<'_>) -> Option<BusinessRole> {
 }
 
 fn person(at: &At<'_>) -> Option<Person> {
-    let fields =
-        at.fields(&["id", "name", "login", "enabled", "manager", "locations", "positions"])?;
+    let fields = at.fields(&[
+        "id",
+        "name",
+        "login",
+        "enabled",
+        "manager",
+        "locations",
+        "positions",
+        "vault_privileges",
+    ])?;
     let id = fields.required("id").and_then(|at| at.parsed(PersonId::new));
-    let text = |key| fields.get(key).and_then(|at| at.text()).map(str::to_owned);
+    let privileges = VaultPrivilege::ALL.map(|privilege| (privilege.as_str(), privilege));
     Some(Person {
-        name: text("name"),
-        login: text("login"),
+        name: text(&fields, "name"),
+        login: text(&fields, "login"),
         enabled: fields.flag("enabled", true),
         manager: fields.get("manager").and_then(|at| at.parsed(PersonId::new)),
         locations: locations(&fields),
         positions: sorted(fields.list("positions", |at| position(&at))),
+        vault_privileges: fields
+            .list("vault_privileges", |at| at.word(&privileges))
+            .into_iter()
+            .collect(),
         id: id?,
     })
 }
 
 fn account(at: &At<'_>) -> Option<Account> {
-    let fields = at.fields(&["id", "owner", "enabled", "locations"])?;
+    let fields = at.fields(&["id", "owner", "computer", "enabled", "locations"])?;
     let id = fields.required("id").and_then(|at| at.parsed(AccountId::new));
     Some(Account {
         owner: fields.get("owner").and_then(|at| at.parsed(PersonId::new)),
         enabled: fields.flag("enabled", true),
+        computer: fields.get("computer").and_then(|at| at.parsed(ObjectId::new)),
         locations: locations(&fields),
         id: id?,
     })
 }
 
 fn group(at: &At<'_>) -> Option<Group> {
-    let fields = at.fields(&["id", "members", "positions", "locations"])?;
+    let fields = at.fields(&["id", "members", "positions", "default", "locations"])?;
     let id = fields.required("id").and_then(|at| at.parsed(GroupId::new));
     Some(Group {
         members: members(&fields),
         positions: sorted(fields.list("positions", |at| position(&at))),
+        default: fields.flag("default", false),
         locations: locations(&fields),
         id: id?,
     })
@@ -204,11 +232,16 @@ fn management_role(at: &At<'_>) -> Option<ManagementRole> {
 }
 
 fn resource(at: &At<'_>) -> Option<Resource> {
-    let fields = at.fields(&["type", "id", "locations"])?;
+    let fields = at.fields(&["type", "id", "locations", "platform", "owner", "parent"])?;
     let type_name = fields.required("type").and_then(|at| at.parsed(TypeName::new));
     let id = fields.required("id").and_then(|at| at.parsed(ObjectId::new));
-    let locations = locations(&fields);
-    Some(Resource { name: ResourceRef { type_name: type_name?, id: id? }, locations })
+    Some(Resource {
+        locations: locations(&fields),
+        platform: text(&fields, "platform"),
+        owner: fields.get("owner").and_then(|at| at.parsed(PersonId::new)),
+        parent: fields.get("parent").and_then(|at| at.parsed(ResourceRef::parse)),
+        name: ResourceRef { type_name: type_name?, id: id? },
+    })
 }
 
 fn assignment(at: &At<'_>) -> Option<Assignment> {
@@ -274,6 +307,10 @@ fn members(fields: &Fields<'_>) -> Vec<Membership> {
         let window = window(&fields);
         Some(Membership { of: of?, window })
     }))
+}
+
+fn text(fields: &Fields<'_>, key: &str) -> Option<String> {
+    fields.get(key).and_then(|at| at.text()).map(str::to_owned)
 }
 
 fn locations(fields: &Fields<'_>) -> Vec<LocationId> {

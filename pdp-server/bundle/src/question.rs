@@ -1,7 +1,17 @@
-//! A question that owns its names: what a case file holds and a command line builds.
+//! Questions that own their names: what a case file holds and a command line builds. One type for
+//! each family, and [`AnyQuestion`] for whichever it is.
+
+mod delegation;
+mod session;
+mod vault;
 
 use std::fmt;
 
+pub use delegation::{OwnedDelegation, OwnedRecipient, OwnedScope};
+pub use session::OwnedSession;
+pub use vault::OwnedVault;
+
+use pdp_engine::actor::ActorRef;
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{ObjectRef, PermissionRef, Question, SubjectRef};
 
@@ -43,6 +53,19 @@ pub struct OwnedQuestion {
     pub routing: bool,
 }
 
+/// A question of whichever family.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AnyQuestion {
+    /// About an operation or a right.
+    Access(OwnedQuestion),
+    /// About handing out an Access Level.
+    Delegation(OwnedDelegation),
+    /// About an action on a vault entity.
+    Vault(OwnedVault),
+    /// About a privileged session.
+    Session(OwnedSession),
+}
+
 /// Why a string does not name who asks or what is asked about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
@@ -58,6 +81,61 @@ pub enum FormError {
         /// The string, shortened.
         shown: String,
     },
+    /// Not `Type/Name`.
+    #[error("`{shown}` does not name an access level; write `Type/Name`")]
+    Level {
+        /// The string, shortened.
+        shown: String,
+    },
+    /// None of the forms of actors.
+    #[error("`{shown}` does not name an actor; write one of {}", ActorRef::FORMS)]
+    Recipient {
+        /// The string, shortened.
+        shown: String,
+    },
+    /// A business role pair without `@`.
+    #[error("`{shown}` names no location; write `business_role:ROLE@LOCATION`")]
+    NoLocation {
+        /// The string, shortened.
+        shown: String,
+    },
+}
+
+// === impl AnyQuestion ===
+
+impl fmt::Display for AnyQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Access(question) => question.fmt(f),
+            Self::Delegation(question) => question.fmt(f),
+            Self::Vault(question) => question.fmt(f),
+            Self::Session(question) => question.fmt(f),
+        }
+    }
+}
+
+impl From<OwnedQuestion> for AnyQuestion {
+    fn from(question: OwnedQuestion) -> Self {
+        Self::Access(question)
+    }
+}
+
+impl From<OwnedDelegation> for AnyQuestion {
+    fn from(question: OwnedDelegation) -> Self {
+        Self::Delegation(question)
+    }
+}
+
+impl From<OwnedVault> for AnyQuestion {
+    fn from(question: OwnedVault) -> Self {
+        Self::Vault(question)
+    }
+}
+
+impl From<OwnedSession> for AnyQuestion {
+    fn from(question: OwnedSession) -> Self {
+        Self::Session(question)
+    }
 }
 
 // === impl OwnedSubject ===
@@ -156,9 +234,11 @@ impl fmt::Display for OwnedQuestion {
         if let Some(counterpart) = counterpart {
             write!(f, ", counterpart {counterpart}")?;
         }
-        if !routing {
-            f.write_str(", without routing")?;
-        }
-        Ok(())
+        f.write_str(routed(*routing))
     }
+}
+
+/// What a question says of routing, at its end.
+const fn routed(routing: bool) -> &'static str {
+    if routing { "" } else { ", without routing" }
 }

@@ -143,6 +143,21 @@ impl<'p> At<'p> {
         None
     }
 
+    /// A whole number, not negative.
+    pub(crate) fn number(&self) -> Option<u32> {
+        if let Value::Scalar { text, .. } = &self.node.value
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && let Ok(number) = text.parse()
+        {
+            return Some(number);
+        }
+        self.fail_with(|| {
+            let found = self.node.describe();
+            format!("expected a whole number from 0 to {}, found {found}", u32::MAX)
+        });
+        None
+    }
+
     /// `true` or `false`, written plain.
     pub(crate) fn flag(&self) -> Option<bool> {
         match &self.node.value {

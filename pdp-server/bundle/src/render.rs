@@ -1,8 +1,18 @@
 //! An explanation as text for people: the decision first, then for each object a tree of the
 //! assignments that apply, each with how the subject counts as its assignee and how its scope
-//! covers the object, one fact a line. Where nothing granted: what would.
+//! covers the object, one fact a line. Where nothing granted: what would. The other families have
+//! their own rooms: [`mod@delegation`], [`mod@vault`] and [`mod@session`].
 
-use std::fmt::Write;
+mod delegation;
+mod meaning;
+mod session;
+mod vault;
+
+use std::fmt::{Display, Write};
+
+pub use delegation::{render_delegation, render_delegation_with};
+pub use session::{render_session, render_session_with};
+pub use vault::{render_vault, render_vault_with};
 
 use pdp_engine::actor::ActorRef;
 use pdp_engine::explain::{
@@ -10,10 +20,11 @@ use pdp_engine::explain::{
 };
 use pdp_engine::level::{Relative, Scope};
 use pdp_engine::permission::Qualifier;
-use pdp_engine::query::{Effect, Reason};
-use pdp_engine::time::Window;
+use pdp_engine::query::{Decision, Effect, Reason};
+use pdp_engine::resource::ResourceRef;
+use pdp_engine::time::{Timestamp, Window};
 
-use crate::question::OwnedQuestion;
+use crate::question::{OwnedQuestion, OwnedSubject};
 use crate::time::format_time;
 
 /// How many levels that would grant are named.
@@ -47,25 +58,33 @@ pub fn render_explanation_with(
     question: &OwnedQuestion,
     paint: &dyn Fn(Tone, &str) -> String,
 ) -> String {
-    let decision = explanation.decision;
-    let tone = match decision.effect {
+    let mut out = headline(explanation.decision, explanation.evaluated_at, question, paint);
+    let words = Words { subject: &question.subject, paint };
+    for side in &explanation.sides {
+        out.push_str("\n\n");
+        let title = format!("{}  {}", side.object, side.outcome.as_str());
+        let below = words.side(side, question);
+        draw(&mut out, &Branch { text: paint(Tone::Heading, &title), below });
+    }
+    out
+}
+
+/// The decision and what it means.
+fn headline(
+    decision: Decision,
+    evaluated_at: Timestamp,
+    question: &dyn Display,
+    paint: &dyn Fn(Tone, &str) -> String,
+) -> String {
+    let Decision { effect, reason, revision } = decision;
+    let tone = match effect {
         Effect::Allow => Tone::Allow,
         Effect::Deny => Tone::Deny,
         Effect::RequiresApproval => Tone::Approval,
     };
-    let headline = format!("{} {}", decision.effect.as_str(), decision.reason.as_str());
-    let words = Words { question, paint };
-    let mut out = format!("{}  {question}\n", paint(tone, &headline));
-    let at = format_time(explanation.evaluated_at);
-    let why = meaning(decision.reason);
-    // Writing to a string cannot fail.
-    let _ = write!(out, "{why}; decided for {at} on revision {}", decision.revision);
-    for side in &explanation.sides {
-        out.push_str("\n\n");
-        let title = format!("{}  {}", side.object, side.outcome.as_str());
-        draw(&mut out, &Branch { text: paint(Tone::Heading, &title), below: words.side(side) });
-    }
-    out
+    let decided = paint(tone, &format!("{} {}", effect.as_str(), reason.as_str()));
+    let (why, at) = (meaning::of(reason), format_time(evaluated_at));
+    format!("{decided}  {question}\n{why}; decided for {at} on revision {revision}")
 }
 
 /// A line and what hangs under it.
@@ -95,23 +114,24 @@ fn draw_below(out: &mut String, margin: &str, branches: &[Branch]) {
 }
 
 struct Words<'a> {
-    question: &'a OwnedQuestion,
+    subject: &'a OwnedSubject,
     paint: &'a dyn Fn(Tone, &str) -> String,
 }
 
 // === impl Words ===
 
 impl Words<'_> {
-    fn side(&self, side: &Side) -> Vec<Branch> {
+    fn side(&self, side: &Side, question: &OwnedQuestion) -> Vec<Branch> {
         let mut branches: Vec<Branch> = Vec::new();
         for standing in [Standing::Deciding, Standing::Masked, Standing::Outweighed] {
             let entries = side.entries.iter().filter(|entry| entry.standing == standing);
-            branches.extend(entries.map(|entry| self.entry(side, entry)));
+            branches
+                .extend(entries.map(|entry| self.entry(entry, self.coverage(&side.object, entry))));
         }
         if side.outcome != Reason::NotGranted {
             return branches;
         }
-        let OwnedQuestion { subject, kind, permission, .. } = self.question;
+        let OwnedQuestion { subject, kind, permission, .. } = question;
         let asked = format!("{} {permission}", kind.as_str());
         branches.push(Branch::leaf(format!("nothing that {subject} has here allows {asked}")));
         if side.granting_levels.is_empty() {
@@ -131,7 +151,7 @@ impl Words<'_> {
         branches
     }
 
-    fn entry(&self, side: &Side, entry: &Entry) -> Branch {
+    fn entry(&self, entry: &Entry, coverage: Branch) -> Branch {
         let (tone, standing) = match (entry.standing, entry.qualifier) {
             (Standing::Deciding, Qualifier::Allowed) => (Tone::Allow, "decides"),
             (Standing::Deciding, _) => (Tone::Deny, "decides"),
@@ -148,21 +168,21 @@ impl Words<'_> {
         let grant = grant(&entry.to, &entry.level.to_string(), &entry.scope, &entry.window);
         Branch {
             text: format!("{standing}: `{}` {says} it: {grant}", entry.assignment),
-            below: vec![self.subject(&entry.to, &entry.subject_path), self.coverage(side, entry)],
+            below: vec![self.subject(&entry.to, &entry.subject_path), coverage],
         }
     }
 
     fn subject(&self, to: &ActorRef, path: &[Hop]) -> Branch {
-        let subject = &self.question.subject;
+        let subject = self.subject;
         if path.is_empty() {
             return Branch::leaf(format!("subject: {subject} is the assignee"));
         }
         Branch { text: format!("subject: {subject} counts as {to}"), below: hops(path) }
     }
 
-    fn coverage(&self, side: &Side, entry: &Entry) -> Branch {
+    fn coverage(&self, object: &ResourceRef, entry: &Entry) -> Branch {
         let Coverage { relation, placement } = &entry.coverage;
-        let (object, subject) = (&side.object, &self.question.subject);
+        let subject = self.subject;
         let below: Vec<Branch> = hops(relation).into_iter().chain(hops(placement)).collect();
         let text = match &entry.scope {
             Scope::On(_) => format!("scope: it names {object}"),
@@ -178,7 +198,7 @@ impl Words<'_> {
     }
 
     fn near_miss(&self, side: &Side, miss: &NearMiss) -> Branch {
-        let subject = &self.question.subject;
+        let subject = self.subject;
         let NearMiss { assignment, to, level, scope, window, gap, subject_path } = miss;
         let (missing, repair) = match gap {
             Gap::Window if !subject_path.is_empty() => (
@@ -262,22 +282,4 @@ fn when(window: &Window) -> String {
         let _ = write!(text, " until {}", format_time(until));
     }
     text
-}
-
-/// The reason in a sentence.
-const fn meaning(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Granted => "something allows it and nothing denies it",
-        Reason::ExplicitDeny => "something denies it, whatever else allows it",
-        Reason::Disabled => "nothing allows it, and something disables it",
-        Reason::NotGranted => "nothing allows it",
-        Reason::UnknownSubject => "the policy knows no such subject",
-        Reason::SubjectDisabled => "the subject, or the owner of the account, is disabled",
-        Reason::UnknownResource => "the policy knows no such resource",
-        Reason::UnknownPermission => "the resource's type declares no such operation or right",
-        Reason::MissingOnResource => "it is allowed of the counterpart and not of the resource",
-        Reason::MissingOnCounterpart => "it is allowed of the resource and not of the counterpart",
-        Reason::MissingOnBoth => "it is allowed neither of the resource nor of the counterpart",
-        Reason::SelfDelegation => "nobody hands access to themselves",
-    }
 }

@@ -1,52 +1,31 @@
 //! Running a case file against whoever answers, and against the engine in process.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use pdp_engine::check::check;
 use pdp_engine::compile::compile;
-use pdp_engine::explain::{Explanation, Standing, explain};
+use pdp_engine::delegate::{check_delegation, explain_delegation};
+use pdp_engine::explain::explain;
 use pdp_engine::facts::Facts;
-use pdp_engine::query::{Effect, Reason, Revision};
+use pdp_engine::list::{ApprovalQuestion, list_approvers};
+use pdp_engine::query::{Decision, Malformed, Revision};
+use pdp_engine::session::{check_session, explain_session};
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
+use pdp_engine::vault::{check_vault, explain_vault};
 
-use super::{CaseFile, Check, ErrorCode, Expectation};
+use super::{Answer, CaseFile, Check, ErrorCode, OwnedSessionFacts};
 use crate::diagnostic::{BundleError, Place};
-use crate::question::OwnedQuestion;
-use crate::render::render_explanation;
+use crate::question::AnyQuestion;
 use crate::time::format_time;
 
-/// What came back for one question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// A decision.
-    Decision {
-        /// Its effect.
-        effect: Effect,
-        /// Its reason.
-        reason: Reason,
-        /// The rest, if it was asked for.
-        why: Option<Why>,
-    },
-    /// A refusal.
-    Error {
-        /// The status code's name, as `INVALID_ARGUMENT`.
-        code: String,
-        /// What was said.
-        message: String,
-    },
-}
-
-/// What an explanation adds to a decision.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Why {
-    /// The ids of the assignments that decided.
-    pub deciding: BTreeSet<String>,
-    /// The ids of the assignments that a deny masked.
-    pub masked: BTreeSet<String>,
-    /// The explanation, as a text of several lines.
-    pub text: String,
+/// What an answer has to say beside the decision and its obligations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Detail {
+    /// The explanation.
+    pub explanation: bool,
+    /// Who could approve.
+    pub approvers: bool,
 }
 
 /// What became of every check of a file.
@@ -88,19 +67,25 @@ pub struct Failure {
 
 impl CaseFile {
     /// Puts every question to `ask` and compares the answers. `ask` is given the question, the
-    /// evaluation time (the file's, else `default_now`) and whether the explanation is wanted; an
-    /// answer that fails without one is asked for again with it.
+    /// evaluation time (the file's, else `default_now`) and what is wanted; an answer that fails
+    /// without an explanation is asked for again with it. The sessions of the file are for whoever
+    /// answers to take into account ([`CaseFile::session_facts`]).
     pub fn run(
         &self,
         default_now: Timestamp,
-        mut ask: impl FnMut(&OwnedQuestion, Timestamp, bool) -> Answer,
+        mut ask: impl FnMut(&AnyQuestion, Timestamp, Detail) -> Answer,
     ) -> Report {
         let now = self.now.unwrap_or(default_now);
         let outcomes = self.checks.iter().map(|check| {
-            let mut answer = ask(&check.question, now, check.expect.needs_explanation());
+            let mut detail = Detail {
+                explanation: check.expect.needs_explanation(),
+                approvers: check.expect.needs_approvers(),
+            };
+            let mut answer = ask(&check.question, now, detail);
             let mut failure = check.judge(&answer);
             if failure.is_some() && matches!(answer, Answer::Decision { why: None, .. }) {
-                answer = ask(&check.question, now, true);
+                detail.explanation = true;
+                answer = ask(&check.question, now, detail);
                 failure = check.judge(&answer).or(failure);
             }
             Outcome {
@@ -111,6 +96,12 @@ impl CaseFile {
             }
         });
         Report { source: self.source.clone(), now, outcomes: outcomes.collect() }
+    }
+
+    /// What the file's sessions come to at an instant.
+    #[must_use]
+    pub fn session_facts(&self, now: Timestamp) -> OwnedSessionFacts {
+        OwnedSessionFacts::at(&self.open_sessions, now)
     }
 }
 
@@ -124,149 +115,87 @@ pub fn run_in_process(case: &CaseFile, default_now: Timestamp) -> Result<Report,
         .apply(&case.bundle.changes())
         .map_err(|rejected| case.bundle.explain_rejection(&rejected))?;
     let snapshot = compile(&facts, Revision::new(1));
-    Ok(case
-        .run(default_now, |question, now, explained| answer(&snapshot, question, now, explained)))
+    let sessions = case.session_facts(case.now.unwrap_or(default_now));
+    Ok(case.run(default_now, |question, now, detail| {
+        answer(&snapshot, question, &sessions, now, detail).unwrap_or_else(|malformed| {
+            Answer::Error {
+                code: ErrorCode::InvalidArgument.as_str().to_owned(),
+                message: malformed.to_string(),
+            }
+        })
+    }))
 }
 
 fn answer(
     snapshot: &Snapshot,
-    question: &OwnedQuestion,
+    question: &AnyQuestion,
+    sessions: &OwnedSessionFacts,
     now: Timestamp,
-    explained: bool,
-) -> Answer {
-    let asked = question.as_question();
-    let answered = if explained {
-        explain(snapshot, &asked, now).map(|explanation| Answer::explained(&explanation, question))
-    } else {
-        check(snapshot, &asked, now).map(|decision| Answer::Decision {
-            effect: decision.effect,
-            reason: decision.reason,
-            why: None,
-        })
+    detail: Detail,
+) -> Result<Answer, Malformed> {
+    let decided = |decision: Decision| Answer::decided(decision.effect, decision.reason);
+    let (answer, approval) = match question {
+        AnyQuestion::Access(question) => {
+            let asked = question.as_question();
+            let answer = if detail.explanation {
+                Answer::explained(&explain(snapshot, &asked, now)?, question)
+            } else {
+                decided(check(snapshot, &asked, now)?)
+            };
+            (answer, Some(ApprovalQuestion::Dual(asked)))
+        }
+        AnyQuestion::Delegation(question) => {
+            let asked = question.as_question();
+            let answer = if detail.explanation {
+                let explanation = explain_delegation(snapshot, &asked, now)?;
+                Answer::explained_delegation(&explanation, question)
+            } else {
+                decided(check_delegation(snapshot, &asked, now)?)
+            };
+            (answer, Some(ApprovalQuestion::Delegation(asked)))
+        }
+        AnyQuestion::Vault(question) => {
+            let asked = question.as_question();
+            let answer = if detail.explanation {
+                Answer::explained_vault(&explain_vault(snapshot, &asked, now)?, question)
+            } else {
+                decided(check_vault(snapshot, &asked, now)?)
+            };
+            (answer, None)
+        }
+        AnyQuestion::Session(question) => {
+            let (asked, facts) = (question.as_question(), sessions.as_facts());
+            let answer = if detail.explanation {
+                let explanation = explain_session(snapshot, &asked, facts, now)?;
+                Answer::explained_session(&explanation, question)
+            } else {
+                let session = check_session(snapshot, &asked, facts, now)?;
+                decided(session.decision).with_obligations(session.obligations)
+            };
+            (answer, Some(ApprovalQuestion::Session(asked)))
+        }
     };
-    answered.unwrap_or_else(|malformed| Answer::Error {
-        code: ErrorCode::InvalidArgument.as_str().to_owned(),
-        message: malformed.to_string(),
-    })
-}
-
-// === impl Answer ===
-
-impl Answer {
-    /// The answer that an explanation of the engine gives.
-    #[must_use]
-    pub fn explained(explanation: &Explanation, question: &OwnedQuestion) -> Self {
-        let of = |standing: Standing| {
-            let entries = explanation.sides.iter().flat_map(|side| &side.entries);
-            let entries = entries.filter(|entry| entry.standing == standing);
-            entries.map(|entry| entry.assignment.to_string()).collect()
-        };
-        Self::Decision {
-            effect: explanation.decision.effect,
-            reason: explanation.decision.reason,
-            why: Some(Why {
-                deciding: of(Standing::Deciding),
-                masked: of(Standing::Masked),
-                text: render_explanation(explanation, question),
-            }),
-        }
+    match approval.filter(|_| detail.approvers) {
+        Some(approval) => Ok(answer.with_approvers(list_approvers(snapshot, &approval, now)?)),
+        None => Ok(answer),
     }
-}
-
-// === impl Expectation ===
-
-impl Expectation {
-    /// Whether only an explanation can show that an answer is as expected.
-    #[must_use]
-    pub const fn needs_explanation(&self) -> bool {
-        match self {
-            Self::Decision { deciding, masked, .. } => deciding.is_some() || masked.is_some(),
-            Self::Error { .. } => false,
-        }
-    }
-}
-
-/// `DENY EXPLICIT_DENY, deciding [a-1], masked []`.
-impl fmt::Display for Expectation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Error { code } => write!(f, "error {}", code.as_str()),
-            Self::Decision { effect, reason, deciding, masked } => {
-                f.write_str(effect.as_str())?;
-                if let Some(reason) = reason {
-                    write!(f, " {}", reason.as_str())?;
-                }
-                if let Some(ids) = deciding {
-                    write!(f, ", deciding {}", listed(ids))?;
-                }
-                if let Some(ids) = masked {
-                    write!(f, ", masked {}", listed(ids))?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-fn listed(ids: &BTreeSet<String>) -> String {
-    format!("[{}]", ids.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
 // === impl Check ===
 
 impl Check {
     /// What is wrong with an answer; `None` if it is as expected. An expectation that needs the
-    /// explanation is not met by an answer without one.
+    /// explanation or the approvers is not met by an answer without them.
     #[must_use]
     pub fn judge(&self, answer: &Answer) -> Option<Failure> {
-        let met = match (&self.expect, answer) {
-            (Expectation::Error { code }, Answer::Error { code: actual, .. }) => {
-                code.as_str() == actual
-            }
-            (
-                Expectation::Decision { effect, reason, deciding, masked },
-                Answer::Decision { effect: actual, reason: actual_reason, why },
-            ) => {
-                let agrees = |expected: &Option<BTreeSet<String>>,
-                              of: fn(&Why) -> &BTreeSet<String>| {
-                    expected
-                        .as_ref()
-                        .is_none_or(|ids| why.as_ref().is_some_and(|why| of(why) == ids))
-                };
-                effect == actual
-                    && reason.is_none_or(|reason| reason == *actual_reason)
-                    && agrees(deciding, |why| &why.deciding)
-                    && agrees(masked, |why| &why.masked)
-            }
-            (Expectation::Error { .. }, Answer::Decision { .. })
-            | (Expectation::Decision { .. }, Answer::Error { .. }) => false,
-        };
-        (!met).then(|| Failure {
+        (!self.expect.is_met_by(answer)).then(|| Failure {
             expected: self.expect.to_string(),
-            actual: self.told(answer),
+            actual: self.expect.told(answer),
             explanation: match answer {
                 Answer::Decision { why, .. } => why.as_ref().map(|why| why.text.clone()),
                 Answer::Error { .. } => None,
             },
         })
-    }
-
-    /// The answer in the words of the expectation.
-    fn told(&self, answer: &Answer) -> String {
-        match answer {
-            Answer::Error { code, message } => format!("error {code}: {message}"),
-            Answer::Decision { effect, reason, why } => {
-                let compared = self.expect.needs_explanation();
-                let why = why.as_ref().filter(|_| compared);
-                Expectation::Decision {
-                    effect: *effect,
-                    reason: Some(*reason),
-                    deciding: why.map(|why| why.deciding.clone()),
-                    masked: why.map(|why| why.masked.clone()),
-                }
-                .to_string()
-            }
-        }
     }
 }
 
