@@ -204,10 +204,10 @@ impl<'a> Asked<'a> {
         facts: SessionFacts<'a>,
     ) -> Result<Self, Reason> {
         let person = subject(snapshot, question.subject)?;
+        let computer = object(snapshot, question.computer)?;
         if matches!(question.subject, SubjectRef::Account(_)) {
             return Err(Reason::UnknownSubject);
         }
-        let computer = object(snapshot, question.computer)?;
         let settings = snapshot.psm.computers.get(&computer).filter(|settings| settings.enabled);
         let settings = settings.ok_or(Reason::PsmDisabled)?;
         Ok(Self { snapshot, person, computer, settings, level: question.level, facts })
