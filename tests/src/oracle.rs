@@ -26,7 +26,7 @@ use pdp_engine::resource::ResourceRef;
 use pdp_engine::time::{Timestamp, Window};
 
 pub use delegation::{Delegation, Demand, Of, Standing};
-pub use vault::{Found, writable};
+pub use vault::{Found, Holdings};
 
 /// The facts, at an instant.
 #[derive(Debug, Clone, Copy)]

@@ -11,6 +11,7 @@ mod family;
 mod question;
 mod session;
 mod vault;
+mod write;
 
 use pdp_engine::facts::{Change, Facts};
 use pdp_engine::time::{Timestamp, Window};
@@ -19,6 +20,7 @@ use proptest::prelude::{Strategy, any};
 
 pub use family::{OwnedDelegation, OwnedExisting, OwnedSession, OwnedSubject, OwnedVault};
 pub use question::{OwnedQuestion, Prober};
+pub use write::VaultWrite;
 
 /// The instant that windows and questions gather around: 2026-01-01T00:00:00Z.
 pub const NOON: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
@@ -207,5 +209,11 @@ impl Genome {
     pub fn sessions(&self, facts: &Facts) -> Vec<(OwnedSession, OwnedExisting, Timestamp)> {
         let mut prober = Prober::new(facts);
         self.questions.iter().filter_map(|gene| prober.session(gene)).collect()
+    }
+
+    /// Writes that sharing may refuse, each to be tried on what the ones before it left.
+    #[must_use]
+    pub fn vault_writes(&self) -> Vec<VaultWrite> {
+        self.questions.iter().map(|gene| VaultWrite::new(*gene)).collect()
     }
 }

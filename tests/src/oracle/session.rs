@@ -32,12 +32,18 @@ impl<'a> Oracle<'a> {
     ) -> Result<(Answer, Option<Obligations>), Refused> {
         let asker = subject(question.subject)?;
         let computer = object(question.computer)?;
-        let level = question.level.map(PermissionLevelId::new).transpose().map_err(|_| Refused)?;
+        // `none` is no level's id, so nobody offers it; a level that cannot be named is an error.
+        let none = question.level == Some("none");
+        let named = question.level.filter(|_| !none);
+        let level = named.map(PermissionLevelId::new).transpose().map_err(|_| Refused)?;
         let deny = |reason| Ok(((Effect::Deny, reason), None));
         let wish = match self.p2(&asker, computer) {
             Ok(wish) => wish,
             Err(reason) => return deny(reason),
         };
+        if none {
+            return deny(Reason::LevelNotOffered);
+        }
         let Some(level) = level else {
             return Ok(match self.p8(&wish, exists) {
                 Ok(obligations) => ((Effect::Allow, Reason::Granted), Some(obligations)),

@@ -1,12 +1,12 @@
 //! Section 6: what a vault entity's shares, its owner and its platform come to, and which shares
 //! may be written.
 
-use pdp_engine::actor::ActorRef;
-use pdp_engine::facts::Facts;
-use pdp_engine::id::{AccountId, ObjectId, PersonId, ResourceGroupId};
+use pdp_engine::actor::{Account, ActorRef, Group};
+use pdp_engine::facts::{Fact, Facts};
+use pdp_engine::id::{PersonId, ResourceGroupId};
 use pdp_engine::query::{Effect, Reason};
 use pdp_engine::resource::{Resource, ResourceRef};
-use pdp_engine::share::{Entity, Grantee, Share, ShareLevel, VaultAction};
+use pdp_engine::share::{Entity, Grantee, ResourceGroup, Share, ShareLevel, VaultAction};
 use pdp_engine::vault::VaultQuestion;
 
 use super::{Answer, Oracle, Refused, object, subject};
@@ -58,7 +58,7 @@ impl Oracle<'_> {
             return deny(Reason::LevelTooLow);
         }
         if action == VaultAction::UseRemoteApp {
-            if !has_remote_apps(self.facts, &entity) {
+            if !Holdings::of(self.facts).has_remote_apps(&entity) {
                 return deny(Reason::RemoteAppUnsupported);
             }
             if !self.is_privileged(&asker) {
@@ -75,10 +75,11 @@ impl Oracle<'_> {
             let groups = self.facts.resource_groups().filter(|it| it.members.contains(resource));
             groups.map(|it| Entity::Group(it.id.clone())).collect()
         };
+        let holdings = Holdings::of(self.facts);
         match entity {
             Entity::Group(_) => vec![vec![entity.clone()]],
-            Entity::Resource(resource) => match parent_of(self.facts, resource) {
-                _ if !is_entity(self.facts, resource) => Vec::new(),
+            Entity::Resource(resource) => match holdings.parent_of(resource) {
+                _ if !holdings.is_entity(resource) => Vec::new(),
                 Some(parent) => {
                     vec![
                         vec![entity.clone()],
@@ -133,8 +134,9 @@ impl Oracle<'_> {
     /// V3: the owner of the resource, or of the account's parent.
     fn owner_of_entity(&self, entity: &Entity) -> Option<PersonId> {
         let Entity::Resource(name) = entity else { return None };
-        let top = parent_of(self.facts, name).unwrap_or_else(|| name.clone());
-        resource_of(self.facts, &top)?.owner.clone()
+        let holdings = Holdings::of(self.facts);
+        let top = holdings.parent_of(name).unwrap_or_else(|| name.clone());
+        holdings.resource(&top)?.owner.clone()
     }
 
     /// V6.
@@ -174,74 +176,129 @@ fn gives(level: ShareLevel) -> Vec<VaultAction> {
     }
 }
 
-fn resource_of<'a>(facts: &'a Facts, name: &ResourceRef) -> Option<&'a Resource> {
-    facts.resources().find(|resource| resource.name == *name)
+/// Everything that section 6 looks at: of a policy, or of one that is proposed.
+#[derive(Debug, Clone)]
+pub struct Holdings<'a> {
+    resources: Vec<&'a Resource>,
+    accounts: Vec<&'a Account>,
+    groups: Vec<&'a Group>,
+    resource_groups: Vec<&'a ResourceGroup>,
+    shares: Vec<&'a Share>,
 }
 
-/// The parent of a vault account: a resource's own, or the computer of an account.
-fn parent_of(facts: &Facts, name: &ResourceRef) -> Option<ResourceRef> {
-    if name.type_name.as_str() == "UserAccount" {
-        let account = AccountId::new(name.id.as_str()).ok().and_then(|id| facts.account(&id))?;
-        return account.computer.as_ref().map(computer);
-    }
-    resource_of(facts, name)?.parent.clone()
-}
+// === impl Holdings ===
 
-fn computer(id: &ObjectId) -> ResourceRef {
-    ResourceRef::parse(&format!("Computer:{id}")).expect("a computer's id is a resource's")
-}
-
-/// A resource of a declared type, or an account with a computer.
-fn is_entity(facts: &Facts, name: &ResourceRef) -> bool {
-    resource_of(facts, name).is_some() || parent_of(facts, name).is_some()
-}
-
-/// The platform: the parent's for what has a parent.
-fn platform(facts: &Facts, name: &ResourceRef) -> Option<String> {
-    let of = parent_of(facts, name).unwrap_or_else(|| name.clone());
-    resource_of(facts, &of)?.platform.clone()
-}
-
-fn has_remote_apps(facts: &Facts, entity: &Entity) -> bool {
-    let Entity::Resource(name) = entity else { return false };
-    matches!(platform(facts, name).as_deref(), Some("windows" | "windows_domain"))
-}
-
-/// Whether section 6 allows this state: V1, and what stands above it on parents and platforms.
-#[must_use]
-pub fn writable(facts: &Facts) -> bool {
-    facts.shares().all(|share| may_share(facts, share))
-        && facts.resource_groups().all(|group| {
-            group.members.iter().all(|member| {
-                resource_of(facts, member).is_some() && parent_of(facts, member).is_none()
-            })
-        })
-        && facts.resources().all(|resource| {
-            let Some(parent) = &resource.parent else { return true };
-            let Some(parent) = resource_of(facts, parent) else { return false };
-            let own = resource.platform.as_ref();
-            parent.parent.is_none() && own.is_none_or(|own| parent.platform.as_ref() == Some(own))
-        })
-}
-
-/// V1 for one share.
-fn may_share(facts: &Facts, share: &Share) -> bool {
-    let to_default = match &share.key.to {
-        Grantee::Group(id) => facts.group(id).is_some_and(|group| group.default),
-        Grantee::Person(_) => false,
-    };
-    let of_default = match &share.key.on {
-        Entity::Group(id) => facts.resource_group(id).is_some_and(|group| group.default),
-        Entity::Resource(_) => false,
-    };
-    let (entity, account) = match &share.key.on {
-        Entity::Resource(name) => (is_entity(facts, name), parent_of(facts, name).is_some()),
-        Entity::Group(_) => (true, false),
-    };
-    entity
-        && match share.level {
-            ShareLevel::Full => !account && !to_default && !of_default,
-            ShareLevel::RemoteAppOnly => has_remote_apps(facts, &share.key.on),
-            ShareLevel::View | ShareLevel::Modify => true,
+impl<'a> Holdings<'a> {
+    /// Of the policy.
+    #[must_use]
+    pub fn of(facts: &'a Facts) -> Self {
+        Self {
+            resources: facts.resources().collect(),
+            accounts: facts.accounts().collect(),
+            groups: facts.groups().collect(),
+            resource_groups: facts.resource_groups().collect(),
+            shares: facts.shares().collect(),
         }
+    }
+
+    /// With this fact in place of the one of the same name.
+    #[must_use]
+    pub fn with(mut self, fact: &'a Fact) -> Self {
+        match fact {
+            Fact::Resource(new) => {
+                self.resources.retain(|it| it.name != new.name);
+                self.resources.push(new);
+            }
+            Fact::Account(new) => {
+                self.accounts.retain(|it| it.id != new.id);
+                self.accounts.push(new);
+            }
+            Fact::Group(new) => {
+                self.groups.retain(|it| it.id != new.id);
+                self.groups.push(new);
+            }
+            Fact::ResourceGroup(new) => {
+                self.resource_groups.retain(|it| it.id != new.id);
+                self.resource_groups.push(new);
+            }
+            Fact::Share(new) => {
+                self.shares.retain(|it| it.key != new.key);
+                self.shares.push(new);
+            }
+            _ => {}
+        }
+        self
+    }
+
+    fn resource(&self, name: &ResourceRef) -> Option<&'a Resource> {
+        self.resources.iter().find(|resource| resource.name == *name).copied()
+    }
+
+    /// The parent of a vault account: a resource's own, or the computer of an account.
+    fn parent_of(&self, name: &ResourceRef) -> Option<ResourceRef> {
+        if name.type_name.as_str() == "UserAccount" {
+            let mut accounts = self.accounts.iter();
+            let account = accounts.find(|account| account.id.as_str() == name.id.as_str())?;
+            return account.computer.as_ref().map(ResourceRef::computer);
+        }
+        self.resource(name)?.parent.clone()
+    }
+
+    /// A resource of a declared type, or an account with a computer.
+    fn is_entity(&self, name: &ResourceRef) -> bool {
+        self.resource(name).is_some() || self.parent_of(name).is_some()
+    }
+
+    /// The platform, which is the parent's for what has a parent, has remote apps.
+    fn has_remote_apps(&self, entity: &Entity) -> bool {
+        let Entity::Resource(name) = entity else { return false };
+        let of = self.parent_of(name).unwrap_or_else(|| name.clone());
+        let platform = self.resource(&of).and_then(|it| it.platform.as_deref());
+        matches!(platform, Some("windows" | "windows_domain"))
+    }
+
+    /// Whether section 6 allows this state: V1, and what stands above it on parents and platforms.
+    #[must_use]
+    pub fn are_writable(&self) -> bool {
+        let parents_are_parentless = (self.resources.iter().filter_map(|it| it.parent.clone()))
+            .chain(self.accounts.iter().filter_map(|it| it.computer.as_ref().map(ResourceRef::computer)))
+            .all(|parent| self.resource(&parent).is_some_and(|it| it.parent.is_none()));
+        let platforms_agree = self.resources.iter().all(|child| {
+            let parent = child.parent.as_ref().and_then(|parent| self.resource(parent));
+            match (parent, &child.platform) {
+                (Some(parent), Some(own)) => parent.platform.as_ref() == Some(own),
+                _ => true,
+            }
+        });
+        let groups_are_flat = self.resource_groups.iter().all(|group| {
+            let mut members = group.members.iter();
+            members.all(|it| self.resource(it).is_some() && self.parent_of(it).is_none())
+        });
+        parents_are_parentless
+            && platforms_agree
+            && groups_are_flat
+            && self.shares.iter().all(|share| self.may_share(share))
+    }
+
+    /// V1 for one share.
+    fn may_share(&self, share: &Share) -> bool {
+        let to_default = match &share.key.to {
+            Grantee::Group(id) => self.groups.iter().any(|it| it.id == *id && it.default),
+            Grantee::Person(_) => false,
+        };
+        let of_default = match &share.key.on {
+            Entity::Group(id) => self.resource_groups.iter().any(|it| it.id == *id && it.default),
+            Entity::Resource(_) => false,
+        };
+        let (entity, account) = match &share.key.on {
+            Entity::Resource(name) => (self.is_entity(name), self.parent_of(name).is_some()),
+            Entity::Group(_) => (true, false),
+        };
+        entity
+            && match share.level {
+                ShareLevel::Full => !account && !to_default && !of_default,
+                ShareLevel::RemoteAppOnly => self.has_remote_apps(&share.key.on),
+                ShareLevel::View | ShareLevel::Modify => true,
+            }
+    }
 }

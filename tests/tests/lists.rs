@@ -1,0 +1,233 @@
+//! Every list is exactly what asking about everything one by one gives, on random worlds (D6 and
+//! the questions asked backwards).
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "test code: a panic is a failed test, and printing is how it reports"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Mutex;
+
+use pdp_engine::compile::compile;
+use pdp_engine::list::{
+    AnyPermission, ApprovalQuestion, ListedPermission, SubjectKinds, list_approvers,
+    list_permissions, list_resources, list_subjects,
+};
+use pdp_engine::query::{ObjectRef, Revision, SubjectRef};
+use pdp_engine::resource::ResourceRef;
+use pdp_engine::session::SessionFacts;
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
+use pdp_tests::oracle::{Oracle, Refused};
+use pdp_tests::proof::for_worlds;
+use pdp_tests::world::Genome;
+
+const REVISION: Revision = Revision::new(4);
+
+/// How many questions of each family a world is listed for.
+const EACH: usize = 3;
+
+/// A question of any family, with what exists at its instant.
+type Probe<'a> = (SubjectRef<'a>, AnyPermission<'a>, ObjectRef<'a>, SessionFacts<'a>, Timestamp);
+
+/// How many lists were compared and how many items they had.
+#[derive(Default)]
+struct Lengths(Mutex<BTreeMap<&'static str, (u64, u64, u64)>>);
+
+impl Lengths {
+    fn note(&self, key: &'static str, items: usize) {
+        let mut counts = self.0.lock().unwrap();
+        let (lists, full, all) = counts.entry(key).or_default();
+        *lists += 1;
+        *full += u64::from(items > 0);
+        *all += items as u64;
+    }
+
+    /// Every kind of list was compared, and one in fifty at least had something in it.
+    fn hold(&self, keys: &[&'static str]) {
+        let counts = self.0.lock().unwrap();
+        for key in keys {
+            let (lists, full, all) = counts.get(key).copied().unwrap_or_default();
+            println!("{key:<40} {lists:>8} lists, {full:>8} not empty, {all:>9} items");
+            assert!(full * 50 > lists, "{key}: too few lists have anything in them");
+        }
+    }
+}
+
+fn same<T: PartialEq + Debug>(what: &str, expected: &T, actual: &T) -> Result<(), String> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(format!("{what}: the oracle lists {expected:?}, the engine {actual:?}"))
+}
+
+/// Hands questions of all families about a world to `property`.
+fn for_probes(
+    worlds: u32,
+    property: impl Fn(&Snapshot, Oracle<'_>, Probe<'_>) -> Result<(), String> + Sync,
+) {
+    for_worlds(worlds, EACH, |genome: &Genome| {
+        let facts = genome.facts();
+        let snapshot = compile(&facts, REVISION);
+        let check = |probe: Probe<'_>| {
+            property(&snapshot, Oracle::new(&facts, probe.4), probe)
+                .map_err(|why| format!("{probe:?}: {why}"))
+        };
+        let none = SessionFacts::default();
+        for (question, now) in genome.questions(&facts) {
+            let it = question.ask();
+            check((it.subject, AnyPermission::Access(it.permission), it.resource, none, now))?;
+        }
+        for (question, now) in genome.vault(&facts) {
+            let it = question.ask();
+            check((it.subject, AnyPermission::Vault(it.action), it.entity, none, now))?;
+        }
+        for (question, existing, now) in genome.sessions(&facts) {
+            let it = question.ask();
+            let permission = AnyPermission::Session(it.level);
+            check((it.subject, permission, it.computer, existing.facts(), now))?;
+        }
+        Ok(())
+    });
+}
+
+/// A list that the engine refuses is one whose question the oracle refuses; nothing else is.
+fn compared<T: PartialEq + Debug>(
+    what: &str,
+    asked: Result<bool, Refused>,
+    expected: T,
+    actual: Result<T, pdp_engine::query::Malformed>,
+) -> Result<(), String> {
+    match (asked, actual) {
+        (_, Ok(actual)) => same(what, &expected, &actual),
+        (Err(Refused), Err(_)) => Ok(()),
+        (Ok(_), Err(refused)) => Err(format!("{what}: refused: {refused}")),
+    }
+}
+
+const fn family(permission: AnyPermission<'_>, of: [&'static str; 3]) -> &'static str {
+    match permission {
+        AnyPermission::Access(_) => of[0],
+        AnyPermission::Vault(_) => of[1],
+        AnyPermission::Session(_) => of[2],
+    }
+}
+
+#[test]
+fn permissions_are_those_that_each_check_allows() {
+    let lengths = Lengths::default();
+    for_probes(2_400, |snapshot, oracle, (subject, permission, object, exists, now)| {
+        let expected = oracle.permissions(subject, object, exists);
+        let kind = |listed: &ListedPermission| match listed {
+            ListedPermission::Operation(_) => "permissions: operations",
+            ListedPermission::Right(_) => "permissions: rights",
+            ListedPermission::Vault(_) => "permissions: vault actions",
+            ListedPermission::Session(_) => "permissions: sessions",
+        };
+        for listed in &expected {
+            lengths.note(kind(listed), 1);
+        }
+        let asked = oracle.allows(subject, permission, object, exists);
+        let actual = list_permissions(snapshot, subject, object, exists, now).map(|listed| {
+            // Within a kind the order is that of the list's own documentation.
+            let kinds: Vec<&str> = listed.iter().map(kind).collect();
+            let distinct: BTreeSet<&ListedPermission> = listed.iter().collect();
+            assert_eq!(distinct.len(), listed.len(), "something is listed twice");
+            let mut grouped = kinds.clone();
+            grouped.sort_by_key(|it| {
+                ["operations", "rights", "vault actions", "sessions"]
+                    .iter()
+                    .position(|end| it.ends_with(end))
+            });
+            assert_eq!(kinds, grouped, "the kinds are mixed");
+            distinct.into_iter().cloned().collect::<Vec<_>>()
+        });
+        compared("permissions", asked, expected, actual)
+    });
+    lengths.hold(&[
+        "permissions: operations",
+        "permissions: rights",
+        "permissions: vault actions",
+        "permissions: sessions",
+    ]);
+}
+
+#[test]
+fn resources_are_those_that_each_check_allows() {
+    const KEYS: [&str; 3] = ["resources: access", "resources: vault", "resources: session"];
+    let lengths = Lengths::default();
+    for_probes(6_000, |snapshot, oracle, (subject, permission, object, exists, now)| {
+        let expected = oracle.resources(subject, permission, object.type_name, exists);
+        lengths.note(family(permission, KEYS), expected.len());
+        let asked = oracle.allows(subject, permission, object, exists);
+        let actual = list_resources(snapshot, subject, permission, object.type_name, exists, now);
+        compared("resources", asked, expected, actual)
+    });
+    lengths.hold(&KEYS);
+}
+
+#[test]
+fn subjects_are_those_that_each_check_allows() {
+    const KEYS: [&str; 3] = ["subjects: access", "subjects: vault", "subjects: session"];
+    let lengths = Lengths::default();
+    for_probes(6_000, |snapshot, oracle, (subject, permission, object, exists, now)| {
+        for kinds in [SubjectKinds::People, SubjectKinds::PeopleAndAccounts] {
+            let expected = oracle.subjects(permission, object, kinds, exists);
+            lengths.note(family(permission, KEYS), expected.len());
+            let asked = oracle.allows(subject, permission, object, exists);
+            let actual = list_subjects(snapshot, permission, object, kinds, exists, now);
+            compared("subjects", asked, expected, actual)?;
+        }
+        Ok(())
+    });
+    lengths.hold(&KEYS);
+}
+
+#[test]
+fn approvers_are_those_who_could_do_it_themselves() {
+    let lengths = Lengths::default();
+    for_worlds(6_000, 4 * EACH, |genome| {
+        let facts = genome.facts();
+        let snapshot = compile(&facts, REVISION);
+        let check = |key, question: ApprovalQuestion<'_>, now, refused| {
+            let expected = Oracle::new(&facts, now).approvers(&question);
+            lengths.note(key, expected.len());
+            let asked = if refused { Err(Refused) } else { Ok(true) };
+            compared("approvers", asked, expected, list_approvers(&snapshot, &question, now))
+                .map_err(|why| format!("{question:?} at {}: {why}", now.as_micros()))
+        };
+        for (question, now) in genome.delegations(&facts) {
+            let it = question.ask();
+            let refused = Oracle::new(&facts, now).decide_delegation(&it).is_err();
+            check("approvers of delegations", ApprovalQuestion::Delegation(it), now, refused)?;
+        }
+        let everything: Vec<ResourceRef> = facts.resources().map(|it| it.name.clone()).collect();
+        for (n, (question, now)) in genome.questions(&facts).into_iter().enumerate() {
+            let mut it = question.ask();
+            // Most questions have no counterpart; they get one here, so that they are dual checks.
+            if it.counterpart.is_none() {
+                let Some(other) = everything.get(n % everything.len().max(1)) else { continue };
+                let (type_name, id) = (other.type_name.as_str(), other.id.as_str());
+                it.counterpart = Some(ObjectRef { type_name, id });
+            }
+            let refused = Oracle::new(&facts, now).decide(&it).is_err();
+            check("approvers of dual checks", ApprovalQuestion::Dual(it), now, refused)?;
+        }
+        for (question, existing, now) in genome.sessions(&facts) {
+            let it = question.ask();
+            let refused = Oracle::new(&facts, now).decide_session(&it, existing.facts()).is_err();
+            check("approvers of sessions", ApprovalQuestion::Session(it), now, refused)?;
+        }
+        Ok(())
+    });
+    lengths.hold(&[
+        "approvers of delegations",
+        "approvers of dual checks",
+        "approvers of sessions",
+    ]);
+}
