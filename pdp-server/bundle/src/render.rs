@@ -58,7 +58,8 @@ pub fn render_explanation_with(
     question: &OwnedQuestion,
     paint: &dyn Fn(Tone, &str) -> String,
 ) -> String {
-    let mut out = headline(explanation.decision, explanation.evaluated_at, question, paint);
+    let why = meaning::of(explanation.decision.reason);
+    let mut out = headline(explanation.decision, why, explanation.evaluated_at, question, paint);
     let words = Words { subject: &question.subject, paint };
     for side in &explanation.sides {
         out.push_str("\n\n");
@@ -72,6 +73,7 @@ pub fn render_explanation_with(
 /// The decision and what it means.
 fn headline(
     decision: Decision,
+    why: &str,
     evaluated_at: Timestamp,
     question: &dyn Display,
     paint: &dyn Fn(Tone, &str) -> String,
@@ -83,7 +85,7 @@ fn headline(
         Effect::RequiresApproval => Tone::Approval,
     };
     let decided = paint(tone, &format!("{} {}", effect.as_str(), reason.as_str()));
-    let (why, at) = (meaning::of(reason), format_time(evaluated_at));
+    let at = format_time(evaluated_at);
     format!("{decided}  {question}\n{why}; decided for {at} on revision {revision}")
 }
 

@@ -31,7 +31,7 @@ fn unknown_keys_are_named_with_what_was_expected() {
     assert_eq!(
         problem("people:\n- id: ana\n  manger: bo\n"),
         "acme.yaml:3:3: people[0].manger: unknown key; did you mean `manager`? expected one of `id`, \
-         `name`, `login`, `enabled`, `manager`, `locations`, `positions`"
+         `name`, `login`, `enabled`, `manager`, `locations`, `positions`, `vault_privileges`"
     );
     assert!(
         problem("peple: []")
@@ -42,8 +42,8 @@ fn unknown_keys_are_named_with_what_was_expected() {
         ("access_levels: [{type: T, name: N, allow: {}}]", "1:36: access_levels[0].allow"),
         ("locations: [{id: a, kind: b}]", "1:21: locations[0].kind"),
         ("business_roles: [{id: a, kind: b}]", "1:26: business_roles[0].kind"),
-        ("accounts: [{id: a, computer: b}]", "1:20: accounts[0].computer"),
-        ("groups: [{id: a, default: true}]", "1:18: groups[0].default"),
+        ("accounts: [{id: a, platform: b}]", "1:20: accounts[0].platform"),
+        ("groups: [{id: a, flat: true}]", "1:18: groups[0].flat"),
         (
             "groups: [{id: a, members: [{of: person:a, till: b}]}]",
             "1:43: groups[0].members[0].till",
@@ -54,18 +54,25 @@ fn unknown_keys_are_named_with_what_was_expected() {
             "1:39: management_role_definitions[0].members",
         ),
         ("management_roles: [{id: a, role: b}]", "1:28: management_roles[0].role"),
-        ("resources: [{type: T, id: a, platform: windows}]", "1:30: resources[0].platform"),
-        ("people: [{id: a, vault_privileges: []}]", "1:18: people[0].vault_privileges"),
+        ("resources: [{type: T, id: a, computer: b}]", "1:30: resources[0].computer"),
+        ("people: [{id: a, vault: []}]", "1:18: people[0].vault"),
         (
             "people: [{id: a, positions: [{role: x, business_role: a, location: b}]}]",
             "1:31: people[0].positions[0].role",
         ),
         ("assignments: [{who: a, to: person:a, level: T/N, in: a}]", "1:16: assignments[0].who"),
-        ("shares: []", "1:1: shares"),
-        ("psm: []", "1:1: psm"),
-        ("eligibilities: []", "1:1: eligibilities"),
-        ("resource_groups: []", "1:1: resource_groups"),
-        ("permission_levels: []", "1:1: permission_levels"),
+        ("resource_groups: [{id: a, groups: []}]", "1:27: resource_groups[0].groups"),
+        (
+            "shares: [{to: person:a, on: T:r, level: view, valid_until: x}]",
+            "1:47: shares[0].valid_until",
+        ),
+        ("permission_levels: [{id: a, group: g}]", "1:29: permission_levels[0].group"),
+        ("psm: [{computer: c, limit: 2}]", "1:21: psm[0].limit"),
+        ("psm: [{computer: c, jit: {delete: true}}]", "1:27: psm[0].jit.delete"),
+        (
+            "eligibilities: [{to: person:a, level: l, in: p, kind: eligible, relative: self}]",
+            "1:65: eligibilities[0].relative",
+        ),
     ] {
         let message = problem(text);
         assert!(message.starts_with(&format!("acme.yaml:{start}: unknown key; ")), "{message}");

@@ -1,5 +1,7 @@
 //! Reading one check of a case file: the question of whichever family, and what is expected.
 
+use std::collections::BTreeSet;
+
 use pdp_engine::delegate::DelegationAction;
 use pdp_engine::level::Relative;
 use pdp_engine::permission::PermissionKind;
@@ -61,11 +63,10 @@ fn question(fields: &Fields<'_>) -> Option<AnyQuestion> {
         fields.at().fail(format_args!("expected exactly one of {families}"));
         return None;
     };
-    for (_, others) in FAMILIES {
-        for key in others.iter().filter(|key| !own.contains(key)) {
-            if let Some(other) = fields.get(key) {
-                other.fail(format_args!("`{key}` does not go with `{family}`"));
-            }
+    let others: BTreeSet<&str> = FAMILIES.iter().flat_map(|(_, keys)| *keys).copied().collect();
+    for key in others.iter().filter(|key| !own.contains(key)) {
+        if let Some(other) = fields.get(key) {
+            other.fail(format_args!("`{key}` does not go with `{family}`"));
         }
     }
     match *family {

@@ -6,9 +6,10 @@ use pdp_engine::delegate::{
 };
 use pdp_engine::explain::{Entry, Standing};
 use pdp_engine::level::Scope;
+use pdp_engine::permission::Qualifier;
 use pdp_engine::query::Reason;
 
-use super::{Branch, Tone, Words, draw, headline};
+use super::{Branch, Tone, Words, draw, headline, meaning};
 use crate::question::OwnedDelegation;
 
 /// The explanation as plain text, without a line feed at the end.
@@ -28,7 +29,16 @@ pub fn render_delegation_with(
     paint: &dyn Fn(Tone, &str) -> String,
 ) -> String {
     let DelegationExplanation { decision, evaluated_at, resource, recipient } = explanation;
-    let mut out = headline(*decision, *evaluated_at, question, paint);
+    let why = match decision.reason {
+        Reason::Granted => "it is held on both sides",
+        Reason::ExplicitDeny => "one of the operations is denied, whatever else is held",
+        Reason::MissingOnResource => {
+            "it is held on the recipient side and not on the resource side"
+        }
+        Reason::MissingOnBoth => "it is held on neither side",
+        reason => meaning::of(reason),
+    };
+    let mut out = headline(*decision, why, *evaluated_at, question, paint);
     let words = Words { subject: &question.delegator, paint };
     if decision.reason == Reason::SelfDelegation {
         let (delegator, recipient) = (&question.delegator, &question.recipient);
@@ -103,9 +113,14 @@ impl Words<'_> {
             (AskedOf::TypeAt(_, asked), Scope::In(given)) if asked == given => {
                 Branch::leaf(format!("scope: it is given in {given} itself"))
             }
-            (AskedOf::TypeAt(_, asked), Scope::In(given)) => Branch::leaf(format!(
-                "scope: it is given in {given}, which lies above {asked} or, for a denial, below it"
-            )),
+            (AskedOf::TypeAt(_, asked), Scope::In(given)) => {
+                // Only denials reach up from below.
+                let side = match entry.qualifier {
+                    Qualifier::Denied => "above or below",
+                    _ => "above",
+                };
+                Branch::leaf(format!("scope: it is given in {given}, which lies {side} {asked}"))
+            }
             (AskedOf::TypeAt(..), scope) => Branch::leaf(format!("scope: it is given {scope}")),
         }
     }

@@ -1,4 +1,4 @@
-//! Every reason in a sentence.
+//! Every reason in a sentence. A few read differently in some families, which say so themselves.
 
 use pdp_engine::query::Reason;
 
@@ -12,14 +12,16 @@ pub(super) const fn of(reason: Reason) -> &'static str {
         Reason::SubjectDisabled => "the subject, or the owner of the account, is disabled",
         Reason::UnknownResource => "the policy knows no such resource",
         Reason::UnknownPermission => "the resource's type declares no such operation or right",
-        Reason::MissingOnResource => "it is held of the other side and not of the resource",
+        Reason::MissingOnResource => "it is allowed of the counterpart and not of the resource",
         Reason::MissingOnCounterpart => "it is allowed of the resource and not of the counterpart",
-        Reason::MissingOnBoth => "it is held of neither side",
+        Reason::MissingOnBoth => "it is allowed neither of the resource nor of the counterpart",
         Reason::SelfDelegation => "nobody hands access to themselves",
         Reason::UnknownLevel => "the policy has no such access level",
         Reason::UnknownLocation => "the policy has no such location",
         Reason::UnknownRecipient => "the policy knows no such recipient",
-        Reason::MissingOnRecipient => "it is held of the resource and not of the recipient",
+        Reason::MissingOnRecipient => {
+            "it is held on the resource side and not on the recipient side"
+        }
         Reason::NotShared => "nothing that applies is shared with the subject",
         Reason::LevelTooLow => "the share that decides does not give the action",
         Reason::RemoteAppUnsupported => "the platform has no remote apps",

@@ -7,7 +7,7 @@ use pdp_engine::session::{
     AccountMode, AppliedEligibility, Obligations, Privileged, SessionExplanation,
 };
 
-use super::{Branch, Tone, draw, headline, hops};
+use super::{Branch, Tone, draw, headline, hops, meaning};
 use crate::question::OwnedSession;
 use crate::time::format_time;
 
@@ -54,17 +54,25 @@ pub fn render_session_with(
 ) -> String {
     let SessionExplanation { decided, evaluated_at, eligibilities, visible_levels } = explanation;
     let decision = decided.decision;
-    let mut out = headline(decision, *evaluated_at, question, paint);
+    let why = match decision.reason {
+        Reason::Granted => "every check holds",
+        reason => meaning::of(reason),
+    };
+    let mut out = headline(decision, why, *evaluated_at, question, paint);
     let mut below = checks(decision.effect, decision.reason, question, paint);
-    if question.level.is_some() {
-        below.push(eligible(eligibilities, question, paint));
+    let [(_, known), ..] = CHECKS;
+    // Where the first check fails, nothing else was looked at.
+    if !known.contains(&decision.reason) {
+        if question.level.is_some() {
+            below.push(eligible(eligibilities, question, paint));
+        }
+        if let Some(obligations) = &decided.obligations {
+            below.push(self::obligations(obligations));
+        }
+        let levels: Vec<_> = visible_levels.iter().map(ToString::to_string).collect();
+        let levels = if levels.is_empty() { "none".to_owned() } else { levels.join(", ") };
+        below.push(Branch::leaf(format!("levels that {} can choose: {levels}", question.subject)));
     }
-    if let Some(obligations) = &decided.obligations {
-        below.push(self::obligations(obligations));
-    }
-    let levels: Vec<_> = visible_levels.iter().map(ToString::to_string).collect();
-    let levels = if levels.is_empty() { "none".to_owned() } else { levels.join(", ") };
-    below.push(Branch::leaf(format!("levels that {} can choose: {levels}", question.subject)));
     out.push_str("\n\n");
     let text = paint(Tone::Heading, &question.computer.to_string());
     draw(&mut out, &Branch { text, below });

@@ -5,7 +5,7 @@ use pdp_engine::query::Reason;
 use pdp_engine::share::{Entity, ShareLevel, VaultAction};
 use pdp_engine::vault::{AppliedShare, Layer, Ruling, VaultExplanation};
 
-use super::{Branch, Tone, draw, headline};
+use super::{Branch, Tone, draw, headline, meaning};
 use crate::question::OwnedVault;
 
 /// The explanation as plain text, without a line feed at the end.
@@ -22,7 +22,11 @@ pub fn render_vault_with(
     paint: &dyn Fn(Tone, &str) -> String,
 ) -> String {
     let VaultExplanation { decision, evaluated_at, layers, ruling } = explanation;
-    let mut out = headline(*decision, *evaluated_at, question, paint);
+    let why = match decision.reason {
+        Reason::Granted => "what the subject has gives the action",
+        reason => meaning::of(reason),
+    };
+    let mut out = headline(*decision, why, *evaluated_at, question, paint);
     let looked = !matches!(
         decision.reason,
         Reason::UnknownSubject | Reason::SubjectDisabled | Reason::UnknownResource
@@ -74,26 +78,28 @@ fn share(applied: &AppliedShare, paint: &dyn Fn(Tone, &str) -> String) -> Branch
 
 fn winner(ruling: Option<&Ruling>, question: &OwnedVault) -> Branch {
     let subject = &question.subject;
-    Branch::leaf(match ruling {
-        None => format!("nothing is shared with {subject} on any layer"),
+    match ruling {
+        None => Branch::leaf(format!("nothing is shared with {subject} on any layer")),
         Some(Ruling::Owner(owner)) => {
-            format!("wins: person:{owner} owns it, and an owner has full")
+            Branch::leaf(format!("wins: full, because person:{owner} is the owner"))
         }
-        Some(Ruling::FullAnywhere) => "wins: full, on whatever layer it is found".to_owned(),
+        Some(Ruling::FullAnywhere) => {
+            Branch::leaf("wins: full, which wins on whatever layer it is found")
+        }
         Some(Ruling::NearestLayer { layer, personal, level }) => {
+            let (level, layer) = (level.as_str(), layer + 1);
             let kind = if *personal {
-                format!("a share to {subject} beats those to groups")
+                format!("shares with {subject} beat those with groups")
             } else {
-                format!("nothing on it is shared with {subject} directly, so groups count")
+                format!("no share on it is with {subject}, so those with groups count")
             };
             let order = "of the same kind view comes before modify before remote_app_only";
-            format!(
-                "wins: {}, by the nearest layer with a share, layer {}: {kind}; {order}",
-                level.as_str(),
-                layer + 1
-            )
+            Branch {
+                text: format!("wins: {level}, on layer {layer}, the nearest with a share"),
+                below: vec![Branch::leaf(kind), Branch::leaf(order)],
+            }
         }
-    })
+    }
 }
 
 fn gives(level: ShareLevel) -> String {
