@@ -1,7 +1,7 @@
 //! An explanation as text for people: the decision first, then for each object a tree of the
 //! assignments that apply, each with how the subject counts as its assignee and how its scope
-//! covers the object, one fact a line. Where nothing granted: what would. The other families have
-//! their own rooms: [`mod@delegation`], [`mod@vault`] and [`mod@session`].
+//! covers the object, one fact a line. Where nothing granted: what would. [`render_delegation`],
+//! [`render_vault`] and [`render_session`] do the same for the other families.
 
 mod delegation;
 mod meaning;

@@ -3,7 +3,15 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test file")]
 
 use pdp_bundle::case::{CaseFile, Report, run_in_process};
+use pdp_bundle::question::AnyQuestion;
+use pdp_bundle::render::{Tone, render_delegation_with, render_session_with, render_vault_with};
+use pdp_engine::compile::compile;
+use pdp_engine::delegate::explain_delegation;
+use pdp_engine::facts::Facts;
+use pdp_engine::query::Revision;
+use pdp_engine::session::explain_session;
 use pdp_engine::time::Timestamp;
+use pdp_engine::vault::explain_vault;
 
 const CASE: &str = r#"
 now: 2026-01-01T00:00:00Z
@@ -349,4 +357,47 @@ fn a_session_that_fails_is_told_with_the_check_that_failed() {
     );
     let last = "sessions are enabled: PSM_DISABLED\n\ncase.yaml: 1 of 31";
     assert!(text.contains(last), "{text}");
+}
+
+#[test]
+fn every_explanation_can_be_coloured() {
+    let case = case(CASE);
+    let mut facts = Facts::default();
+    facts.apply(&case.bundle.changes()).unwrap();
+    let snapshot = compile(&facts, Revision::new(7));
+    let now = case.now.unwrap();
+    let sessions = case.session_facts(now);
+    let paint = |tone: Tone, text: &str| format!("<{tone:?}>{text}</>");
+    let text = |wanted: &str| {
+        let question = &case.checks.iter().find(|it| it.question.to_string() == wanted).unwrap();
+        match &question.question {
+            AnyQuestion::Access(question) => panic!("{question}"),
+            AnyQuestion::Delegation(question) => {
+                let told = explain_delegation(&snapshot, &question.as_question(), now).unwrap();
+                render_delegation_with(&told, question, &paint)
+            }
+            AnyQuestion::Vault(question) => {
+                let told = explain_vault(&snapshot, &question.as_question(), now).unwrap();
+                render_vault_with(&told, question, &paint)
+            }
+            AnyQuestion::Session(question) => {
+                let (asked, facts) = (question.as_question(), sessions.as_facts());
+                let told = explain_session(&snapshot, &asked, facts, now).unwrap();
+                render_session_with(&told, question, &paint)
+            }
+        }
+    };
+    let told = text("person:bo, grant Report/Viewer on Report:absence, to person:ana");
+    assert!(
+        told.starts_with("<Approval>REQUIRES_APPROVAL MISSING_ON_BOTH</>  person:bo, "),
+        "{told}"
+    );
+    assert!(told.contains("\n<Heading>resource side  MISSING</>\n"), "{told}");
+    assert!(told.contains("AddToViewer  <Faint>NOT_GRANTED</>\n"), "{told}");
+    let told = text("person:ana, vault modify_password, Computer:lab");
+    assert!(told.contains("├─ <Allow>decides</>: remote_app_only on "), "{told}");
+    let told = text("person:eve, session local-admin, Computer:lab");
+    assert!(told.contains("<Approval>fails</>: it is approved, or needs no approval: "), "{told}");
+    assert!(told.contains("└─ <Approval>eligible</>: person:eve: person:eve is named\n"), "{told}");
+    assert!(told.contains(" on revision 7\n"), "{told}");
 }

@@ -117,15 +117,23 @@ fn malformed_yaml_is_told_by_place() {
 }
 
 /// Pieces of YAML and of the formats, in any order.
-const PIECES: [&str; 44] = [
+const PIECES: [&str; 52] = [
     "people",
     "groups",
     "assignments",
     "access_levels",
     "resource_types",
     "library",
+    "shares",
+    "psm",
+    "levels",
+    "eligibilities",
     "bundle",
     "checks",
+    "open_sessions",
+    "session",
+    "grant",
+    "obligations",
     "expect",
     "id",
     "members",
