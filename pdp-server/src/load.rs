@@ -33,7 +33,13 @@ pub(crate) fn apply(publisher: &Publisher, path: &Path) -> Result<(), LoadError>
     let tenant = TenantId::new(DEFAULT_TENANT)?;
     let bundle = pdp_bundle::parse(&path.display().to_string(), &read_file(path)?)?;
     let changes = bundle.changes();
-    let request = Apply { changes: &changes, expected: None, dry_run: false, request_id: None };
+    let request = Apply {
+        changes: &changes,
+        expected: None,
+        dry_run: false,
+        request_id: None,
+        on_behalf_of: None,
+    };
     let receipt = publisher.apply(&tenant, request).map_err(|error| match error {
         ApplyError::Rejected(rejected) => LoadError::Bundle(bundle.explain_rejection(&rejected)),
         other => LoadError::Apply { path: path.to_owned(), source: Box::new(other) },

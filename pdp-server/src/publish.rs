@@ -5,6 +5,7 @@
 //! Reading a snapshot takes no lock. Old snapshots are dropped by writers, never by a reader.
 //! Tenants share nothing but the file they are stored in. Nothing here knows of doors or callers.
 
+mod delegated;
 mod graveyard;
 mod tenant;
 
@@ -14,11 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 use pdp_engine::compile::compile;
 use pdp_engine::facts::{Applied, Change, Facts, Rejected};
-use pdp_engine::id::{IdError, TenantId};
+use pdp_engine::id::{IdError, PersonId, TenantId};
 use pdp_engine::query::Revision;
 use pdp_engine::snapshot::Snapshot;
 
 pub use crate::receipt::{ChangeKind, Receipt, RequestId};
+pub use delegated::{MAX_REFUSED_LISTED, OnBehalfOf, Refusal, RefusedChange};
+
 use crate::store::{self, Commit, Remembered, Store, StoreError};
 use graveyard::Graveyard;
 use tenant::Tenant;
@@ -51,6 +54,8 @@ pub struct Apply<'a> {
     pub dry_run: bool,
     /// Makes it safe to send the change set again.
     pub request_id: Option<&'a RequestId>,
+    /// Refuse what this person may not hand out or take back (D7).
+    pub on_behalf_of: Option<OnBehalfOf<'a>>,
 }
 
 /// Why the publisher could not start.
@@ -81,6 +86,9 @@ pub enum ApplyError {
     /// The state that would result is not valid.
     #[error(transparent)]
     Rejected(#[from] Rejected),
+    /// The person on whose behalf it was to be applied may not make it (D7).
+    #[error(transparent)]
+    Refused(#[from] Box<Refusal>),
     /// The request id stands for another change set.
     #[error("request id `{0}` was used for another change set; give each change set its own")]
     RequestIdReused(RequestId),
@@ -235,11 +243,12 @@ impl Publisher {
     /// # Errors
     /// [`ApplyError`] says what the writer can do about it.
     pub fn apply(&self, tenant: &TenantId, request: Apply<'_>) -> Result<Receipt, ApplyError> {
-        let Apply { changes, expected, dry_run, request_id } = request;
+        let Apply { changes, expected, dry_run, request_id, on_behalf_of } = request;
+        let person = on_behalf_of.map(|on_behalf_of| on_behalf_of.person);
         let tenant = self.tenant(tenant)?;
         let mut writer = tenant.write()?;
         let request_id = request_id.filter(|_| !dry_run);
-        if let Some(receipt) = self.repeated(&tenant.id, request_id, changes)? {
+        if let Some(receipt) = self.repeated(&tenant.id, request_id, changes, person)? {
             return Ok(receipt);
         }
 
@@ -249,10 +258,24 @@ impl Publisher {
         if let Some(expected) = expected.filter(|expected| *expected != from) {
             return Err(ApplyError::RevisionMismatch { expected, actual: from });
         }
+        if let Some(person) = person {
+            delegated::admit(person, &held.facts, from)?;
+        }
         let applied = held.change().apply(changes)?;
+        if let Some(OnBehalfOf { person, clock }) = on_behalf_of {
+            // INVARIANT: it is this writer's turn, so that the snapshot shows the revision that the
+            // change set builds upon and nothing comes in between.
+            let snapshot = tenant.snapshot.load_full();
+            let decided =
+                delegated::decide(&snapshot, person, changes, &applied.deltas, clock.now());
+            if let Err(refusal) = decided {
+                held.change().undo(applied);
+                return Err(refusal.into());
+            }
+        }
         let effective = !applied.deltas.is_empty();
         let to = if effective && !dry_run { from.next() } else { from };
-        let receipt = receipt(to, &applied, dry_run);
+        let receipt = receipt(to, &applied, dry_run, person);
         if dry_run {
             held.change().undo(applied);
             return Ok(receipt);
@@ -375,17 +398,19 @@ impl Publisher {
         tenant: &TenantId,
         request_id: Option<&RequestId>,
         changes: &[Change],
+        person: Option<&PersonId>,
     ) -> Result<Option<Receipt>, ApplyError> {
         let Some(id) = request_id else { return Ok(None) };
-        let Some(Remembered { digest, revision, changes: effect }) =
+        let Some(Remembered { digest, revision, changes: effect, on_behalf_of }) =
             self.0.store.remembered(tenant, id)?
         else {
             return Ok(None);
         };
-        if digest != store::digest(changes) {
+        if digest != store::digest(changes) || on_behalf_of.as_ref() != person {
             return Err(ApplyError::RequestIdReused(id.clone()));
         }
-        Ok(Some(Receipt { revision, changes: effect, replayed: true, dry_run: false }))
+        let changes = effect;
+        Ok(Some(Receipt { revision, changes, replayed: true, dry_run: false, on_behalf_of }))
     }
 }
 
@@ -399,12 +424,19 @@ fn broken<T>(_: PoisonError<T>) -> Broken {
     Broken
 }
 
-fn receipt(revision: Revision, applied: &Applied, dry_run: bool) -> Receipt {
+fn receipt(
+    revision: Revision,
+    applied: &Applied,
+    dry_run: bool,
+    person: Option<&PersonId>,
+) -> Receipt {
     let changes = applied.deltas.iter().map(|delta| (delta.key.clone(), ChangeKind::of(delta)));
-    Receipt { revision, changes: changes.collect(), replayed: false, dry_run }
+    let (changes, on_behalf_of) = (changes.collect(), person.cloned());
+    Receipt { revision, changes, replayed: false, dry_run, on_behalf_of }
 }
 
 fn remembered(receipt: &Receipt, changes: &[Change]) -> Remembered {
-    let Receipt { revision, changes: effect, replayed: _, dry_run: _ } = receipt;
-    Remembered { digest: store::digest(changes), revision: *revision, changes: effect.clone() }
+    let Receipt { revision, changes: effect, replayed: _, dry_run: _, on_behalf_of } = receipt;
+    let (digest, on_behalf_of) = (store::digest(changes), on_behalf_of.clone());
+    Remembered { digest, revision: *revision, changes: effect.clone(), on_behalf_of }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use pdp_engine::facts::{Delta, FactKey};
-use pdp_engine::id::{IdError, validate_id};
+use pdp_engine::id::{IdError, PersonId, validate_id};
 use pdp_engine::query::Revision;
 
 /// The name a writer gives a change set: the same name again returns the first receipt and applies
@@ -37,6 +37,8 @@ pub struct Receipt {
     pub replayed: bool,
     /// Nothing was applied, because the writer asked only what would happen.
     pub dry_run: bool,
+    /// The person on whose behalf it was applied (D7).
+    pub on_behalf_of: Option<PersonId>,
 }
 
 // === impl RequestId ===

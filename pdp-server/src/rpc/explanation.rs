@@ -1,16 +1,46 @@
 //! Explanations as they leave: the engine's, message by message.
 
+mod delegation;
+mod session;
+mod vault;
+
 use pdp_engine::actor::ActorRef;
 use pdp_engine::explain::{
-    Coverage, Entry, Explanation, Gap, Hop, HopKind, NearMiss, Side, Standing, Thing,
+    Coverage, Entry, Explanation, Gap, Hop, HopKind, NearMiss, Side, Standing, Thing, explain,
 };
 use pdp_engine::id::AssignmentId;
 use pdp_engine::level::{LevelRef, Scope};
-use pdp_engine::time::Window;
+use pdp_engine::query::Decision;
+use pdp_engine::session::explain_session;
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::{Timestamp, Window};
+use pdp_engine::vault::explain_vault;
 use pdp_proto::v1;
 
+pub(super) use delegation::delegation;
+pub(super) use session::session;
+pub(super) use vault::vault;
+
+use super::malformed::Malformed;
 use super::outbound;
-use super::question::{decision, reason};
+use super::question::{Asked, SESSIONS, decision, reason};
+
+/// Decides a question of whatever family, and tells why.
+pub(super) fn explained(
+    snapshot: &Snapshot,
+    asked: &Asked<'_>,
+    now: Timestamp,
+) -> Result<(Decision, v1::Explanation), Malformed> {
+    match asked {
+        Asked::Access(question) => explain(snapshot, question, now)
+            .map(|explained| (explained.decision, explanation(&explained))),
+        Asked::Vault(question) => explain_vault(snapshot, question, now)
+            .map(|explained| (explained.decision, vault(&explained))),
+        Asked::Session(question) => explain_session(snapshot, question, SESSIONS, now)
+            .map(|explained| (explained.decided.decision, session(&explained))),
+    }
+    .map_err(|error| asked.refused(&error))
+}
 
 /// An explanation.
 pub(crate) fn explanation(explanation: &Explanation) -> v1::Explanation {
@@ -19,6 +49,8 @@ pub(crate) fn explanation(explanation: &Explanation) -> v1::Explanation {
         decision: Some(decision(decided)),
         evaluated_at: Some(outbound::instant(*evaluated_at)),
         sides: sides.iter().map(side).collect(),
+        vault: None,
+        session: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Everything that a request can fail with, and the one table from there to status codes and
 //! `google.rpc` details. The table is documented for callers at the top of `decision.proto`.
 
+mod refusal;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -12,7 +14,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::malformed::Malformed;
 use crate::publish::{
-    AccessError, ApplyError, DEFAULT_TENANT, RequestId, TenantError, UnknownTenant, WaitError,
+    AccessError, ApplyError, DEFAULT_TENANT, Refusal, RequestId, TenantError, UnknownTenant,
+    WaitError,
 };
 
 /// The domain of every `ErrorInfo`.
@@ -68,6 +71,8 @@ pub(crate) enum Failure {
     RequestIdReused(RequestId),
     #[error("the change set was refused")]
     Rejected(Rejected),
+    #[error("the change set was refused for person `{}`", .0.person)]
+    Refused(Box<Refusal>),
     #[error("the policy is at revision {actual}, not {expected} as expected; read it again")]
     RevisionConflict { expected: Revision, actual: Revision },
     #[error("revision {at_least} has not arrived; the policy is at revision {actual}")]
@@ -101,6 +106,7 @@ impl Failure {
             Self::UnknownTenant(_) | Self::UnknownFact(_) => Code::NotFound,
             Self::TenantExists(_) | Self::RequestIdReused(_) => Code::AlreadyExists,
             Self::Rejected(_) | Self::TenantProtected => Code::FailedPrecondition,
+            Self::Refused(_) => Code::PermissionDenied,
             Self::RevisionConflict { .. } => Code::Aborted,
             Self::TooManyStreams { .. } => Code::ResourceExhausted,
             Self::RevisionNotReached { .. }
@@ -126,6 +132,7 @@ impl Failure {
             Self::TenantProtected => "TENANT_PROTECTED",
             Self::RequestIdReused(_) => "REQUEST_ID_REUSED",
             Self::Rejected(_) => "CHANGE_SET_REJECTED",
+            Self::Refused(_) => "DELEGATION_REFUSED",
             Self::RevisionConflict { .. } => "REVISION_CONFLICT",
             Self::RevisionNotReached { .. } => "REVISION_NOT_REACHED",
             Self::Store(_) => "STORE_UNAVAILABLE",
@@ -161,6 +168,11 @@ impl Failure {
             Self::Rejected(Rejected { rejections }) => {
                 vec![("problems", rejections.len().to_string())]
             }
+            Self::Refused(refusal) => vec![
+                ("on_behalf_of", refusal.person.to_string()),
+                ("refused", refusal.total.to_string()),
+                ("revision", refusal.revision.to_string()),
+            ],
             Self::RevisionConflict { expected, actual } => {
                 vec![("expected", expected.to_string()), ("actual", actual.to_string())]
             }
@@ -196,6 +208,7 @@ impl Failure {
             | Self::TenantProtected
             | Self::RequestIdReused(_)
             | Self::Rejected(_)
+            | Self::Refused(_)
             | Self::RevisionConflict { .. }
             | Self::Broken(_)
             | Self::Internal => None,
@@ -218,6 +231,7 @@ impl Failure {
                 self.to_string()
             }
             Self::Rejected(rejected) => describe_rejected(rejected, details),
+            Self::Refused(refusal) => refusal::sentence(refusal),
             _ => self.to_string(),
         }
     }
@@ -265,7 +279,10 @@ impl From<Failure> for Status {
             details.set_retry_info(Some(delay));
         }
         let message = failure.describe(&mut details);
-        Self::with_error_details(failure.code(), message, details)
+        match &failure {
+            Failure::Refused(refusal) => refusal::status(refusal, message, details),
+            _ => Self::with_error_details(failure.code(), message, details),
+        }
     }
 }
 
@@ -283,6 +300,7 @@ impl From<ApplyError> for Failure {
                 Self::RevisionConflict { expected, actual }
             }
             ApplyError::Rejected(rejected) => Self::Rejected(rejected),
+            ApplyError::Refused(refusal) => Self::Refused(refusal),
             ApplyError::RequestIdReused(id) => Self::RequestIdReused(id),
             ApplyError::Store(error) => Self::Store(error.to_string()),
             ApplyError::Broken(error) => Self::Broken(error.to_string()),

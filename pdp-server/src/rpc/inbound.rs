@@ -2,6 +2,9 @@
 //! conversion refuses, no policy could accept. Every conversion takes its message apart field by
 //! field, so that a new field does not compile until it is dealt with.
 
+mod psm;
+mod vault;
+
 use std::collections::BTreeMap;
 
 use pdp_engine::actor::{
@@ -11,8 +14,8 @@ use pdp_engine::actor::{
 use pdp_engine::facts::{Change, Fact, FactKey, FactKind};
 use pdp_engine::id::{
     AccountId, AssignmentId, BusinessRoleId, GroupId, LevelName, LocationId,
-    ManagementRoleDefinitionId, ManagementRoleId, ObjectId, PermissionName, PersonId, SetGroupId,
-    TypeName,
+    ManagementRoleDefinitionId, ManagementRoleId, ObjectId, PermissionLevelId, PermissionName,
+    PersonId, ResourceGroupId, SetGroupId, TypeName,
 };
 use pdp_engine::level::{AccessLevel, Assignment, LevelRef, Relative, Scope};
 use pdp_engine::permission::{Pattern, Qualifier};
@@ -60,6 +63,15 @@ pub(crate) fn fact(wire: v1::Fact) -> Result<Fact, Malformed> {
         Wire::ManagementRole(wire) => ("management_role", management_role(wire).map(Fact::from)),
         Wire::Resource(wire) => ("resource", resource(wire).map(Fact::from)),
         Wire::Assignment(wire) => ("assignment", assignment(wire).map(Fact::from)),
+        Wire::ResourceGroup(wire) => {
+            ("resource_group", vault::resource_group(wire).map(Fact::from))
+        }
+        Wire::Share(wire) => ("share", vault::share(wire).map(Fact::from)),
+        Wire::PermissionLevel(wire) => {
+            ("permission_level", psm::permission_level(wire).map(Fact::from))
+        }
+        Wire::Psm(wire) => ("psm", psm::psm(wire).map(Fact::from)),
+        Wire::Eligibility(wire) => ("eligibility", psm::eligibility(wire).map(Fact::from)),
     };
     converted.map_err(|malformed| malformed.inside(field))
 }
@@ -89,6 +101,17 @@ pub(crate) fn key(wire: v1::FactKey) -> Result<FactKey, Malformed> {
         }
         Wire::Resource(wire) => FactKey::Resource(one("resource", Some(wire), resource_ref)?),
         Wire::Assignment(id) => FactKey::Assignment(name("assignment", &id, AssignmentId::new)?),
+        Wire::ResourceGroup(id) => {
+            FactKey::ResourceGroup(name("resource_group", &id, ResourceGroupId::new)?)
+        }
+        Wire::Share(wire) => FactKey::Share(one("share", Some(wire), vault::share_key)?),
+        Wire::PermissionLevel(id) => {
+            FactKey::PermissionLevel(name("permission_level", &id, PermissionLevelId::new)?)
+        }
+        Wire::Psm(computer) => FactKey::Psm(name("psm", &computer, ObjectId::new)?),
+        Wire::Eligibility(wire) => {
+            FactKey::Eligibility(one("eligibility", Some(wire), psm::eligibility_key)?)
+        }
     })
 }
 
@@ -107,7 +130,12 @@ pub(crate) fn kind(field: &str, number: i32) -> Result<FactKind, Malformed> {
         v1::FactKind::ManagementRoleDefinition => FactKind::ManagementRoleDefinition,
         v1::FactKind::ManagementRole => FactKind::ManagementRole,
         v1::FactKind::Resource => FactKind::Resource,
+        v1::FactKind::ResourceGroup => FactKind::ResourceGroup,
         v1::FactKind::Assignment => FactKind::Assignment,
+        v1::FactKind::Share => FactKind::Share,
+        v1::FactKind::PermissionLevel => FactKind::PermissionLevel,
+        v1::FactKind::Psm => FactKind::Psm,
+        v1::FactKind::Eligibility => FactKind::Eligibility,
     })
 }
 
@@ -175,8 +203,16 @@ fn qualified(
 }
 
 fn person(wire: v1::Person) -> Result<Person, Malformed> {
-    let v1::Person { id, name: display, login, disabled, manager, locations, positions: held } =
-        wire;
+    let v1::Person {
+        id,
+        name: display,
+        login,
+        disabled,
+        manager,
+        locations,
+        positions: held,
+        vault_privileges,
+    } = wire;
     Ok(Person {
         id: name("id", &id, PersonId::new)?,
         name: display,
@@ -185,25 +221,28 @@ fn person(wire: v1::Person) -> Result<Person, Malformed> {
         manager: optional_name("manager", manager.as_deref(), PersonId::new)?,
         locations: places(&locations)?,
         positions: positions(held)?,
+        vault_privileges: vault::vault_privileges(vault_privileges)?,
     })
 }
 
 fn account(wire: v1::Account) -> Result<Account, Malformed> {
-    let v1::Account { id, owner, disabled, locations } = wire;
+    let v1::Account { id, owner, disabled, locations, computer } = wire;
     Ok(Account {
         id: name("id", &id, AccountId::new)?,
         owner: optional_name("owner", owner.as_deref(), PersonId::new)?,
         enabled: !disabled,
+        computer: optional_name("computer", computer.as_deref(), ObjectId::new)?,
         locations: places(&locations)?,
     })
 }
 
 fn group(wire: v1::Group) -> Result<Group, Malformed> {
-    let v1::Group { id, members: listed, positions: held, locations } = wire;
+    let v1::Group { id, members: listed, positions: held, locations, default } = wire;
     Ok(Group {
         id: name("id", &id, GroupId::new)?,
         members: members(listed)?,
         positions: positions(held)?,
+        default,
         locations: places(&locations)?,
     })
 }
@@ -238,8 +277,15 @@ fn management_role(wire: v1::ManagementRole) -> Result<ManagementRole, Malformed
 }
 
 fn resource(wire: v1::Resource) -> Result<Resource, Malformed> {
-    let v1::Resource { name, locations } = wire;
-    Ok(Resource { name: one("name", name, resource_ref)?, locations: places(&locations)? })
+    let v1::Resource { name, locations, platform, owner, parent } = wire;
+    let parent = parent.map(|parent| one("parent", Some(parent), resource_ref));
+    Ok(Resource {
+        name: one("name", name, resource_ref)?,
+        locations: places(&locations)?,
+        platform,
+        owner: optional_name("owner", owner.as_deref(), PersonId::new)?,
+        parent: parent.transpose()?,
+    })
 }
 
 fn assignment(wire: v1::Assignment) -> Result<Assignment, Malformed> {
@@ -309,7 +355,8 @@ fn scope(wire: v1::Scope) -> Result<Scope, Malformed> {
     })
 }
 
-fn relative(number: i32) -> Result<Relative, Malformed> {
+/// A relative scope.
+pub(super) fn relative(number: i32) -> Result<Relative, Malformed> {
     Ok(match value_of("relative", number)? {
         v1::RelativeScope::Unspecified => return Err(Malformed::new("relative", "is required")),
         v1::RelativeScope::Self_ => Relative::Myself,

@@ -1,6 +1,9 @@
 //! The engine's facts and explanations, as they leave. Every conversion takes its value apart field
 //! by field, so that a new field does not compile until it is dealt with.
 
+pub(super) mod psm;
+pub(super) mod vault;
+
 use std::collections::BTreeMap;
 
 use pdp_engine::actor::{
@@ -14,6 +17,8 @@ use pdp_engine::permission::{Pattern, Qualifier};
 use pdp_engine::resource::{Location, Resource, ResourceRef, ResourceType};
 use pdp_engine::time::{Timestamp, Window};
 use pdp_proto::v1;
+
+use crate::publish::ChangeKind;
 
 /// One fact.
 pub(crate) fn fact(fact: &Fact) -> v1::Fact {
@@ -34,6 +39,11 @@ pub(crate) fn fact(fact: &Fact) -> v1::Fact {
             Fact::ManagementRole(fact) => Wire::ManagementRole(management_role(fact)),
             Fact::Resource(fact) => Wire::Resource(resource(fact)),
             Fact::Assignment(fact) => Wire::Assignment(assignment(fact)),
+            Fact::ResourceGroup(fact) => Wire::ResourceGroup(vault::resource_group(fact)),
+            Fact::Share(fact) => Wire::Share(vault::share(fact)),
+            Fact::PermissionLevel(fact) => Wire::PermissionLevel(psm::permission_level(fact)),
+            Fact::Psm(fact) => Wire::Psm(psm::psm(fact)),
+            Fact::Eligibility(fact) => Wire::Eligibility(psm::eligibility(fact)),
         }),
     }
 }
@@ -55,7 +65,21 @@ pub(crate) fn key(key: &FactKey) -> v1::FactKey {
             FactKey::ManagementRole(id) => Wire::ManagementRole(id.to_string()),
             FactKey::Resource(name) => Wire::Resource(resource_ref(name)),
             FactKey::Assignment(id) => Wire::Assignment(id.to_string()),
+            FactKey::ResourceGroup(id) => Wire::ResourceGroup(id.to_string()),
+            FactKey::Share(key) => Wire::Share(vault::share_key(key)),
+            FactKey::PermissionLevel(id) => Wire::PermissionLevel(id.to_string()),
+            FactKey::Psm(computer) => Wire::Psm(computer.to_string()),
+            FactKey::Eligibility(key) => Wire::Eligibility(psm::eligibility_key(key)),
         }),
+    }
+}
+
+/// What a change set did to a fact.
+pub(super) fn change_kind(kind: ChangeKind) -> v1::ChangeKind {
+    match kind {
+        ChangeKind::Created => v1::ChangeKind::Created,
+        ChangeKind::Changed => v1::ChangeKind::Changed,
+        ChangeKind::Removed => v1::ChangeKind::Removed,
     }
 }
 
@@ -105,7 +129,7 @@ fn qualified(qualifiers: &BTreeMap<Pattern, Qualifier>) -> Vec<v1::QualifiedPerm
 }
 
 fn person(fact: &Person) -> v1::Person {
-    let Person { id, name, login, enabled, manager, locations, positions } = fact;
+    let Person { id, name, login, enabled, manager, locations, positions, vault_privileges } = fact;
     v1::Person {
         id: id.to_string(),
         name: name.clone(),
@@ -114,26 +138,32 @@ fn person(fact: &Person) -> v1::Person {
         manager: manager.as_ref().map(ToString::to_string),
         locations: places(locations),
         positions: held(positions),
+        vault_privileges: vault_privileges
+            .iter()
+            .map(|privilege| vault::vault_privilege(*privilege).into())
+            .collect(),
     }
 }
 
 fn account(fact: &Account) -> v1::Account {
-    let Account { id, owner, enabled, locations } = fact;
+    let Account { id, owner, enabled, computer, locations } = fact;
     v1::Account {
         id: id.to_string(),
         owner: owner.as_ref().map(ToString::to_string),
         disabled: !enabled,
         locations: places(locations),
+        computer: computer.as_ref().map(ToString::to_string),
     }
 }
 
 fn group(fact: &Group) -> v1::Group {
-    let Group { id, members, positions, locations } = fact;
+    let Group { id, members, positions, default, locations } = fact;
     v1::Group {
         id: id.to_string(),
         members: listed(members),
         positions: held(positions),
         locations: places(locations),
+        default: *default,
     }
 }
 
@@ -159,8 +189,14 @@ fn management_role(fact: &ManagementRole) -> v1::ManagementRole {
 }
 
 fn resource(fact: &Resource) -> v1::Resource {
-    let Resource { name, locations } = fact;
-    v1::Resource { name: Some(resource_ref(name)), locations: places(locations) }
+    let Resource { name, locations, platform, owner, parent } = fact;
+    v1::Resource {
+        name: Some(resource_ref(name)),
+        locations: places(locations),
+        platform: platform.clone(),
+        owner: owner.as_ref().map(ToString::to_string),
+        parent: parent.as_ref().map(resource_ref),
+    }
 }
 
 fn assignment(fact: &Assignment) -> v1::Assignment {

@@ -14,8 +14,12 @@ pub(crate) const DEFAULT_PAGE_SIZE: u32 = 100;
 /// message size that clients take.
 pub const MAX_PAGE_SIZE: u32 = 1_000;
 
-/// How long a page token may be, in characters: a digest and the longest id, twice over in hex.
-const MAX_TOKEN_CHARS: usize = 2 * (DIGEST_BYTES + 256);
+/// How many entries a page may hold where each comes with its explanation, which is as long as it is.
+pub const MAX_EXPLAINED_PAGE_SIZE: u32 = 100;
+
+/// How long a page token may be, in characters: a digest, a revision, and the longest id with a mark
+/// before it, twice over in hex.
+const MAX_TOKEN_CHARS: usize = 2 * (DIGEST_BYTES + 8 + 1 + 256);
 
 const DIGEST_BYTES: usize = 8;
 
@@ -38,6 +42,33 @@ impl ListOf {
             *to = from;
         }
         Self(digest)
+    }
+
+    /// The list that a message asks for; what is about pages must be left out of it.
+    pub(crate) fn asked(kind: &str, tenant: &str, question: &impl prost::Message) -> Self {
+        let question: String =
+            question.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self::new(&[kind, tenant, &question])
+    }
+
+    /// A token for going on after an entry, by its place in the order of a list at a revision.
+    pub(crate) fn token_past(self, revision: Revision, entry: &[u8]) -> String {
+        self.token(&[&revision.get().to_be_bytes(), entry].concat())
+    }
+
+    /// The place of the entry that the token has behind it, which must be of this list at this
+    /// revision; `None` for the first page.
+    pub(crate) fn past(self, token: &str, actual: Revision) -> Result<Option<Vec<u8>>, Failure> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let place = self.place(token)?;
+        let (revision, entry) = place.split_first_chunk().ok_or(Failure::PageTokenInvalid)?;
+        let token = Revision::new(u64::from_be_bytes(*revision));
+        if token != actual {
+            return Err(Failure::PageTokenExpired { token, actual });
+        }
+        Ok(Some(entry.to_vec()))
     }
 
     /// A token for going on after so many entries of a list at a revision.
@@ -92,11 +123,20 @@ impl ListOf {
 
 /// How many entries a page is to hold.
 pub(crate) fn page_size(asked: u32) -> Result<usize, Failure> {
+    within("max_page_size", asked, MAX_PAGE_SIZE)
+}
+
+/// How many entries a page is to hold where each comes with its explanation.
+pub(crate) fn explained_page_size(asked: u32) -> Result<usize, Failure> {
+    within("max_explained_page_size", asked, MAX_EXPLAINED_PAGE_SIZE)
+}
+
+fn within(limit: &'static str, asked: u32, maximum: u32) -> Result<usize, Failure> {
     let size = if asked == 0 { DEFAULT_PAGE_SIZE } else { asked };
-    let [size, maximum] = [size, MAX_PAGE_SIZE].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    let [size, maximum] = [size, maximum].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     if size > maximum {
         return Err(Failure::Limit {
-            limit: "max_page_size",
+            limit,
             field: "page_size",
             unit: "entries",
             maximum,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pdp_engine::facts::{Change, Fact, Facts};
+use pdp_engine::id::PersonId;
 use pdp_engine::query::Revision;
 use pdp_proto::v1;
 use pdp_proto::v1::policy_service_server::PolicyService;
@@ -12,11 +13,11 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
 use super::failure::Failure;
-use super::malformed::{Malformed, all, one};
+use super::malformed::{Malformed, all, one, optional_name};
 use super::page::{ListOf, page_size};
 use super::stream::{Gone, LiveStream, Sender};
 use super::{Door, inbound, named, outbound, tenant_id};
-use crate::publish::{Apply, ChangeKind, Publisher, Receipt, RequestId};
+use crate::publish::{Apply, ChangeKind, OnBehalfOf, Publisher, Receipt, RequestId};
 use crate::telemetry::{Rpc, write_span};
 
 /// How many changes one change set may hold. They are validated and committed in one go, while
@@ -106,23 +107,33 @@ fn apply(
     request: v1::ApplyRequest,
 ) -> Result<v1::ApplyResponse, Failure> {
     let started = Instant::now();
-    let v1::ApplyRequest { tenant, changes, expected_revision, dry_run, request_id } = request;
+    let v1::ApplyRequest { tenant, changes, expected_revision, dry_run, request_id, on_behalf_of } =
+        request;
     let tenant = tenant_id(&tenant)?;
     let request_id = self::request_id(&request_id)?;
     let changes = self::changes(changes)?;
     let expected = expected_revision.map(Revision::new);
-    let request = Apply { changes: &changes, expected, dry_run, request_id: request_id.as_ref() };
+    let person = Some(on_behalf_of.as_str()).filter(|person| !person.is_empty());
+    let person = optional_name("on_behalf_of", person, PersonId::new)?;
+    let clock = &door.clock;
+    let on_behalf_of = person.as_ref().map(|person| OnBehalfOf { person, clock });
+    let request_id = request_id.as_ref();
+    let request = Apply { changes: &changes, expected, dry_run, request_id, on_behalf_of };
     let applied = publisher.apply(&tenant, request);
     let outcome = door.metrics.change_set(applied.as_ref(), started.elapsed());
     match applied {
         Ok(receipt) => {
             let (revision, changed) = (receipt.revision.get(), receipt.changes.len());
-            tracing::info!(%tenant, outcome = outcome.as_str(), revision, changed, "change set");
+            let on_behalf_of = person.as_ref().map(PersonId::as_str);
+            let outcome = outcome.as_str();
+            tracing::info!(%tenant, outcome, revision, changed, on_behalf_of, "change set");
             Ok(response(receipt))
         }
         Err(error) => {
             let failure = Failure::from(error);
-            tracing::info!(%tenant, outcome = outcome.as_str(), reason = failure.reason(), "change set");
+            let on_behalf_of = person.as_ref().map(PersonId::as_str);
+            let (outcome, reason) = (outcome.as_str(), failure.reason());
+            tracing::info!(%tenant, outcome, reason, on_behalf_of, "change set");
             Err(failure)
         }
     }
@@ -159,21 +170,17 @@ fn request_id(given: &str) -> Result<Option<RequestId>, Failure> {
 }
 
 fn response(receipt: Receipt) -> v1::ApplyResponse {
-    let Receipt { revision, changes, replayed, dry_run: _ } = receipt;
+    let Receipt { revision, changes, replayed, dry_run: _, on_behalf_of } = receipt;
     let changed = |(key, kind): &(_, ChangeKind)| v1::ChangedFact {
         key: Some(outbound::key(key)),
-        kind: match kind {
-            ChangeKind::Created => v1::ChangeKind::Created,
-            ChangeKind::Changed => v1::ChangeKind::Changed,
-            ChangeKind::Removed => v1::ChangeKind::Removed,
-        }
-        .into(),
+        kind: outbound::change_kind(*kind).into(),
     };
     v1::ApplyResponse {
         revision: revision.get(),
         total_changes: u64::try_from(changes.len()).unwrap_or(u64::MAX),
         changes: changes.iter().take(MAX_LISTED_CHANGES).map(changed).collect(),
         replayed,
+        on_behalf_of: on_behalf_of.map(|person| person.to_string()).unwrap_or_default(),
     }
 }
 

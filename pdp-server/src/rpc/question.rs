@@ -1,60 +1,203 @@
 //! Questions as they arrive and decisions as they leave. A question borrows from the message it
-//! came in: asking copies nothing.
+//! came in: asking copies nothing. Which family a question belongs to is decided here, once.
 
+use pdp_engine::check::check;
+use pdp_engine::delegate::{DelegationAction, DelegationQuestion, RecipientRef, ScopeRef};
+use pdp_engine::list::AnyPermission;
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{
     Decision, Effect, Malformed as Refused, ObjectRef, PermissionRef, Question, Reason, SubjectRef,
 };
+use pdp_engine::session::{
+    AccountMode, Obligations, Privileged, SessionDecision, SessionFacts, SessionQuestion,
+    check_session,
+};
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
+use pdp_engine::vault::{VaultQuestion, check_vault};
 use pdp_proto::v1;
 
-use super::malformed::Malformed;
+use super::malformed::{Malformed, required, value_of};
+use super::{inbound, outbound};
+
+/// What exists besides the policy: there is no session service yet, so nothing does.
+pub(super) const SESSIONS: SessionFacts<'static> =
+    SessionFacts { sessions: &[], kept_accounts: &[] };
+
+/// A question of one of the families.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked<'a> {
+    /// About Access Levels.
+    Access(Question<'a>),
+    /// About a vault action.
+    Vault(VaultQuestion<'a>),
+    /// About a session.
+    Session(SessionQuestion<'a>),
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    /// Decides.
+    pub(super) fn check(
+        &self,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<SessionDecision, Malformed> {
+        let plain = |decision| SessionDecision { decision, obligations: None };
+        match self {
+            Self::Access(question) => check(snapshot, question, now).map(plain),
+            Self::Vault(question) => check_vault(snapshot, question, now).map(plain),
+            Self::Session(question) => check_session(snapshot, question, SESSIONS, now),
+        }
+        .map_err(|error| self.refused(&error))
+    }
+
+    /// What the engine refused to answer, by the field that the message calls it.
+    pub(super) fn refused(&self, refused: &Refused) -> Malformed {
+        let permission = match self {
+            Self::Access(question) => AnyPermission::Access(question.permission),
+            Self::Vault(question) => AnyPermission::Vault(question.action),
+            Self::Session(question) => AnyPermission::Session(question.level),
+        };
+        self::refused(permission, refused)
+    }
+}
 
 /// The question of a message, as far as it holds one. Whether its names can be names is the
 /// engine's to say.
-pub(crate) fn question(wire: &v1::Question) -> Result<Question<'_>, Malformed> {
-    let v1::Question { subject, permission, resource, counterpart, no_routing } = wire;
-    let subject = match subject {
-        None => return Err(Malformed::new("subject", "is required")),
-        Some(v1::Subject { subject: None }) => {
-            return Err(Malformed::new("subject", "names neither a person nor an account"));
-        }
-        Some(v1::Subject { subject: Some(v1::subject::Subject::Person(id)) }) => {
-            SubjectRef::Person(id)
-        }
-        Some(v1::Subject { subject: Some(v1::subject::Subject::Account(id)) }) => {
-            SubjectRef::Account(id)
-        }
-    };
+pub(crate) fn question(wire: &v1::Question) -> Result<Asked<'_>, Malformed> {
+    use v1::question::Permission as Wire;
+    let v1::Question { subject: who, permission, resource, counterpart, no_routing } = wire;
+    let subject = subject("subject", who.as_ref())?;
     let permission = match permission {
-        None => {
-            let message = "is required, or else `right`: what the subject would do";
-            return Err(Malformed::new("operation", message));
-        }
-        Some(v1::question::Permission::Operation(name)) => {
-            PermissionRef { kind: PermissionKind::Operation, name }
-        }
-        Some(v1::question::Permission::Right(name)) => {
-            PermissionRef { kind: PermissionKind::Right, name }
-        }
+        None => return Err(no_permission()),
+        Some(Wire::Operation(name)) => operation(name),
+        Some(Wire::Right(name)) => right(name),
+        Some(Wire::VaultAction(action)) => AnyPermission::Vault(action),
+        Some(Wire::Session(session)) => self::session(session),
     };
-    let resource = match resource {
-        None => return Err(Malformed::new("resource", "is required")),
-        Some(wire) => object(wire),
-    };
+    let resource = object(required("resource", resource.as_ref())?);
     let counterpart = counterpart.as_ref().map(object);
-    Ok(Question { subject, permission, resource, counterpart, routing: !no_routing })
+    let routing = !no_routing;
+    Ok(match permission {
+        AnyPermission::Access(permission) => {
+            Asked::Access(Question { subject, permission, resource, counterpart, routing })
+        }
+        AnyPermission::Vault(_) | AnyPermission::Session(_) if counterpart.is_some() => {
+            return Err(Malformed::new("counterpart", "goes with an operation only"));
+        }
+        AnyPermission::Vault(action) => {
+            Asked::Vault(VaultQuestion { subject, action, entity: resource })
+        }
+        AnyPermission::Session(level) => {
+            Asked::Session(SessionQuestion { subject, level, computer: resource, routing })
+        }
+    })
 }
 
-fn object(wire: &v1::ResourceRef) -> ObjectRef<'_> {
+/// What to say where no permission is named.
+pub(super) fn no_permission() -> Malformed {
+    let message =
+        "is required, or else `right`, `vault_action` or `session`: what the subject would do";
+    Malformed::new("operation", message)
+}
+
+/// An operation.
+pub(super) fn operation(name: &str) -> AnyPermission<'_> {
+    AnyPermission::Access(PermissionRef { kind: PermissionKind::Operation, name })
+}
+
+/// A native right.
+pub(super) fn right(name: &str) -> AnyPermission<'_> {
+    AnyPermission::Access(PermissionRef { kind: PermissionKind::Right, name })
+}
+
+/// A session.
+pub(super) fn session(wire: &v1::SessionPermission) -> AnyPermission<'_> {
+    let v1::SessionPermission { level } = wire;
+    AnyPermission::Session(level.as_deref())
+}
+
+/// Who asks.
+pub(super) fn subject<'a>(
+    field: &str,
+    wire: Option<&'a v1::Subject>,
+) -> Result<SubjectRef<'a>, Malformed> {
+    let v1::Subject { subject } = required(field, wire)?;
+    match subject {
+        None => Err(Malformed::new(field, "names neither a person nor an account")),
+        Some(v1::subject::Subject::Person(id)) => Ok(SubjectRef::Person(id)),
+        Some(v1::subject::Subject::Account(id)) => Ok(SubjectRef::Account(id)),
+    }
+}
+
+/// The question about a delegation in a message.
+pub(super) fn delegation(
+    wire: &v1::DelegationQuestion,
+) -> Result<DelegationQuestion<'_>, Malformed> {
+    let v1::DelegationQuestion { delegator, action, level, recipient, scope, no_routing } = wire;
+    let v1::LevelRef { r#type: type_name, name: level } = required("level", level.as_ref())?;
+    Ok(DelegationQuestion {
+        delegator: subject("delegator", delegator.as_ref())?,
+        action: match value_of("action", *action)? {
+            v1::DelegationAction::Unspecified => {
+                return Err(Malformed::new("action", "is required"));
+            }
+            v1::DelegationAction::Grant => DelegationAction::Grant,
+            v1::DelegationAction::Revoke => DelegationAction::Revoke,
+        },
+        type_name,
+        level,
+        recipient: self::recipient(required("recipient", recipient.as_ref())?)?,
+        scope: self::scope(required("scope", scope.as_ref())?)?,
+        routing: !no_routing,
+    })
+}
+
+fn recipient(wire: &v1::ActorRef) -> Result<RecipientRef<'_>, Malformed> {
+    use v1::actor_ref::Actor as Wire;
+    let v1::ActorRef { actor } = wire;
+    let actor = actor.as_ref().ok_or_else(|| Malformed::new("recipient", "names no actor"))?;
+    Ok(match actor {
+        Wire::Person(id) => RecipientRef::Person(id),
+        Wire::Account(id) => RecipientRef::Account(id),
+        Wire::Group(id) => RecipientRef::Group(id),
+        Wire::SetGroup(id) => RecipientRef::SetGroup(id),
+        Wire::BusinessRoleLocation(v1::BusinessRoleLocation { business_role, location }) => {
+            RecipientRef::BusinessRoleLocation(business_role, location)
+        }
+        Wire::ManagementRole(id) => RecipientRef::ManagementRole(id),
+        Wire::ManagementRoleDefinition(id) => RecipientRef::ManagementRoleDefinition(id),
+    })
+}
+
+fn scope(wire: &v1::Scope) -> Result<ScopeRef<'_>, Malformed> {
+    use v1::scope::Scope as Wire;
+    let v1::Scope { scope } = wire;
+    Ok(match scope.as_ref().ok_or_else(|| Malformed::new("scope", "covers nothing"))? {
+        Wire::OnResource(name) => ScopeRef::On(object(name)),
+        Wire::InLocation(id) => ScopeRef::In(id),
+        Wire::Relative(number) => {
+            let relative = inbound::relative(*number);
+            ScopeRef::Relative(relative.map_err(|malformed| malformed.inside("scope"))?)
+        }
+    })
+}
+
+/// A resource's name.
+pub(super) fn object(wire: &v1::ResourceRef) -> ObjectRef<'_> {
     let v1::ResourceRef { r#type, id } = wire;
     ObjectRef { type_name: r#type, id }
 }
 
 /// What the engine refused to answer, by the field that the message calls it.
-pub(crate) fn refused(question: &Question<'_>, refused: &Refused) -> Malformed {
-    let field = match refused.field() {
-        "permission" => question.permission.kind.as_str(),
-        field => field,
+pub(super) fn refused(permission: AnyPermission<'_>, refused: &Refused) -> Malformed {
+    let field = match (refused.field(), permission) {
+        ("permission", AnyPermission::Access(permission)) => permission.kind.as_str(),
+        ("permission", AnyPermission::Vault(_)) => "vault_action",
+        ("permission", AnyPermission::Session(_)) => "session.level",
+        (field, _) => field,
     };
     Malformed::new(field, refused)
 }
@@ -66,10 +209,44 @@ pub(crate) fn decision(decision: &Decision) -> v1::Decision {
         effect: self::effect(*effect).into(),
         reason: self::reason(*reason).into(),
         revision: revision.get(),
+        obligations: None,
     }
 }
 
-fn effect(effect: Effect) -> v1::Effect {
+/// A decision with what goes with it.
+pub(super) fn decided(decided: &SessionDecision) -> v1::Decision {
+    let SessionDecision { decision, obligations } = decided;
+    let obligations = obligations.as_ref().map(self::obligations);
+    v1::Decision { obligations, ..self::decision(decision) }
+}
+
+fn obligations(obligations: &Obligations) -> v1::Obligations {
+    let Obligations { privileged, not_after } = obligations;
+    v1::Obligations {
+        not_after: Some(outbound::instant(*not_after)),
+        privileged: privileged.as_ref().map(self::privileged),
+    }
+}
+
+fn privileged(privileged: &Privileged) -> v1::PrivilegedObligations {
+    let Privileged { group, account, delete_account } = privileged;
+    let (mode, account) = match account {
+        AccountMode::Existing(id) => (v1::AccountMode::Existing, Some(id.to_string())),
+        AccountMode::JitNew => (v1::AccountMode::JitNew, None),
+        AccountMode::JitReuse(id) => (v1::AccountMode::JitReuse, Some(id.to_string())),
+    };
+    let delete = delete_account.then_some(v1::OnEnd::DeleteAccount);
+    let on_end = std::iter::once(v1::OnEnd::RemoveFromGroup).chain(delete);
+    v1::PrivilegedObligations {
+        group: group.to_string(),
+        account_mode: mode.into(),
+        account,
+        on_end: on_end.map(i32::from).collect(),
+    }
+}
+
+/// What a decision comes to.
+pub(super) fn effect(effect: Effect) -> v1::Effect {
     match effect {
         Effect::Allow => v1::Effect::Allow,
         Effect::Deny => v1::Effect::Deny,
@@ -92,5 +269,22 @@ pub(super) fn reason(reason: Reason) -> v1::Reason {
         Reason::MissingOnCounterpart => v1::Reason::MissingOnCounterpart,
         Reason::MissingOnBoth => v1::Reason::MissingOnBoth,
         Reason::SelfDelegation => v1::Reason::SelfDelegation,
+        Reason::UnknownLevel => v1::Reason::UnknownLevel,
+        Reason::UnknownLocation => v1::Reason::UnknownLocation,
+        Reason::UnknownRecipient => v1::Reason::UnknownRecipient,
+        Reason::MissingOnRecipient => v1::Reason::MissingOnRecipient,
+        Reason::NotShared => v1::Reason::NotShared,
+        Reason::LevelTooLow => v1::Reason::LevelTooLow,
+        Reason::RemoteAppUnsupported => v1::Reason::RemoteAppUnsupported,
+        Reason::RemoteAppNotPrivileged => v1::Reason::RemoteAppNotPrivileged,
+        Reason::PsmDisabled => v1::Reason::PsmDisabled,
+        Reason::LevelNotOffered => v1::Reason::LevelNotOffered,
+        Reason::LevelNotMapped => v1::Reason::LevelNotMapped,
+        Reason::Excluded => v1::Reason::Excluded,
+        Reason::NotEligible => v1::Reason::NotEligible,
+        Reason::NoAccount => v1::Reason::NoAccount,
+        Reason::SessionLimit => v1::Reason::SessionLimit,
+        Reason::NeedsApproval => v1::Reason::NeedsApproval,
+        Reason::UnprivilegedNotAllowed => v1::Reason::UnprivilegedNotAllowed,
     }
 }

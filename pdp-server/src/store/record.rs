@@ -7,20 +7,21 @@
 
 mod actor;
 mod level;
+mod place;
+mod psm;
 mod request;
 mod resource;
+mod vault;
 
 use pdp_engine::actor::ActorRefError;
-use pdp_engine::facts::{Change, Fact, FactKey, FactKind};
-use pdp_engine::id::{
-    AccountId, AssignmentId, BusinessRoleId, GroupId, IdError, LocationId,
-    ManagementRoleDefinitionId, ManagementRoleId, PersonId, SetGroupId, TypeName,
-};
-use pdp_engine::level::{LevelRef, LevelRefError};
-use pdp_engine::resource::{ResourceRef, ResourceRefError};
+use pdp_engine::facts::{Change, Fact, FactKey};
+use pdp_engine::id::IdError;
+use pdp_engine::level::LevelRefError;
+use pdp_engine::resource::ResourceRefError;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+pub(super) use place::{kind_number, name};
 pub(crate) use request::Remembered;
 pub(super) use request::TenantRecord;
 
@@ -61,10 +62,10 @@ pub enum RecordError {
     Actor(#[from] ActorRefError),
 }
 
-/// One fact. The tag of a kind is also the number of the kind in keys; see [`kind_number`].
+/// One fact. The tag of a kind is also the number of the kind in keys; see [`place`].
 #[derive(Clone, PartialEq, Message)]
 struct FactRecord {
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17")]
     body: Option<Body>,
 }
 
@@ -94,24 +95,16 @@ enum Body {
     Resource(resource::ResourceRecord),
     #[prost(message, tag = "12")]
     Assignment(level::AssignmentRecord),
-}
-
-/// The number that stands for a kind in the keys of the facts table. Numbers are never reused.
-pub(super) const fn kind_number(kind: FactKind) -> u8 {
-    match kind {
-        FactKind::ResourceType => 1,
-        FactKind::Location => 2,
-        FactKind::BusinessRole => 3,
-        FactKind::AccessLevel => 4,
-        FactKind::Person => 5,
-        FactKind::Account => 6,
-        FactKind::Group => 7,
-        FactKind::SetGroup => 8,
-        FactKind::ManagementRoleDefinition => 9,
-        FactKind::ManagementRole => 10,
-        FactKind::Resource => 11,
-        FactKind::Assignment => 12,
-    }
+    #[prost(message, tag = "13")]
+    ResourceGroup(vault::ResourceGroupRecord),
+    #[prost(message, tag = "14")]
+    Share(vault::ShareRecord),
+    #[prost(message, tag = "15")]
+    PermissionLevel(psm::PermissionLevelRecord),
+    #[prost(message, tag = "16")]
+    Psm(psm::PsmRecord),
+    #[prost(message, tag = "17")]
+    Eligibility(psm::EligibilityRecord),
 }
 
 /// The bytes of a fact.
@@ -125,7 +118,7 @@ pub(super) fn decode(kind: u8, name: &str, bytes: &[u8]) -> Result<Fact, RecordE
     let FactRecord { body } = record;
     let fact = fact(body.ok_or(RecordError::UnknownContent)?)?;
     let key = fact.key();
-    if kind_number(key.kind()) != kind || key.name() != name {
+    if kind_number(key.kind()) != kind || place::name(&key) != name {
         return Err(RecordError::Misplaced(key));
     }
     Ok(fact)
@@ -144,7 +137,7 @@ pub(super) fn digest(changes: &[Change]) -> [u8; 32] {
             Change::Put(fact) => part(0, &encode(fact)),
             Change::Delete { key, cascade } => {
                 part(1 + u8::from(*cascade), &[kind_number(key.kind())]);
-                part(3, key.name().as_bytes());
+                part(3, place::name(key).as_bytes());
             }
         }
     }
@@ -177,6 +170,11 @@ fn record(fact: &Fact) -> FactRecord {
         Fact::ManagementRole(fact) => Body::ManagementRole(fact.as_ref().into()),
         Fact::Resource(fact) => Body::Resource(fact.as_ref().into()),
         Fact::Assignment(fact) => Body::Assignment(fact.as_ref().into()),
+        Fact::ResourceGroup(fact) => Body::ResourceGroup(fact.as_ref().into()),
+        Fact::Share(fact) => Body::Share(fact.as_ref().into()),
+        Fact::PermissionLevel(fact) => Body::PermissionLevel(fact.as_ref().into()),
+        Fact::Psm(fact) => Body::Psm(fact.as_ref().into()),
+        Fact::Eligibility(fact) => Body::Eligibility(fact.as_ref().into()),
     };
     FactRecord { body: Some(body) }
 }
@@ -195,31 +193,10 @@ fn fact(body: Body) -> Result<Fact, RecordError> {
         Body::ManagementRole(record) => record.into_fact()?.into(),
         Body::Resource(record) => record.into_fact()?.into(),
         Body::Assignment(record) => record.into_fact()?.into(),
-    })
-}
-
-/// The key of this kind number and name.
-fn key(kind: u32, name: &str) -> Result<FactKey, RecordError> {
-    let number = |kind: FactKind| u32::from(kind_number(kind));
-    let kind = FactKind::ALL
-        .iter()
-        .copied()
-        .find(|known| number(*known) == kind)
-        .ok_or(RecordError::UnknownNumber { field: "kind", value: i64::from(kind) })?;
-    Ok(match kind {
-        FactKind::ResourceType => FactKey::ResourceType(TypeName::new(name)?),
-        FactKind::Location => FactKey::Location(LocationId::new(name)?),
-        FactKind::BusinessRole => FactKey::BusinessRole(BusinessRoleId::new(name)?),
-        FactKind::AccessLevel => FactKey::AccessLevel(LevelRef::parse(name)?),
-        FactKind::Person => FactKey::Person(PersonId::new(name)?),
-        FactKind::Account => FactKey::Account(AccountId::new(name)?),
-        FactKind::Group => FactKey::Group(GroupId::new(name)?),
-        FactKind::SetGroup => FactKey::SetGroup(SetGroupId::new(name)?),
-        FactKind::ManagementRoleDefinition => {
-            FactKey::ManagementRoleDefinition(ManagementRoleDefinitionId::new(name)?)
-        }
-        FactKind::ManagementRole => FactKey::ManagementRole(ManagementRoleId::new(name)?),
-        FactKind::Resource => FactKey::Resource(ResourceRef::parse(name)?),
-        FactKind::Assignment => FactKey::Assignment(AssignmentId::new(name)?),
+        Body::ResourceGroup(record) => record.into_fact()?.into(),
+        Body::Share(record) => record.into_fact()?.into(),
+        Body::PermissionLevel(record) => record.into_fact()?.into(),
+        Body::Psm(record) => record.into_fact()?.into(),
+        Body::Eligibility(record) => record.into_fact()?.into(),
     })
 }

@@ -48,6 +48,12 @@ words! {
         Check = "DecisionService/Check",
         BatchCheck = "DecisionService/BatchCheck",
         Explain = "DecisionService/Explain",
+        CheckDelegation = "DecisionService/CheckDelegation",
+        ExplainDelegation = "DecisionService/ExplainDelegation",
+        ListPermissions = "DecisionService/ListPermissions",
+        ListResources = "DecisionService/ListResources",
+        ListSubjects = "DecisionService/ListSubjects",
+        ListApprovers = "DecisionService/ListApprovers",
         Apply = "PolicyService/Apply",
         Export = "PolicyService/Export",
         Get = "PolicyService/Get",
@@ -64,6 +70,18 @@ words! {
         Check = "Check",
         BatchCheck = "BatchCheck",
         Explain = "Explain",
+        CheckDelegation = "CheckDelegation",
+        ExplainDelegation = "ExplainDelegation",
+    }
+}
+
+words! {
+    /// The RPCs that list.
+    ListRpc {
+        Permissions = "ListPermissions",
+        Resources = "ListResources",
+        Subjects = "ListSubjects",
+        Approvers = "ListApprovers",
     }
 }
 
@@ -84,6 +102,7 @@ pub(crate) struct Metrics {
     rendered: PrometheusHandle,
     decisions: [[[Counter; Reason::ALL.len()]; Effect::ALL.len()]; DecisionRpc::COUNT],
     decision_seconds: [Histogram; DecisionRpc::COUNT],
+    list_seconds: [Histogram; ListRpc::COUNT],
     failures: [[Counter; CODES]; Rpc::COUNT],
     change_sets: [Counter; Outcome::COUNT],
     apply_seconds: Histogram,
@@ -113,6 +132,9 @@ impl Metrics {
         let decision_seconds = std::array::from_fn(|rpc| {
             histogram(&recorder, DECISION_SECONDS, &[("rpc", DecisionRpc::word(rpc))])
         });
+        let list_seconds = std::array::from_fn(|rpc| {
+            histogram(&recorder, LIST_SECONDS, &[("rpc", ListRpc::word(rpc))])
+        });
         let failures = std::array::from_fn(|rpc| {
             std::array::from_fn(|code| {
                 let labels = [("rpc", Rpc::word(rpc)), ("code", code_name(code))];
@@ -129,6 +151,7 @@ impl Metrics {
             rendered,
             decisions,
             decision_seconds,
+            list_seconds,
             failures,
             change_sets,
             apply_seconds,
@@ -152,6 +175,13 @@ impl Metrics {
     /// Notes how long a deciding RPC took, waiting for a revision included.
     pub(crate) fn decision_took(&self, rpc: DecisionRpc, took: Duration) {
         if let Some(histogram) = self.decision_seconds.get(rpc as usize) {
+            histogram.record(took);
+        }
+    }
+
+    /// Notes how long a page of a list took, waiting for a revision included.
+    pub(crate) fn list_took(&self, rpc: ListRpc, took: Duration) {
+        if let Some(histogram) = self.list_seconds.get(rpc as usize) {
             histogram.record(took);
         }
     }
@@ -212,6 +242,7 @@ impl Metrics {
 
 const DECISIONS: &str = "pdp_decisions_total";
 const DECISION_SECONDS: &str = "pdp_decision_seconds";
+const LIST_SECONDS: &str = "pdp_list_seconds";
 const FAILURES: &str = "pdp_rpc_failures_total";
 const CHANGE_SETS: &str = "pdp_change_sets_total";
 const APPLY_SECONDS: &str = "pdp_apply_seconds";
@@ -237,6 +268,7 @@ fn describe(recorder: &PrometheusRecorder) {
         recorder.describe_histogram(name.into(), None, text.into());
     };
     histogram(DECISION_SECONDS, "How long a deciding RPC took in the server, in seconds.");
+    histogram(LIST_SECONDS, "How long a page of a list took in the server, in seconds.");
     histogram(
         APPLY_SECONDS,
         "How long a change set took, from validation to the new snapshot, in seconds.",

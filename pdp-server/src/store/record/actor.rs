@@ -6,8 +6,9 @@ use pdp_engine::actor::{
 };
 use pdp_engine::id::{
     AccountId, BusinessRoleId, GroupId, LocationId, ManagementRoleDefinitionId, ManagementRoleId,
-    PersonId, SetGroupId,
+    ObjectId, PersonId, SetGroupId,
 };
+use pdp_engine::share::VaultPrivilege;
 use pdp_engine::time::{Timestamp, Window};
 
 use super::RecordError;
@@ -29,6 +30,16 @@ pub(super) struct PersonRecord {
     locations: Vec<String>,
     #[prost(message, repeated, tag = "7")]
     positions: Vec<PositionRecord>,
+    #[prost(enumeration = "VaultPrivilegeNumber", repeated, tag = "8")]
+    vault_privileges: Vec<i32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+enum VaultPrivilegeNumber {
+    Absent = 0,
+    ConnectionUser = 1,
+    RemoteApp = 2,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -41,6 +52,8 @@ pub(super) struct AccountRecord {
     enabled: bool,
     #[prost(string, repeated, tag = "4")]
     locations: Vec<String>,
+    #[prost(string, optional, tag = "5")]
+    computer: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -53,6 +66,8 @@ pub(super) struct GroupRecord {
     positions: Vec<PositionRecord>,
     #[prost(string, repeated, tag = "4")]
     locations: Vec<String>,
+    #[prost(bool, tag = "5")]
+    default: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -162,7 +177,8 @@ struct PairRecord {
 
 impl From<&Person> for PersonRecord {
     fn from(fact: &Person) -> Self {
-        let Person { id, name, login, enabled, manager, locations, positions } = fact;
+        let Person { id, name, login, enabled, manager, locations, positions, vault_privileges } =
+            fact;
         Self {
             id: id.as_str().to_owned(),
             name: name.clone(),
@@ -171,13 +187,18 @@ impl From<&Person> for PersonRecord {
             manager: manager.as_ref().map(|id| id.as_str().to_owned()),
             locations: places(locations),
             positions: positions.iter().map(Into::into).collect(),
+            vault_privileges: vault_privileges
+                .iter()
+                .map(|privilege| VaultPrivilegeNumber::from(*privilege).into())
+                .collect(),
         }
     }
 }
 
 impl PersonRecord {
     pub(super) fn into_fact(self) -> Result<Person, RecordError> {
-        let Self { id, name, login, enabled, manager, locations, positions } = self;
+        let Self { id, name, login, enabled, manager, locations, positions, vault_privileges } =
+            self;
         Ok(Person {
             id: PersonId::new(id)?,
             name,
@@ -186,7 +207,31 @@ impl PersonRecord {
             manager: manager.map(PersonId::new).transpose()?,
             locations: into_places(locations)?,
             positions: into_positions(positions)?,
+            vault_privileges: vault_privileges
+                .into_iter()
+                .map(privilege_of)
+                .collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl From<VaultPrivilege> for VaultPrivilegeNumber {
+    fn from(privilege: VaultPrivilege) -> Self {
+        match privilege {
+            VaultPrivilege::ConnectionUser => Self::ConnectionUser,
+            VaultPrivilege::RemoteApp => Self::RemoteApp,
+        }
+    }
+}
+
+fn privilege_of(number: i32) -> Result<VaultPrivilege, RecordError> {
+    let field = "vault privilege";
+    match VaultPrivilegeNumber::try_from(number) {
+        Ok(VaultPrivilegeNumber::ConnectionUser) => Ok(VaultPrivilege::ConnectionUser),
+        Ok(VaultPrivilegeNumber::RemoteApp) => Ok(VaultPrivilege::RemoteApp),
+        Ok(VaultPrivilegeNumber::Absent) | Err(_) => {
+            Err(RecordError::UnknownNumber { field, value: i64::from(number) })
+        }
     }
 }
 
@@ -194,23 +239,25 @@ impl PersonRecord {
 
 impl From<&Account> for AccountRecord {
     fn from(fact: &Account) -> Self {
-        let Account { id, owner, enabled, locations } = fact;
+        let Account { id, owner, enabled, computer, locations } = fact;
         Self {
             id: id.as_str().to_owned(),
             owner: owner.as_ref().map(|id| id.as_str().to_owned()),
             enabled: *enabled,
             locations: places(locations),
+            computer: computer.as_ref().map(|id| id.as_str().to_owned()),
         }
     }
 }
 
 impl AccountRecord {
     pub(super) fn into_fact(self) -> Result<Account, RecordError> {
-        let Self { id, owner, enabled, locations } = self;
+        let Self { id, owner, enabled, locations, computer } = self;
         Ok(Account {
             id: AccountId::new(id)?,
             owner: owner.map(PersonId::new).transpose()?,
             enabled,
+            computer: computer.map(ObjectId::new).transpose()?,
             locations: into_places(locations)?,
         })
     }
@@ -220,23 +267,25 @@ impl AccountRecord {
 
 impl From<&Group> for GroupRecord {
     fn from(fact: &Group) -> Self {
-        let Group { id, members, positions, locations } = fact;
+        let Group { id, members, positions, default, locations } = fact;
         Self {
             id: id.as_str().to_owned(),
             members: members.iter().map(Into::into).collect(),
             positions: positions.iter().map(Into::into).collect(),
             locations: places(locations),
+            default: *default,
         }
     }
 }
 
 impl GroupRecord {
     pub(super) fn into_fact(self) -> Result<Group, RecordError> {
-        let Self { id, members, positions, locations } = self;
+        let Self { id, members, positions, locations, default } = self;
         Ok(Group {
             id: GroupId::new(id)?,
             members: into_members(members)?,
             positions: into_positions(positions)?,
+            default,
             locations: into_places(locations)?,
         })
     }

@@ -1,10 +1,12 @@
 //! Disk records of a tenant and of a remembered request.
 
 use pdp_engine::facts::FactKey;
+use pdp_engine::id::PersonId;
 use pdp_engine::query::Revision;
 use prost::Message;
 
-use super::{RecordError, key, kind_number, read};
+use super::place::{key, kind_number, name};
+use super::{RecordError, read};
 use crate::receipt::ChangeKind;
 
 /// What the store keeps of a tenant beside its facts.
@@ -30,6 +32,8 @@ pub(crate) struct Remembered {
     pub(crate) revision: Revision,
     /// The net effect that was answered.
     pub(crate) changes: Vec<(FactKey, ChangeKind)>,
+    /// The person on whose behalf it was applied.
+    pub(crate) on_behalf_of: Option<PersonId>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -40,6 +44,8 @@ struct RequestRecord {
     revision: u64,
     #[prost(message, repeated, tag = "3")]
     changes: Vec<ChangeRecord>,
+    #[prost(string, optional, tag = "4")]
+    on_behalf_of: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -73,22 +79,23 @@ impl TenantRecord {
 
 impl Remembered {
     pub(in crate::store) fn to_bytes(&self) -> Vec<u8> {
-        let Self { digest, revision, changes } = self;
+        let Self { digest, revision, changes, on_behalf_of } = self;
         let change = |(key, change): &(FactKey, ChangeKind)| ChangeRecord {
             kind: u32::from(kind_number(key.kind())),
-            name: key.name(),
+            name: name(key),
             change: ChangeNumber::from(*change).into(),
         };
         RequestRecord {
             digest: digest.to_vec(),
             revision: revision.get(),
             changes: changes.iter().map(change).collect(),
+            on_behalf_of: on_behalf_of.as_ref().map(|id| id.as_str().to_owned()),
         }
         .encode_to_vec()
     }
 
     pub(in crate::store) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-        let RequestRecord { digest, revision, changes } = read(bytes)?;
+        let RequestRecord { digest, revision, changes, on_behalf_of } = read(bytes)?;
         Ok(Self {
             digest: digest.try_into().map_err(|_| RecordError::Missing("digest"))?,
             revision: Revision::new(revision),
@@ -98,6 +105,7 @@ impl Remembered {
                     Ok((key(kind, &name)?, change_of(change)?))
                 })
                 .collect::<Result<_, RecordError>>()?,
+            on_behalf_of: on_behalf_of.map(PersonId::new).transpose()?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Disk records of resource types, resources and locations.
 
-use pdp_engine::id::{LocationId, ObjectId, PermissionName, TypeName};
+use pdp_engine::id::{LocationId, ObjectId, PermissionName, PersonId, TypeName};
 use pdp_engine::resource::{Location, Resource, ResourceRef, ResourceType};
 
 use super::RecordError;
@@ -33,6 +33,12 @@ pub(super) struct ResourceRecord {
     name: Option<ResourceRefRecord>,
     #[prost(string, repeated, tag = "2")]
     locations: Vec<String>,
+    #[prost(string, optional, tag = "3")]
+    platform: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    owner: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    parent: Option<ResourceRefRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -98,17 +104,26 @@ impl LocationRecord {
 
 impl From<&Resource> for ResourceRecord {
     fn from(fact: &Resource) -> Self {
-        let Resource { name, locations } = fact;
-        Self { name: Some(name.into()), locations: places(locations) }
+        let Resource { name, locations, platform, owner, parent } = fact;
+        Self {
+            name: Some(name.into()),
+            locations: places(locations),
+            platform: platform.clone(),
+            owner: owner.as_ref().map(|id| id.as_str().to_owned()),
+            parent: parent.as_ref().map(Into::into),
+        }
     }
 }
 
 impl ResourceRecord {
     pub(super) fn into_fact(self) -> Result<Resource, RecordError> {
-        let Self { name, locations } = self;
+        let Self { name, locations, platform, owner, parent } = self;
         Ok(Resource {
             name: name.ok_or(RecordError::Missing("name"))?.into_name()?,
             locations: into_places(locations)?,
+            platform,
+            owner: owner.map(PersonId::new).transpose()?,
+            parent: parent.map(ResourceRefRecord::into_name).transpose()?,
         })
     }
 }
