@@ -198,7 +198,7 @@ fn read(
         about: fields.get("about").and_then(|at| at.text()).map(str::to_owned),
         rules: fields.list("rules", |at| at.text().map(str::to_owned)),
         bundle: Bundle::empty(source, "", None),
-        now: fields.get("now").and_then(|at| at.parsed(parse_time)),
+        now: fields.strict("now").and_then(|at| at.parsed(parse_time)),
         checks: checks
             .map_or_else(Vec::new, |list| list.items().filter_map(|at| check(&at)).collect()),
     })
@@ -266,9 +266,9 @@ fn expectation(at: &At<'_>) -> Option<Expectation> {
     }
     let effect = fields.required("effect").and_then(|at| at.word(&EFFECTS));
     let reasons = Reason::ALL.map(|reason| (reason.as_str(), reason));
-    let reason = fields.get("reason").map(|at| at.word(&reasons));
+    let reason = fields.strict("reason").map(|at| at.word(&reasons));
     let ids = |key: &str| {
-        let list = fields.get(key)?;
+        let list = fields.strict(key)?;
         Some(list.items().filter_map(|at| at.text().map(str::to_owned)).collect())
     };
     Some(Expectation::Decision {
