@@ -402,7 +402,7 @@ fn a_value_forgotten_after_its_key_does_not_widen_access() {
         ),
         (
             "locations:\n- {id: a, block_inheritance: ~}\n",
-            "2:31: locations[0].block_inheritance: expected true or false, found `~`",
+            "2:30: locations[0].block_inheritance: expected true or false, found `~`",
         ),
         (
             "assignments: [{to: person:a, level: T/N, in: l, valid_until: null}]",
