@@ -79,9 +79,9 @@ fn run_shard(
     }
 }
 
-/// The world, for a reader.
+/// The world, for a reader: a bundle to start a case file from.
 fn shown(genome: &Genome) -> String {
-    genome.facts().iter().map(|fact| format!("{fact:?}\n")).collect()
+    pdp_bundle::export::export(&genome.facts())
 }
 
 fn setting(name: &str) -> Option<u32> {
