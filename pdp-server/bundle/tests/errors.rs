@@ -410,7 +410,7 @@ fn a_value_forgotten_after_its_key_does_not_widen_access() {
         ),
         (
             "groups: [{id: g, members: [{of: person:a, valid_until: }]}]",
-            "1:53: groups[0].members[0].valid_until: `` is not a time",
+            "1:54: groups[0].members[0].valid_until: `` is not a time",
         ),
     ] {
         let found = problem(text);
