@@ -34,6 +34,17 @@ impl Health {
     }
 }
 
+impl From<HealthCheckResponse> for Health {
+    fn from(response: HealthCheckResponse) -> Self {
+        let HealthCheckResponse { status } = response;
+        match ServingStatus::try_from(status) {
+            Ok(ServingStatus::Serving) => Self::Serving,
+            Ok(ServingStatus::NotServing) => Self::NotServing,
+            Ok(ServingStatus::Unknown | ServingStatus::ServiceUnknown) | Err(_) => Self::Unknown,
+        }
+    }
+}
+
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -53,11 +64,27 @@ impl Client {
             let mut service = HealthClient::new(client.channel());
             async move { service.check(request).await }
         };
-        let HealthCheckResponse { status } = self.unary(true, request, send).await?;
-        Ok(match ServingStatus::try_from(status) {
-            Ok(ServingStatus::Serving) => Health::Serving,
-            Ok(ServingStatus::NotServing) => Health::NotServing,
-            Ok(ServingStatus::Unknown | ServingStatus::ServiceUnknown) | Err(_) => Health::Unknown,
-        })
+        self.unary(true, request, send).await.map(Health::from)
+    }
+
+    /// Waits until a service serves, such as after a start; empty: the server as such. A service
+    /// that the server does not have is waited for too.
+    ///
+    /// # Errors
+    /// [`Error::DeadlineExceeded`] if it does not within the client's deadline.
+    pub async fn wait_until_serving(&self, service: &str) -> Result<(), Error> {
+        let deadline = self.start();
+        let request = || HealthCheckRequest { service: service.to_owned() };
+        let send = |client: &Self, request| {
+            let mut service = HealthClient::new(client.channel());
+            async move { service.watch(request).await }
+        };
+        let mut told = self.attempts(deadline, true, request, send).await?.into_inner();
+        while let Some(response) = deadline.wait(self.endpoint(), told.message()).await? {
+            if Health::from(response) == Health::Serving {
+                return Ok(());
+            }
+        }
+        Err(Error::protocol("the watch of its health has ended"))
     }
 }
