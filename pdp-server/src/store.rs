@@ -1,7 +1,7 @@
 //! The store: every tenant's facts, revision and remembered requests, in one redb file.
 //!
-//! A commit is one transaction with immediate durability: when [`Store::commit`] returns, the
-//! change set is on disk, whole. Nothing here knows what a fact means; the disk's types are
+//! A commit is one transaction with immediate durability: when it returns, the change set is on
+//! disk, whole. Nothing here knows what a fact means; the disk's types are
 //! declared in `record` and go no further.
 //!
 //! A transaction is committed in two phases, so that a damaged newest state is reported as damage:
@@ -56,6 +56,8 @@ const CACHE_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Store {
     db: Database,
+    /// Where it is, unless in a back end of another kind.
+    file: Option<PathBuf>,
     /// Why nothing is written any more, once that is so.
     stopped: OnceLock<String>,
     durability: Durability,
@@ -91,6 +93,14 @@ pub enum StoreError {
         dir: PathBuf,
         /// What the operating system says.
         source: std::io::Error,
+    },
+    /// The store's file is not to be used.
+    #[error("`{}`: {source}", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: Box<StoreError>,
     },
     /// A second server on one data folder.
     #[error(
@@ -208,15 +218,18 @@ impl Store {
         let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let new_folders = dir.ancestors().take_while(is_new).count();
         std::fs::create_dir_all(dir).map_err(folder)?;
-        let db = builder().create(dir.join(FILE_NAME)).map_err(|error| match error {
+        let file = dir.join(FILE_NAME);
+        let named = |source| StoreError::File { file: file.clone(), source: Box::new(source) };
+        let db = builder().create(&file).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { dir: dir.to_owned() },
             DatabaseError::Storage(StorageError::Io(source)) if !is_damage(&source) => {
                 folder(source)
             }
-            other => other.into(),
+            other => named(other.into()),
         })?;
         sync_names(dir, new_folders).map_err(folder)?;
-        Self::prepare(db)
+        let store = Self::prepare(db).map_err(named)?;
+        Ok(Self { file: Some(file), ..store })
     }
 
     /// Opens the store in a storage back end, such as one in memory.
@@ -232,6 +245,13 @@ impl Store {
     /// # Errors
     /// A record that cannot be read, or facts that are missing.
     pub(crate) fn load(&self) -> Result<Vec<StoredTenant>, StoreError> {
+        self.load_tenants().map_err(|error| match &self.file {
+            Some(file) => StoreError::File { file: file.clone(), source: Box::new(error) },
+            None => error,
+        })
+    }
+
+    fn load_tenants(&self) -> Result<Vec<StoredTenant>, StoreError> {
         let txn = self.db.begin_read()?;
         let facts = txn.open_table(FACTS)?;
         let mut tenants = Vec::new();
@@ -351,7 +371,8 @@ impl Store {
 
     /// Checks the format of what was opened, and writes it into what is new.
     fn prepare(db: Database) -> Result<Self, StoreError> {
-        let store = Self { db, stopped: OnceLock::new(), durability: Durability::Immediate };
+        let (stopped, durability) = (OnceLock::new(), Durability::Immediate);
+        let store = Self { db, file: None, stopped, durability };
         if store.db.begin_read()?.list_tables()?.next().is_none() {
             store.transaction(|txn| {
                 txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;

@@ -135,10 +135,28 @@ fn another_program_s_database_is_refused() {
 #[test]
 fn a_file_that_is_no_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(FILE_NAME), "people:\n  - {id: ana}\n").unwrap();
+    let file = folder.path().join(FILE_NAME);
+    std::fs::write(&file, "people:\n  - {id: ana}\n").unwrap();
     let error = Store::open(folder.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains(&*file.to_string_lossy()), "{error}");
     assert!(error.to_string().contains("restore a backup"), "{error}");
+    let StoreError::File { source, .. } = error else { panic!("{error}") };
+    assert!(matches!(*source, StoreError::Corrupt { .. }), "{source}");
+}
+
+#[test]
+fn a_start_that_fails_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(FILE_NAME);
+    for bytes in [
+        edited(|txn| drop(txn.open_table(META).unwrap().insert(FORMAT_KEY, FORMAT + 1).unwrap())),
+        edited(|txn| drop(txn.open_table(FACTS).unwrap().pop_first().unwrap())),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let error = Store::open(folder.path()).and_then(|store| store.load()).unwrap_err();
+        assert!(matches!(error, StoreError::File { .. }), "{error}");
+        assert!(error.to_string().contains(&*file.to_string_lossy()), "{error}");
+    }
 }
 
 #[test]
