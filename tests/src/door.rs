@@ -128,6 +128,17 @@ pub struct Door<'s> {
 // === impl Door ===
 
 impl Door<'_> {
+    /// The client, for measurements of its own.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Runs what the client does.
+    pub fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.runtime.block_on(work)
+    }
+
     /// Asks through Check, BatchCheck and Explain, which must agree.
     ///
     /// # Panics

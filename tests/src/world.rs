@@ -117,13 +117,14 @@ fn writable(distance: i64) -> Timestamp {
 // === impl Genome ===
 
 impl Genome {
-    /// Worlds of up to about sixty things with `questions` questions.
-    pub fn strategy(questions: usize) -> impl Strategy<Value = Self> {
-        let genes = |most: usize| vec(any::<Gene>(), 0..=most);
+    /// Worlds of up to about sixty things times `size`, with `questions` questions.
+    pub fn strategy(size: usize, questions: usize) -> impl Strategy<Value = Self> {
+        let genes = |most: usize| vec(any::<Gene>(), 0..=most * size);
         let trees = (genes(8), genes(5));
         let actors = (genes(9), genes(9), genes(6), genes(3), genes(3), genes(5));
         let links = (genes(30), genes(12), genes(18));
-        let policy = (vec(any::<Gene>(), 2..=10), genes(6), vec(any::<Gene>(), 1..=30));
+        let policy =
+            (vec(any::<Gene>(), 2..=10 * size), genes(6), vec(any::<Gene>(), 1..=30 * size));
         let asked = vec(any::<Gene>(), questions);
         (trees, actors, links, policy, asked).prop_map(|(trees, actors, links, policy, asked)| {
             Self {

@@ -16,7 +16,7 @@ use pdp_engine::compile::compile;
 use pdp_engine::explain::{Explanation, Gap, HopKind, Side, Standing, explain};
 use pdp_engine::facts::{Change, FactKey, Facts};
 use pdp_engine::query::{Question, Reason, Revision};
-use pdp_engine::time::Timestamp;
+use pdp_engine::time::{Timestamp, Window};
 use pdp_tests::oracle::{Oracle, asked, strongest};
 use pdp_tests::proof::for_worlds;
 use pdp_tests::verify::{Verifier, repair};
@@ -66,7 +66,7 @@ impl Seen {
 #[test]
 fn every_hop_entry_and_near_miss_is_a_fact() {
     let seen = Seen::default();
-    for_explanations(8_000, |facts, question, now, explanation| {
+    for_explanations(4_000, |facts, question, now, explanation| {
         for side in &explanation.sides {
             for entry in &side.entries {
                 seen.count(&format!("standing {}", entry.standing.as_str()));
@@ -88,6 +88,78 @@ fn every_hop_entry_and_near_miss_is_a_fact() {
             .chain(standings.iter().map(|it| format!("standing {}", it.as_str())))
             .chain(gaps.iter().map(|gap| format!("gap {}", gap.as_str()))),
     );
+}
+
+/// The explanation made wrong in every way there is to try on it.
+fn falsified(right: &Explanation) -> Vec<(&'static str, Explanation)> {
+    let mut wrong = Vec::new();
+    let mut attempt = |what, change: &dyn Fn(&mut Explanation) -> Option<()>| {
+        let mut changed = right.clone();
+        if change(&mut changed).is_some() && changed != *right {
+            wrong.push((what, changed));
+        }
+    };
+    let other_window = Window { from: Some(Timestamp::from_micros(42)), until: None };
+    attempt("time", &|it| Some(it.evaluated_at = Timestamp::from_micros(42)));
+    attempt("reason", &|it| Some(it.decision.reason = Reason::MissingOnBoth));
+    attempt("side left out", &|it| it.sides.pop().map(drop));
+    attempt("outcome", &|it| Some(it.sides.first_mut()?.outcome = Reason::UnknownSubject));
+    attempt("entry left out", &|it| it.sides.last_mut()?.entries.pop().map(drop));
+    attempt("entry twice", &|it| {
+        let entries = &mut it.sides.first_mut()?.entries;
+        Some(entries.push(entries.first()?.clone()))
+    });
+    attempt("standing", &|it| {
+        Some(it.sides.first_mut()?.entries.first_mut()?.standing = Standing::Masked)
+    });
+    attempt("path cut short", &|it| {
+        it.sides.first_mut()?.entries.first_mut()?.subject_path.pop().map(drop)
+    });
+    attempt("path without its start", &|it| {
+        let path = &mut it.sides.first_mut()?.entries.first_mut()?.subject_path;
+        (!path.is_empty()).then(|| drop(path.remove(0)))
+    });
+    attempt("window of a hop", &|it| {
+        let path = &mut it.sides.first_mut()?.entries.first_mut()?.subject_path;
+        Some(path.last_mut()?.window = other_window)
+    });
+    attempt("kind of a hop", &|it| {
+        let hop = it.sides.first_mut()?.entries.first_mut()?.subject_path.last_mut()?;
+        Some(hop.kind = HopKind::ReportsTo)
+    });
+    attempt("placement cut short", &|it| {
+        it.sides.first_mut()?.entries.first_mut()?.coverage.placement.pop().map(drop)
+    });
+    attempt("relation left out", &|it| {
+        let relation = &mut it.sides.first_mut()?.entries.first_mut()?.coverage.relation;
+        (!relation.is_empty()).then(|| relation.clear())
+    });
+    attempt("granting level left out", &|it| it.sides.first_mut()?.granting_levels.pop().map(drop));
+    attempt("near misses left out", &|it| {
+        let misses = &mut it.sides.first_mut()?.near_misses;
+        let close = misses.iter().any(|miss| miss.subject_path.is_empty());
+        close.then(|| misses.clear())
+    });
+    attempt("gap of a near miss", &|it| {
+        let miss = it.sides.first_mut()?.near_misses.first_mut()?;
+        Some(miss.gap = if miss.gap == Gap::Scope { Gap::Window } else { Gap::Scope })
+    });
+    wrong
+}
+
+#[test]
+fn a_falsified_explanation_is_found_out() {
+    let seen = Seen::default();
+    for_explanations(400, |facts, question, now, explanation| {
+        for (what, wrong) in falsified(explanation) {
+            if Verifier::new(facts, now).explanation(question, &wrong).is_ok() {
+                return Err(format!("{what}: not noticed in {wrong:#?}"));
+            }
+            seen.count(what);
+        }
+        Ok(())
+    });
+    seen.all_of(["path cut short", "relation left out", "gap of a near miss"].map(str::to_owned));
 }
 
 /// What the engine and the oracle both decide for one side after some changes.
