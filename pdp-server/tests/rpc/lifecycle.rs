@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 
 use pdp_proto::v1::{self, Effect};
 use pdp_server::clock::Clock;
@@ -14,9 +15,10 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1 as reflection, v1alpha as reflection_alpha};
+use tonic_types::StatusExt as _;
 
 use crate::errors::told;
-use crate::served::{Served, folder, put, put_person, question, settings, status_of};
+use crate::served::{POLICY, Served, folder, put, put_person, question, settings, status_of};
 
 const SERVICES: [&str; 3] =
     ["pdp.v1.DecisionService", "pdp.v1.PolicyService", "pdp.v1.TenantService"];
@@ -79,6 +81,35 @@ async fn health_serves_while_loaded_and_ends_with_not_serving() {
         assert!(watch.next().await.is_none_or(|last| last.is_err()), "the watch ends");
     }
     ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn while_the_policy_is_loading_nothing_is_decided() {
+    let folder = folder();
+    // A pipe in place of the bundle: loading waits until somebody writes into it.
+    let pipe = folder.path().join("pipe.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let piped = Settings { load: Some(pipe.clone()), ..settings(folder.path()) };
+    let served = Served::begin(piped, Clock::system());
+    let mut watch = served.watch_health("pdp.v1.DecisionService").await;
+    assert_eq!(status_of(watch.next().await), ServingStatus::NotServing);
+    assert!(fetch(served.http, "/healthz/ready").await.starts_with("HTTP/1.1 503"));
+    assert!(fetch(served.http, "/healthz/live").await.starts_with("HTTP/1.1 200"));
+    let request = v1::CheckRequest {
+        question: Some(question("ana", "View", "absence")),
+        ..Default::default()
+    };
+    let refused = served.decisions().check(request).await.unwrap_err();
+    assert_eq!(told(&refused), (Code::Unavailable, "STARTING".to_owned(), Vec::new()));
+    assert!(refused.get_error_details().retry_info().is_some());
+    let refused = served.apply(vec![put_person("dee")]).await.unwrap_err();
+    assert_eq!(told(&refused).1, "STARTING");
+
+    tokio::task::spawn_blocking(move || std::fs::write(pipe, POLICY)).await.unwrap().unwrap();
+    assert_eq!(status_of(watch.next().await), ServingStatus::Serving);
+    assert!(fetch(served.http, "/healthz/ready").await.starts_with("HTTP/1.1 200"));
+    assert_eq!(served.check(question("ana", "View", "absence")).await.effect(), Effect::Allow);
+    served.stop().await;
 }
 
 /// Asks over a connection of its own, as a probe does.

@@ -96,6 +96,13 @@ impl Served {
 
     /// A server with these settings and this clock.
     pub(crate) async fn with_clock(settings: Settings, clock: Clock) -> Self {
+        let served = Self::begin(settings, clock);
+        served.ready().await;
+        served
+    }
+
+    /// A server that may still be loading its policy.
+    pub(crate) fn begin(settings: Settings, clock: Clock) -> Self {
         let config = settings.into_config(None).unwrap();
         let listeners = Listeners::bind(&config).unwrap();
         let grpc = listeners.grpc_address().unwrap();
@@ -107,13 +114,11 @@ impl Served {
         let running = tokio::spawn(run(config, listeners, clock, shutdown));
         let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
         let now = Arc::default();
-        let served = Self { channel, http, grpc, now, stop, running };
-        served.ready().await;
-        served
+        Self { channel, http, grpc, now, stop, running }
     }
 
     /// Waits until health says SERVING.
-    async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         let mut health = self.watch_health("").await;
         while status_of(health.next().await) != ServingStatus::Serving {}
     }
