@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use pdp_engine::check::check;
 use pdp_engine::compile::compile;
-use pdp_engine::explain::{Explanation, Gap, HopKind, Side, Standing, explain};
+use pdp_engine::explain::{Entry, Explanation, Gap, HopKind, Side, Standing, explain};
 use pdp_engine::facts::{Change, FactKey, Facts};
 use pdp_engine::query::{Question, Reason, Revision};
 use pdp_engine::time::{Timestamp, Window};
@@ -90,6 +90,15 @@ fn every_hop_entry_and_near_miss_is_a_fact() {
     );
 }
 
+fn set<T>(slot: Option<&mut T>, value: T) -> Option<()> {
+    *slot? = value;
+    Some(())
+}
+
+fn first_entry(explanation: &mut Explanation) -> Option<&mut Entry> {
+    explanation.sides.first_mut()?.entries.first_mut()
+}
+
 /// The explanation made wrong in every way there is to try on it.
 fn falsified(right: &Explanation) -> Vec<(&'static str, Explanation)> {
     let mut wrong = Vec::new();
@@ -99,41 +108,38 @@ fn falsified(right: &Explanation) -> Vec<(&'static str, Explanation)> {
             wrong.push((what, changed));
         }
     };
-    let other_window = Window { from: Some(Timestamp::from_micros(42)), until: None };
-    attempt("time", &|it| Some(it.evaluated_at = Timestamp::from_micros(42)));
-    attempt("reason", &|it| Some(it.decision.reason = Reason::MissingOnBoth));
+    let other_time = Timestamp::from_micros(42);
+    let other_window = Window { from: Some(other_time), until: None };
+    attempt("time", &|it| set(Some(&mut it.evaluated_at), other_time));
+    attempt("reason", &|it| set(Some(&mut it.decision.reason), Reason::MissingOnBoth));
     attempt("side left out", &|it| it.sides.pop().map(drop));
-    attempt("outcome", &|it| Some(it.sides.first_mut()?.outcome = Reason::UnknownSubject));
+    attempt("outcome", &|it| {
+        set(it.sides.first_mut().map(|side| &mut side.outcome), Reason::UnknownSubject)
+    });
     attempt("entry left out", &|it| it.sides.last_mut()?.entries.pop().map(drop));
     attempt("entry twice", &|it| {
         let entries = &mut it.sides.first_mut()?.entries;
-        Some(entries.push(entries.first()?.clone()))
+        entries.push(entries.first()?.clone());
+        Some(())
     });
     attempt("standing", &|it| {
-        Some(it.sides.first_mut()?.entries.first_mut()?.standing = Standing::Masked)
+        set(first_entry(it).map(|entry| &mut entry.standing), Standing::Masked)
     });
-    attempt("path cut short", &|it| {
-        it.sides.first_mut()?.entries.first_mut()?.subject_path.pop().map(drop)
-    });
+    attempt("path cut short", &|it| first_entry(it)?.subject_path.pop().map(drop));
     attempt("path without its start", &|it| {
-        let path = &mut it.sides.first_mut()?.entries.first_mut()?.subject_path;
+        let path = &mut first_entry(it)?.subject_path;
         (!path.is_empty()).then(|| drop(path.remove(0)))
     });
     attempt("window of a hop", &|it| {
-        let path = &mut it.sides.first_mut()?.entries.first_mut()?.subject_path;
-        Some(path.last_mut()?.window = other_window)
+        let hop = first_entry(it)?.subject_path.last_mut();
+        set(hop.map(|hop| &mut hop.window), other_window)
     });
     attempt("kind of a hop", &|it| {
-        let hop = it.sides.first_mut()?.entries.first_mut()?.subject_path.last_mut()?;
-        Some(hop.kind = HopKind::ReportsTo)
+        let hop = first_entry(it)?.subject_path.last_mut();
+        set(hop.map(|hop| &mut hop.kind), HopKind::ReportsTo)
     });
-    attempt("placement cut short", &|it| {
-        it.sides.first_mut()?.entries.first_mut()?.coverage.placement.pop().map(drop)
-    });
-    attempt("relation left out", &|it| {
-        let relation = &mut it.sides.first_mut()?.entries.first_mut()?.coverage.relation;
-        (!relation.is_empty()).then(|| relation.clear())
-    });
+    attempt("placement cut short", &|it| first_entry(it)?.coverage.placement.pop().map(drop));
+    attempt("relation left out", &|it| set(Some(&mut first_entry(it)?.coverage.relation), vec![]));
     attempt("granting level left out", &|it| it.sides.first_mut()?.granting_levels.pop().map(drop));
     attempt("near misses left out", &|it| {
         let misses = &mut it.sides.first_mut()?.near_misses;
@@ -142,7 +148,8 @@ fn falsified(right: &Explanation) -> Vec<(&'static str, Explanation)> {
     });
     attempt("gap of a near miss", &|it| {
         let miss = it.sides.first_mut()?.near_misses.first_mut()?;
-        Some(miss.gap = if miss.gap == Gap::Scope { Gap::Window } else { Gap::Scope })
+        let gap = if miss.gap == Gap::Scope { Gap::Window } else { Gap::Scope };
+        set(Some(&mut miss.gap), gap)
     });
     wrong
 }
