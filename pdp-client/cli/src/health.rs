@@ -15,12 +15,14 @@ pub(crate) async fn health(
     wait: bool,
     screen: &mut Screen,
 ) -> Result<Exit, Problem> {
-    let client = server.connect().await?;
-    let health = if wait {
+    let (client, health) = if wait {
+        let client = server.connect_lazy()?;
         client.wait_until_serving(service).await?;
-        Health::Serving
+        (client, Health::Serving)
     } else {
-        client.health(service).await.map_err(|error| unknown_service(service, error))?
+        let client = server.connect().await?;
+        let health = client.health(service).await;
+        (client, health.map_err(|error| unknown_service(service, error))?)
     };
     let (style, exit) = match health {
         Health::Serving => (GOOD, Exit::Success),

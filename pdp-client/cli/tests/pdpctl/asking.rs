@@ -170,6 +170,9 @@ fn a_server_that_is_not_there_is_named() {
     let first = format!("error: cannot reach http://{free}: connection refused");
     assert_eq!((ran.status, ran.err.lines().next()), (2, Some(first.as_str())));
     assert!(ran.err.contains("\nhint: start a server with"));
+    let wait = ["--server", &free.to_string(), "--timeout", "200ms", "health", "--wait"];
+    let ran = ctl(&here, &wait);
+    assert_eq!((ran.status, ran.err.lines().next()), (2, Some(first.as_str())));
 
     let ran = ctl(&here, &["--server", "https://pdp:7070", "health"]);
     let first = "error: `https://pdp:7070` is not the address of a server: this client has no TLS; write it like `http://127.0.0.1:7070`\n";
