@@ -155,6 +155,9 @@ impl Door {
     ) -> Result<Response<T>, Status> {
         work.await.map(Response::new).map_err(|failure| {
             self.metrics.failed(rpc, failure.code());
+            if failure.is_for_operators() {
+                tracing::error!(rpc = rpc.as_str(), %failure, "a request failed");
+            }
             failure.into()
         })
     }

@@ -138,6 +138,11 @@ impl Failure {
         }
     }
 
+    /// Whether something is wrong here that operators should look at.
+    pub(crate) const fn is_for_operators(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Broken(_) | Self::Internal)
+    }
+
     /// What a program needs to know besides the reason.
     fn metadata(&self) -> Vec<Fact> {
         match self {
