@@ -94,10 +94,8 @@ impl Delegation {
         let of_type = |location| Of::TypeAt(self.level.type_name.clone(), location);
         match &self.scope {
             Scope::On(resource) => {
-                let mut operations = vec![
-                    format!("{verb}{link}{level}"),
-                    "ManageAnyResourceRole".to_owned(),
-                ];
+                let mut operations =
+                    vec![format!("{verb}{link}{level}"), "ManageAnyResourceRole".to_owned()];
                 if let Some(actor) = actor_token(&self.recipient) {
                     operations.insert(0, format!("{verb}{actor}{link}{level}"));
                 }
@@ -127,7 +125,10 @@ impl Delegation {
             ActorRef::Group(id) => vec![resource("Group", id.as_str())],
             ActorRef::SetGroup(id) => vec![resource("SetGroup", id.as_str())],
             ActorRef::BusinessRoleLocation(role, location) => {
-                vec![resource("BusinessRole", role.as_str()), resource("Location", location.as_str())]
+                vec![
+                    resource("BusinessRole", role.as_str()),
+                    resource("Location", location.as_str()),
+                ]
             }
             ActorRef::ManagementRole(id) => vec![resource("ManagementRole", id.as_str())],
             ActorRef::ManagementRoleDefinition(id) => {
@@ -284,7 +285,12 @@ impl Oracle<'_> {
 
     /// Every assignment, by id, that says something about the operation there.
     #[must_use]
-    pub fn heard(&self, delegator: &ActorRef, of: &Of, operation: &str) -> Vec<(String, Qualifier)> {
+    pub fn heard(
+        &self,
+        delegator: &ActorRef,
+        of: &Of,
+        operation: &str,
+    ) -> Vec<(String, Qualifier)> {
         let Ok(permission) = PermissionName::new(operation) else { return Vec::new() };
         let kind = PermissionKind::Operation;
         match of {
@@ -298,7 +304,9 @@ impl Oracle<'_> {
                 let entries = self.entries(&asked).into_iter();
                 entries.map(|(it, qualifier)| (it.id.to_string(), qualifier)).collect()
             }
-            Of::TypeAt(type_name, location) => self.heard_at(delegator, type_name, location, &permission),
+            Of::TypeAt(type_name, location) => {
+                self.heard_at(delegator, type_name, location, &permission)
+            }
         }
     }
 

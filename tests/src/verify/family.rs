@@ -88,9 +88,10 @@ impl Verifier<'_> {
         for alternative in &side.alternatives {
             let operation = &alternative.operation;
             let name = PermissionName::new(operation).map_err(|why| why.to_string())?;
-            let declares = self.facts.resource_type(type_name).is_some_and(|declared| {
-                declared.operations.contains(&name)
-            });
+            let declares = self
+                .facts
+                .resource_type(type_name)
+                .is_some_and(|declared| declared.operations.contains(&name));
             same(operation, &alternative.declared, &declares)?;
             let heard = self.oracle.heard(delegator, of, operation);
             let outcome = strongest(heard.iter().map(|(_, qualifier)| *qualifier));

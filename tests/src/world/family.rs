@@ -111,10 +111,9 @@ impl OwnedDelegation {
             }
         };
         let scope = match &self.scope {
-            Scope::On(name) => ScopeRef::On(ObjectRef {
-                type_name: name.type_name.as_str(),
-                id: name.id.as_str(),
-            }),
+            Scope::On(name) => {
+                ScopeRef::On(ObjectRef { type_name: name.type_name.as_str(), id: name.id.as_str() })
+            }
             Scope::In(location) => ScopeRef::In(location.as_str()),
             Scope::Relative(relative) => ScopeRef::Relative(*relative),
         };
@@ -269,7 +268,8 @@ impl Prober<'_> {
                     reader.of(&owned).and_then(|it| Some((it, it.owner.clone()?)))
                 {
                     question.subject = OwnedSubject::new(&ActorRef::Person(owner));
-                    question.entity = (resource.name.type_name.to_string(), resource.name.id.to_string());
+                    question.entity =
+                        (resource.name.type_name.to_string(), resource.name.id.to_string());
                     let below: Vec<_> =
                         self.below(&Entity::Resource(resource.name.clone())).collect();
                     if reader.chance(128) {

@@ -150,7 +150,7 @@ impl<'a> Prober<'a> {
         let of_type: Vec<ResourceRef> = self
             .objects
             .iter()
-            .filter(|object| dual % 2 == 0 || object.type_name.as_str() == question.resource.0)
+            .filter(|object| dual.is_multiple_of(2) || object.type_name.as_str() == question.resource.0)
             .cloned()
             .collect();
         let any = reader.of(&of_type);
@@ -175,7 +175,7 @@ impl<'a> Prober<'a> {
         if let (Some(counterpart), 0) = (&mut question.counterpart, dual % 3) {
             std::mem::swap(&mut question.resource, counterpart);
         }
-        question.routing = dual % 5 != 0;
+        question.routing = !dual.is_multiple_of(5);
     }
 
     /// A subject that counts as the aimed assignee with an object that the aimed scope covers;
