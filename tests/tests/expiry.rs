@@ -165,6 +165,9 @@ fn places() -> Vec<Fact> {
         Resource {
             name: ResourceRef::parse("Report:r").unwrap(),
             locations: vec![LocationId::new("zurich").unwrap()],
+            platform: None,
+            owner: None,
+            parent: None,
         }
         .into(),
     ]
@@ -219,12 +222,14 @@ fn actors(trial: Link, listings: &dyn Fn(Link, bool) -> Vec<Window>) -> Vec<Fact
             manager: None,
             locations: Vec::new(),
             positions: positions(person_has),
+            vault_privileges: BTreeSet::new(),
         }
         .into(),
         Account {
             id: AccountId::new("ana").unwrap(),
             owner: Some(ana),
             enabled: true,
+            computer: None,
             locations: Vec::new(),
         }
         .into(),
@@ -232,6 +237,7 @@ fn actors(trial: Link, listings: &dyn Fn(Link, bool) -> Vec<Window>) -> Vec<Fact
             id: GroupId::new("inner").unwrap(),
             members: members("person:ana", inner),
             positions: Vec::new(),
+            default: false,
             locations: Vec::new(),
         }
         .into(),
@@ -239,6 +245,7 @@ fn actors(trial: Link, listings: &dyn Fn(Link, bool) -> Vec<Window>) -> Vec<Fact
             id: GroupId::new("outer").unwrap(),
             members: outer.concat(),
             positions: positions(listings(Link::PositionOfGroup, false)),
+            default: false,
             locations: Vec::new(),
         }
         .into(),
