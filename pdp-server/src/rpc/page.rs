@@ -107,7 +107,7 @@ pub(crate) fn page_size(asked: u32) -> Result<usize, Failure> {
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() > MAX_TOKEN_CHARS || text.len() % 2 != 0 {
+    if text.len() > MAX_TOKEN_CHARS || !text.len().is_multiple_of(2) {
         return None;
     }
     let digit =

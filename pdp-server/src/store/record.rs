@@ -10,6 +10,9 @@ mod level;
 mod request;
 mod resource;
 
+#[cfg(test)]
+mod golden;
+
 use pdp_engine::actor::ActorRefError;
 use pdp_engine::facts::{Change, Fact, FactKey, FactKind};
 use pdp_engine::id::{

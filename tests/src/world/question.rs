@@ -150,7 +150,9 @@ impl<'a> Prober<'a> {
         let of_type: Vec<ResourceRef> = self
             .objects
             .iter()
-            .filter(|object| dual % 2 == 0 || object.type_name.as_str() == question.resource.0)
+            .filter(|object| {
+                dual.is_multiple_of(2) || object.type_name.as_str() == question.resource.0
+            })
             .cloned()
             .collect();
         let any = reader.of(&of_type);
@@ -175,7 +177,7 @@ impl<'a> Prober<'a> {
         if let (Some(counterpart), 0) = (&mut question.counterpart, dual % 3) {
             std::mem::swap(&mut question.resource, counterpart);
         }
-        question.routing = dual % 5 != 0;
+        question.routing = !dual.is_multiple_of(5);
     }
 
     /// A subject that counts as the aimed assignee with an object that the aimed scope covers;
@@ -216,7 +218,8 @@ fn misname(question: &mut OwnedQuestion, wrong: usize) {
         235..=240 => "nobody".clone_into(&mut question.subject),
         241..=245 => "nothing".clone_into(&mut question.resource.1),
         246 => "Nowhere".clone_into(&mut question.resource.0),
-        247..=251 => "Undeclared".clone_into(&mut question.permission),
+        247..=250 => "Undeclared".clone_into(&mut question.permission),
+        251 => "*".clone_into(&mut question.permission),
         252 | 253 => {
             if let Some(id) = counterpart {
                 "nothing".clone_into(id);
