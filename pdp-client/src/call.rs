@@ -222,7 +222,7 @@ impl Client {
 }
 
 /// A number from 0 to 1. Without randomness the whole: the longest pause is a correct one.
-fn random_part() -> f64 {
+pub(crate) fn random_part() -> f64 {
     getrandom::u32().map_or(1.0, |drawn| f64::from(drawn) / f64::from(u32::MAX))
 }
 

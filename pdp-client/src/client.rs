@@ -125,6 +125,12 @@ impl Builder {
         }
         let endpoint = Endpoint::from_shared(self.endpoint.clone())
             .map_err(|error| unusable(&cause_in_words(&error)))?;
+        // A port that is none would otherwise count as no port, which means 80.
+        let authority = endpoint.uri().authority().map_or("", |authority| authority.as_str());
+        let after_host = authority.rsplit(']').next().unwrap_or(authority);
+        if after_host.contains(':') && endpoint.uri().port_u16().is_none() {
+            return Err(unusable("its port is not a number from 0 to 65535"));
+        }
         let endpoint = endpoint.connect_timeout(self.connect_timeout);
         endpoint.user_agent(self.user_agent.clone()).map_err(|_| Error::Setting {
             message: format!("`{}` is not a user agent", self.user_agent.escape_debug()),
@@ -244,6 +250,8 @@ mod tests {
             ("", "it does not begin with `http://`"),
             ("127.0.0.1:7070", "it does not begin with `http://`"),
             ("http://", "empty string"),
+            ("http://pdp:99999", "its port is not a number from 0 to 65535"),
+            ("http://[::1]:", "its port is not a number from 0 to 65535"),
             ("https://pdp:7070", "this client has no TLS"),
             ("ftp://pdp", "it does not begin with `http://`"),
         ] {
@@ -253,6 +261,7 @@ mod tests {
             );
             assert_eq!(error.to_string(), expected);
         }
+        assert!(Client::builder("http://[::1]").connect_lazy().is_ok());
         let agent = Client::builder("http://pdp").user_agent("a\nb").connect_lazy();
         assert_eq!(agent.unwrap_err().to_string(), "`a\\nb` is not a user agent");
     }

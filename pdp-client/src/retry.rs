@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::client::MAX_DEADLINE;
+
 /// How calls that are safe to send twice are retried on `UNAVAILABLE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
@@ -35,7 +37,7 @@ impl Retries {
     /// The longest pause after the attempt of this number, from 1.
     fn ceiling(&self, attempt: u32) -> Duration {
         let doubled = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.first_backoff.saturating_mul(doubled).min(self.max_backoff)
+        self.first_backoff.saturating_mul(doubled).min(self.max_backoff).min(MAX_DEADLINE)
     }
 
     /// The pause after the attempt of this number, from 1: `part` of the longest, 0 to 1, and no
@@ -94,6 +96,9 @@ mod tests {
         let retries = Retries::default();
         let longest = |attempt| retries.pause(attempt, 1.0, None).as_millis();
         assert_eq!([1, 2, 3, 7, 90].map(longest), [50, 100, 200, 2000, 2000]);
+        let patient =
+            Retries { first_backoff: Duration::MAX, max_backoff: Duration::MAX, ..retries };
+        assert_eq!(patient.pause(1, 1.0, None), MAX_DEADLINE);
         assert_eq!(retries.pause(1, 0.5, None), Duration::from_millis(25));
         let asked = Some(Duration::from_secs(1));
         assert_eq!(retries.pause(1, 0.0, asked), Duration::from_secs(1));

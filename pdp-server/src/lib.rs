@@ -19,7 +19,7 @@ pub mod telemetry;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ use config::Config;
 use http::Ready;
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
-use rpc::{CatchPanicLayer, Door, Health, Limits, ReflectionError};
+use rpc::{Door, Health, LastResortLayer, Limits, ReflectionError};
 use store::{Store, StoreError};
 use telemetry::Metrics;
 
@@ -177,7 +177,7 @@ pub async fn run(
 }
 
 /// Opens the store, loads the policy, and applies the bundle that the settings name.
-fn load_policy(data: &PathBuf, bundle: Option<&std::path::Path>) -> Result<Publisher, RunError> {
+fn load_policy(data: &Path, bundle: Option<&Path>) -> Result<Publisher, RunError> {
     let publisher = Publisher::open(Store::open(data)?)?;
     if let Some(bundle) = bundle {
         load::apply(&publisher, bundle)?;
@@ -196,7 +196,7 @@ async fn serve_grpc(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .layer(CatchPanicLayer)
+        .layer(LastResortLayer)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, async {
             // An error is the end of `run`, too.

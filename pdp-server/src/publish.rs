@@ -9,6 +9,11 @@ mod delegated;
 mod graveyard;
 mod tenant;
 
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,8 +41,15 @@ pub struct Publisher(Arc<Inner>);
 struct Inner {
     store: Store,
     tenants: ArcSwap<Tenants>,
-    /// Held while tenants come and go; holds what readers of `tenants` may still look at.
-    registry: Mutex<Graveyard<Tenants>>,
+    /// Held while tenants come and go.
+    registry: Mutex<Registry>,
+}
+
+/// What readers may still look at of tenants that came or went.
+#[derive(Default)]
+struct Registry {
+    maps: Graveyard<Tenants>,
+    snapshots: Graveyard<Snapshot>,
 }
 
 type Tenants = HashMap<TenantId, Arc<Tenant>>;
@@ -337,7 +349,7 @@ impl Publisher {
         }
         self.0.store.create_tenant(id)?;
         tenants.insert(id.clone(), Arc::new(Tenant::empty(id.clone())));
-        registry.bury(self.0.tenants.swap(Arc::new(tenants)));
+        registry.maps.bury(self.0.tenants.swap(Arc::new(tenants)));
         Ok(())
     }
 
@@ -356,8 +368,10 @@ impl Publisher {
         let mut writer = tenant.write()?;
         self.0.store.delete_tenant(id)?;
         writer.deleted = true;
-        // The old map, and the tenant in it, live on for those who are looking at them.
-        registry.bury(self.0.tenants.swap(Arc::new(tenants)));
+        // What is old lives on for those who are looking at it.
+        registry.snapshots.take_over(&mut writer.old);
+        registry.snapshots.bury(tenant.snapshot.load_full());
+        registry.maps.bury(self.0.tenants.swap(Arc::new(tenants)));
         tenant.visible.send_replace(None);
         Ok(())
     }
@@ -378,7 +392,8 @@ impl Publisher {
     /// own tenant; this does it for all, where no write comes. It does not wait for writers.
     pub fn sweep(&self) {
         if let Ok(mut registry) = self.0.registry.try_lock() {
-            registry.sweep();
+            registry.maps.sweep();
+            registry.snapshots.sweep();
         }
         let tenants: Vec<Arc<Tenant>> = self.0.tenants.load().values().cloned().collect();
         for tenant in tenants {

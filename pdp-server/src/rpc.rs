@@ -10,11 +10,11 @@ mod decision;
 mod explanation;
 mod failure;
 mod inbound;
+mod last_resort;
 mod list;
 mod malformed;
 mod outbound;
 mod page;
-mod panic;
 mod patience;
 mod policy;
 mod question;
@@ -40,9 +40,9 @@ use crate::telemetry::{Metrics, Rpc};
 pub use decision::MAX_BATCH;
 pub use failure::ERROR_DOMAIN;
 use failure::Failure;
+pub(crate) use last_resort::LastResortLayer;
 use malformed::{Malformed, name};
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};
-pub(crate) use panic::CatchPanicLayer;
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
 use stream::LiveStreams;
 
@@ -156,6 +156,9 @@ impl Door {
     ) -> Result<Response<T>, Status> {
         work.await.map(Response::new).map_err(|failure| {
             self.metrics.failed(rpc, failure.code());
+            if failure.is_for_operators() {
+                tracing::error!(rpc = rpc.as_str(), %failure, "a request failed");
+            }
             failure.into()
         })
     }

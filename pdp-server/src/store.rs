@@ -1,15 +1,23 @@
 //! The store: every tenant's facts, revision and remembered requests, in one redb file.
 //!
-//! A commit is one transaction with immediate durability: when [`Store::commit`] returns, the
-//! change set is on disk, whole. Nothing here knows what a fact means; the disk's types are
+//! A commit is one transaction with immediate durability: when it returns, the change set is on
+//! disk, whole. Nothing here knows what a fact means; the disk's types are
 //! declared in `record` and go no further.
 //!
 //! A transaction is committed in two phases, so that a damaged newest state is reported as damage:
 //! with one phase it could pass for a commit that a crash had cut short, and be rolled back.
 
 mod record;
+mod rows;
 
-use std::fs::File;
+#[cfg(test)]
+pub(crate) mod disk;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
+
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -19,7 +27,7 @@ use pdp_engine::query::Revision;
 use prost::Message;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageBackend, StorageError, TableDefinition, WriteTransaction,
+    ReadableTableMetadata, StorageBackend, StorageError, WriteTransaction,
 };
 
 pub use record::RecordError;
@@ -27,6 +35,7 @@ pub(crate) use record::Remembered;
 
 use crate::receipt::RequestId;
 use record::TenantRecord;
+use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, load_tenant, write_commit};
 
 /// The name of the store's file in the data folder.
 pub const FILE_NAME: &str = "pdp.redb";
@@ -43,21 +52,12 @@ pub const RETAINED_REQUESTS: u64 = 10_000;
 /// that only commits read, along the paths to what they change.
 const CACHE_BYTES: usize = 64 << 20;
 
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Tenant to its [`TenantRecord`].
-const TENANTS: TableDefinition<&str, &[u8]> = TableDefinition::new("tenants");
-/// Tenant, number of the kind and name to the fact.
-const FACTS: TableDefinition<(&str, u8, &str), &[u8]> = TableDefinition::new("facts");
-/// Tenant and request id to what was answered.
-const REQUESTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("requests");
-/// Tenant and number of the request to its id: the order in which they are forgotten.
-const REQUEST_ORDER: TableDefinition<(&str, u64), &str> = TableDefinition::new("request_order");
-const FORMAT_KEY: &str = "format";
-
 /// The store of one server.
 #[derive(Debug)]
 pub struct Store {
     db: Database,
+    /// Where it is, unless in a back end of another kind.
+    file: Option<PathBuf>,
     /// Why nothing is written any more, once that is so.
     stopped: OnceLock<String>,
     durability: Durability,
@@ -94,6 +94,14 @@ pub enum StoreError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The store's file is not to be used.
+    #[error("`{}`: {source}", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: Box<StoreError>,
+    },
     /// A second server on one data folder.
     #[error(
         "another pdp-server has `{}` open; stop it, or give this one a data folder of its own",
@@ -110,6 +118,14 @@ pub enum StoreError {
     NewerFormat {
         /// The format in the file.
         found: u64,
+    },
+    /// A database file of another version of the database.
+    #[error(
+        "the file has database format {found}, which this server does not read; start the server that wrote it, or restore a backup of this one's"
+    )]
+    FileFormat {
+        /// The database format of the file.
+        found: u8,
     },
     /// A database, but not one of this server's.
     #[error(
@@ -179,6 +195,10 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
     fn from(error: E) -> Self {
         match error.into() {
             redb::Error::Corrupted(detail) => Self::Corrupt { detail },
+            redb::Error::Io(error) if is_damage(&error) => {
+                Self::Corrupt { detail: error.to_string() }
+            }
+            redb::Error::UpgradeRequired(found) => Self::FileFormat { found },
             other => Self::Database(Box::new(other)),
         }
     }
@@ -195,15 +215,21 @@ impl Store {
     /// foreign or of a newer format.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let folder = |source| StoreError::Folder { dir: dir.to_owned(), source };
+        let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let new_folders = dir.ancestors().take_while(is_new).count();
         std::fs::create_dir_all(dir).map_err(folder)?;
-        let db = builder().create(dir.join(FILE_NAME)).map_err(|error| match error {
+        let file = dir.join(FILE_NAME);
+        let named = |source| StoreError::File { file: file.clone(), source: Box::new(source) };
+        let db = builder().create(&file).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { dir: dir.to_owned() },
-            DatabaseError::Storage(StorageError::Io(source)) => unusable(dir, source),
-            other => other.into(),
+            DatabaseError::Storage(StorageError::Io(source)) if !is_damage(&source) => {
+                folder(source)
+            }
+            other => named(other.into()),
         })?;
-        // A new file's name is durable only once its folder is.
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(folder)?;
-        Self::prepare(db)
+        sync_names(dir, new_folders).map_err(folder)?;
+        let store = Self::prepare(db).map_err(named)?;
+        Ok(Self { file: Some(file), ..store })
     }
 
     /// Opens the store in a storage back end, such as one in memory.
@@ -219,6 +245,13 @@ impl Store {
     /// # Errors
     /// A record that cannot be read, or facts that are missing.
     pub(crate) fn load(&self) -> Result<Vec<StoredTenant>, StoreError> {
+        self.load_tenants().map_err(|error| match &self.file {
+            Some(file) => StoreError::File { file: file.clone(), source: Box::new(error) },
+            None => error,
+        })
+    }
+
+    fn load_tenants(&self) -> Result<Vec<StoredTenant>, StoreError> {
         let txn = self.db.begin_read()?;
         let facts = txn.open_table(FACTS)?;
         let mut tenants = Vec::new();
@@ -327,9 +360,19 @@ impl Store {
         }
     }
 
+    /// A store that commits as `durability` says, to show what the tests of durability are worth.
+    #[cfg(test)]
+    pub(crate) fn with_durability(
+        backend: impl StorageBackend,
+        durability: Durability,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { durability, ..Self::with_backend(backend)? })
+    }
+
     /// Checks the format of what was opened, and writes it into what is new.
     fn prepare(db: Database) -> Result<Self, StoreError> {
-        let store = Self { db, stopped: OnceLock::new(), durability: Durability::Immediate };
+        let (stopped, durability) = (OnceLock::new(), Durability::Immediate);
+        let store = Self { db, file: None, stopped, durability };
         if store.db.begin_read()?.list_tables()?.next().is_none() {
             store.transaction(|txn| {
                 txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
@@ -364,84 +407,23 @@ fn builder() -> Builder {
     builder
 }
 
-/// An I/O error of opening: a file that is no database at all counts as damaged.
-fn unusable(dir: &Path, source: std::io::Error) -> StoreError {
-    match source.kind() {
-        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
-            StoreError::Corrupt { detail: source.to_string() }
-        }
-        _ => StoreError::Folder { dir: dir.to_owned(), source },
-    }
+/// Whether an I/O error says that the file is not what was written, rather than out of reach.
+fn is_damage(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
 }
 
-fn load_tenant(
-    name: &str,
-    record: &[u8],
-    facts: &impl ReadableTable<(&'static str, u8, &'static str), &'static [u8]>,
-) -> Result<StoredTenant, StoreError> {
-    let place = || format!("tenant `{}`", name.escape_debug());
-    let unreadable = |source| StoreError::Record { place: place(), source };
-    let id = TenantId::new(name).map_err(|error| unreadable(error.into()))?;
-    let record = TenantRecord::from_bytes(record).map_err(unreadable)?;
-    let mut tenant = Vec::new();
-    // No tenant's id holds a control character, so no other lies in between.
-    for row in facts.range((name, 0, "")..(format!("{name}\0").as_str(), 0, ""))? {
-        let (key, bytes) = row?;
-        let (_, kind, fact) = key.value();
-        tenant.push(record::decode(kind, fact, bytes.value()).map_err(|source| {
-            let place = format!("fact `{}` of tenant `{id}`", fact.escape_debug());
-            StoreError::Record { place, source }
-        })?);
+/// Makes the names of a new file and of new folders around it durable: what is in the file is of no
+/// use without them.
+#[cfg(unix)]
+fn sync_names(dir: &Path, new_folders: usize) -> std::io::Result<()> {
+    for folder in std::fs::canonicalize(dir)?.ancestors().take(new_folders + 1) {
+        std::fs::File::open(folder)?.sync_all()?;
     }
-    if tenant.len() as u64 != record.facts {
-        let detail = format!("{} of {} facts of tenant `{id}`", tenant.len(), record.facts);
-        return Err(StoreError::Corrupt { detail });
-    }
-    match Facts::load(tenant) {
-        Ok(facts) => Ok(StoredTenant { id, revision: Revision::new(record.revision), facts }),
-        Err(source) => Err(StoreError::Invalid { tenant: id, source: Box::new(source) }),
-    }
+    Ok(())
 }
 
-fn write_commit(txn: &WriteTransaction, commit: &Commit<'_>) -> Result<(), StoreError> {
-    let Commit { tenant, from, to, deltas, request } = commit;
-    let name = tenant.as_str();
-    let mut tenants = txn.open_table(TENANTS)?;
-    let mut record = match tenants.get(name)? {
-        Some(bytes) => TenantRecord::from_bytes(bytes.value())
-            .map_err(|source| StoreError::Record { place: format!("tenant `{tenant}`"), source })?,
-        None => return Err(StoreError::NoTenant((*tenant).clone())),
-    };
-    if record.revision != from.get() {
-        let (stored, expected) = (record.revision, *from);
-        return Err(StoreError::Diverged { tenant: (*tenant).clone(), stored, expected });
-    }
-    record.revision = to.get();
-
-    let mut facts = txn.open_table(FACTS)?;
-    for Delta { key, before: _, after } in *deltas {
-        let (kind, id) = (record::kind_number(key.kind()), record::name(key));
-        let row = (name, kind, id.as_str());
-        let existed = match after {
-            Some(fact) => facts.insert(row, record::encode(fact).as_slice())?.is_some(),
-            None => facts.remove(row)?.is_some(),
-        };
-        record.facts += u64::from(after.is_some());
-        record.facts = record.facts.saturating_sub(u64::from(existed));
-    }
-
-    if let Some((id, remembered)) = request {
-        let mut requests = txn.open_table(REQUESTS)?;
-        let mut order = txn.open_table(REQUEST_ORDER)?;
-        requests.insert((name, id.as_str()), remembered.to_bytes().as_slice())?;
-        order.insert((name, record.requests), id.as_str())?;
-        if let Some(oldest) = record.requests.checked_sub(RETAINED_REQUESTS)
-            && let Some(forgotten) = order.remove((name, oldest))?
-        {
-            requests.remove((name, forgotten.value()))?;
-        }
-        record.requests += 1;
-    }
-    tenants.insert(name, record.encode_to_vec().as_slice())?;
+/// Elsewhere folders cannot be opened, and names are durable with the file.
+#[cfg(not(unix))]
+fn sync_names(_: &Path, _: usize) -> std::io::Result<()> {
     Ok(())
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use pdp_bundle::case::Answer;
 use pdp_bundle::question::{OwnedObject, OwnedQuestion, OwnedSubject};
-use pdp_client::engine::{change_to_wire, explanation_from_wire};
+use pdp_client::engine::{change_to_wire, explanation_from_wire, fact_from_wire};
 use pdp_client::{
     ChangeSet, Client, Code, Decision, Error, Permission, Question, Resource, Subject,
 };
-use pdp_engine::facts::Change;
+use pdp_engine::explain::Explanation;
+use pdp_engine::facts::{Change, Facts};
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{Effect, Reason};
 use pdp_engine::time::Timestamp;
@@ -127,6 +128,17 @@ pub struct Door<'s> {
 // === impl Door ===
 
 impl Door<'_> {
+    /// The client, for measurements of its own.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Runs what the client does.
+    pub fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.runtime.block_on(work)
+    }
+
     /// Asks through Check, BatchCheck and Explain, which must agree.
     ///
     /// # Panics
@@ -157,6 +169,46 @@ impl Door<'_> {
                 ),
             }
         })
+    }
+
+    /// What Explain says, every part of it; `None` where the question is malformed.
+    ///
+    /// # Panics
+    /// If the server refuses for another reason.
+    #[must_use]
+    pub fn explain(&self, question: &crate::world::OwnedQuestion) -> Option<Explanation> {
+        let object = |(type_name, id): (String, String)| OwnedObject { type_name, id };
+        let of = question.clone();
+        let wire = to_wire(&OwnedQuestion {
+            subject: match of.by_account {
+                true => OwnedSubject::Account(of.subject),
+                false => OwnedSubject::Person(of.subject),
+            },
+            kind: of.kind,
+            permission: of.permission,
+            resource: object(of.resource),
+            counterpart: of.counterpart.map(object),
+            routing: of.routing,
+        });
+        match self.runtime.block_on(self.client.explain(&wire)) {
+            Ok(explained) => Some(explanation_from_wire(explained.message).unwrap()),
+            Err(error) => {
+                assert_eq!(error.code(), Code::InvalidArgument, "{question}: {error}");
+                None
+            }
+        }
+    }
+
+    /// Everything the policy holds, as the server exports it.
+    ///
+    /// # Panics
+    /// If the export does not come whole.
+    #[must_use]
+    pub fn export(&self) -> Facts {
+        let exported = self
+            .runtime
+            .block_on(async { self.client.export().await.unwrap().collect().await.unwrap() });
+        Facts::load(exported.facts.into_iter().map(|fact| fact_from_wire(fact).unwrap())).unwrap()
     }
 
     /// The effects of many questions, in batches.

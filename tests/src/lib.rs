@@ -18,6 +18,7 @@ pub mod door;
 pub mod matrix;
 pub mod oracle;
 pub mod proof;
+pub mod scenario;
 pub mod tally;
 pub mod verify;
 pub mod world;

@@ -17,7 +17,7 @@ use pdp_engine::actor::ActorRef;
 use pdp_engine::facts::Facts;
 use pdp_engine::id::{
     AccountId, BusinessRoleId, GroupId, LocationId, ManagementRoleDefinitionId, ManagementRoleId,
-    ObjectId, PermissionName, PersonId, SetGroupId, TypeName,
+    ObjectId, PersonId, SetGroupId, TypeName,
 };
 use pdp_engine::level::{AccessLevel, Assignment, LevelRef};
 use pdp_engine::permission::{Pattern, PermissionKind, Qualifier};
@@ -53,7 +53,7 @@ pub struct Asked {
     /// Operation or right.
     pub kind: PermissionKind,
     /// Its name.
-    pub permission: PermissionName,
+    pub permission: String,
     /// The resource.
     pub object: ResourceRef,
 }
@@ -73,7 +73,7 @@ impl<'a> Oracle<'a> {
     /// [`Refused`] where a name cannot be one, or a right is asked with a counterpart.
     pub fn decide(&self, question: &Question<'_>) -> Result<Answer, Refused> {
         let subject = subject(question.subject)?;
-        let permission = PermissionName::new(question.permission.name).map_err(|_| Refused)?;
+        let permission = named(question.permission)?;
         let resource = object(question.resource)?;
         let counterpart = question.counterpart.map(object).transpose()?;
         let kind = question.permission.kind;
@@ -100,7 +100,7 @@ impl<'a> Oracle<'a> {
         let (effect, reason) = dual(one, other);
         // Q7, SELF_DELEGATION: only what would not have been a denial anyway.
         if effect != Effect::Deny
-            && permission.as_str().starts_with("Add")
+            && permission.starts_with("Add")
             && (self.is_own(&subject, &resource) || self.is_own(&subject, &counterpart))
         {
             return Ok((Effect::Deny, Reason::SelfDelegation));
@@ -139,14 +139,16 @@ impl<'a> Oracle<'a> {
         &self,
         level: &LevelRef,
         kind: PermissionKind,
-        permission: &PermissionName,
+        permission: &str,
     ) -> Option<Qualifier> {
         let definition: &AccessLevel = self.facts.access_level(level)?;
         let lines = match kind {
             PermissionKind::Operation => &definition.operations,
             PermissionKind::Right => &definition.rights,
         };
-        let exact = lines.get(&Pattern::Name(permission.clone()));
+        let names_it =
+            |line: &Pattern| matches!(line, Pattern::Name(it) if it.as_str() == permission);
+        let exact = lines.iter().find(|(line, _)| names_it(line)).map(|(_, says)| says);
         let star =
             lines.get(&Pattern::All).filter(|_| self.declares(&level.type_name, kind, permission));
         exact.or(star).copied()
@@ -171,7 +173,7 @@ impl<'a> Oracle<'a> {
         &self,
         object: &ResourceRef,
         kind: PermissionKind,
-        permission: &PermissionName,
+        permission: &str,
     ) -> Result<(), Unknown> {
         if !self.exists(object) {
             return Err(Reason::UnknownResource);
@@ -182,11 +184,13 @@ impl<'a> Oracle<'a> {
         Ok(())
     }
 
-    fn declares(&self, of: &TypeName, kind: PermissionKind, permission: &PermissionName) -> bool {
+    fn declares(&self, of: &TypeName, kind: PermissionKind, permission: &str) -> bool {
         self.facts.resource_types().filter(|declared| declared.name == *of).any(|declared| {
             match kind {
-                PermissionKind::Operation => declared.operations.contains(permission),
-                PermissionKind::Right => declared.rights.contains(permission),
+                PermissionKind::Operation => {
+                    declared.operations.iter().any(|it| it.as_str() == permission)
+                }
+                PermissionKind::Right => declared.rights.iter().any(|it| it.as_str() == permission),
             }
         })
     }
@@ -294,6 +298,11 @@ pub fn subject(subject: SubjectRef<'_>) -> Result<ActorRef, Refused> {
     }
 }
 
+/// The permission's name: any id may be asked about, `*` too, which no type declares.
+fn named(permission: PermissionRef<'_>) -> Result<String, Refused> {
+    ObjectId::new(permission.name).map(|name| name.to_string()).map_err(|_| Refused)
+}
+
 /// The object by name.
 ///
 /// # Errors
@@ -317,7 +326,7 @@ pub fn asked(
     Ok(Asked {
         subject: subject(of)?,
         kind: permission.kind,
-        permission: PermissionName::new(permission.name).map_err(|_| Refused)?,
+        permission: named(permission)?,
         object: object(about)?,
     })
 }

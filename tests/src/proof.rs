@@ -4,6 +4,7 @@ use std::env;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::world::Genome;
@@ -18,12 +19,26 @@ pub const WORLDS_SEED: &str = "PDP_TEST_WORLDS_SEED";
 /// are made whatever the number of cores.
 const SHARDS: u8 = 8;
 
-/// Checks `property` on `worlds` random worlds of `questions` questions each.
+/// Checks `property` on `worlds` random worlds of `questions` questions each. Most are small, as
+/// rules meet most often in small worlds.
 ///
 /// # Panics
 /// With the smallest world found on which the property fails.
 pub fn for_worlds(
     worlds: u32,
+    questions: usize,
+    property: impl Fn(&Genome) -> Result<(), String> + Sync,
+) {
+    for_worlds_of_size(worlds, 1, questions, property);
+}
+
+/// Like [`for_worlds`], with worlds so many times as large.
+///
+/// # Panics
+/// With the smallest world found on which the property fails.
+pub fn for_worlds_of_size(
+    worlds: u32,
+    size: usize,
     questions: usize,
     property: impl Fn(&Genome) -> Result<(), String> + Sync,
 ) {
@@ -44,7 +59,8 @@ pub fn for_worlds(
                             .inspect_err(|_| failing.store(shard, Ordering::Relaxed)),
                         _ => Ok(()),
                     };
-                    if let Err(found) = run_shard(shard, seed, cases, questions, &attempt)
+                    if let Err(found) =
+                        run_shard((shard, seed), cases, Genome::strategy(size, questions), &attempt)
                         && let Ok(mut failure) = failure.lock()
                     {
                         *failure = Some(found);
@@ -59,10 +75,9 @@ pub fn for_worlds(
 }
 
 fn run_shard(
-    shard: u8,
-    seed: u32,
+    (shard, seed): (u8, u32),
     cases: u32,
-    questions: usize,
+    genomes: impl Strategy<Value = Genome>,
     property: &(impl Fn(&Genome) -> Result<(), String> + Sync),
 ) -> Result<(), String> {
     let mut bytes = [shard; 32];
@@ -72,16 +87,16 @@ fn run_shard(
         Config { cases, failure_persistence: None, max_shrink_iters: 5_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let checked = |genome: Genome| property(&genome).map_err(TestCaseError::fail);
-    match runner.run(&Genome::strategy(questions), checked) {
+    match runner.run(&genomes, checked) {
         Ok(()) => Ok(()),
         Err(TestError::Fail(why, genome)) => Err(format!("{why}\n{}", shown(&genome))),
         Err(TestError::Abort(why)) => Err(format!("gave up: {why}")),
     }
 }
 
-/// The world, for a reader.
+/// The world, for a reader: a bundle to start a case file from.
 fn shown(genome: &Genome) -> String {
-    genome.facts().iter().map(|fact| format!("{fact:?}\n")).collect()
+    pdp_bundle::export::export(&genome.facts())
 }
 
 fn setting(name: &str) -> Option<u32> {

@@ -25,8 +25,11 @@ pub use write::VaultWrite;
 /// The instant that windows and questions gather around: 2026-01-01T00:00:00Z.
 pub const NOON: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
-/// Distances from [`NOON`] in microseconds at which windows begin and end.
+/// Distances from [`NOON`] in microseconds at which windows begin and end; cut to [`WRITABLE`].
 const EDGES: [i64; 8] = [-10, -1, 0, 0, 1, 10, i64::MIN, i64::MAX];
+
+/// The first and the last instant that can be written: the years 1 to 9999.
+const WRITABLE: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
 /// Distances from [`NOON`] in microseconds at which questions are asked.
 const INSTANTS: [i64; 10] = [0, 0, -1, 1, -10, 9, 10, -11, i64::MAX, i64::MIN];
@@ -107,7 +110,7 @@ impl<'a> Reader<'a> {
         if byte < 170 {
             return Window::ALWAYS;
         }
-        let edge = |n: usize| EDGES.get(n % (EDGES.len() + 1)).map(|distance| at(*distance));
+        let edge = |n: usize| EDGES.get(n % (EDGES.len() + 1)).map(|distance| writable(*distance));
         let (from, until) = (edge(byte), edge(byte / 7));
         match (from, until) {
             (Some(a), Some(b)) if a == b => Window { from: Some(a), until: None },
@@ -123,16 +126,21 @@ pub const fn at(distance: i64) -> Timestamp {
     Timestamp::from_micros(NOON.as_micros().saturating_add(distance))
 }
 
+fn writable(distance: i64) -> Timestamp {
+    Timestamp::from_micros(at(distance).as_micros().clamp(WRITABLE.0, WRITABLE.1))
+}
+
 // === impl Genome ===
 
 impl Genome {
-    /// Worlds of up to about sixty things with `questions` questions.
-    pub fn strategy(questions: usize) -> impl Strategy<Value = Self> {
-        let genes = |most: usize| vec(any::<Gene>(), 0..=most);
+    /// Worlds of up to about sixty things times `size`, with `questions` questions.
+    pub fn strategy(size: usize, questions: usize) -> impl Strategy<Value = Self> {
+        let genes = |most: usize| vec(any::<Gene>(), 0..=most * size);
         let trees = (genes(8), genes(5));
         let actors = (genes(9), genes(9), genes(6), genes(3), genes(3), genes(5));
         let links = (genes(30), genes(12), genes(18));
-        let policy = (vec(any::<Gene>(), 2..=10), genes(6), vec(any::<Gene>(), 1..=30));
+        let policy =
+            (vec(any::<Gene>(), 2..=10 * size), genes(6), vec(any::<Gene>(), 1..=30 * size));
         let asked = vec(any::<Gene>(), questions);
         let families =
             (genes(4), genes(4), genes(3), vec(any::<Gene>(), 2..=16), genes(16), genes(5));

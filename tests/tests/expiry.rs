@@ -173,35 +173,69 @@ fn places() -> Vec<Fact> {
     ]
 }
 
+fn members(of: &str, windows: Vec<Window>) -> Vec<Membership> {
+    let of = ActorRef::parse(of).unwrap();
+    windows.into_iter().map(|window| Membership { of: of.clone(), window }).collect()
+}
+
+fn positions(windows: Vec<Window>) -> Vec<Position> {
+    let position = |window| Position {
+        business_role: BusinessRoleId::new("teller").unwrap(),
+        location: LocationId::new("zurich").unwrap(),
+        primary: true,
+        window,
+    };
+    windows.into_iter().map(position).collect()
+}
+
 fn actors(trial: Link, listings: &dyn Fn(Link, bool) -> Vec<Window>) -> Vec<Fact> {
-    let members = |of: &str, windows: Vec<Window>| -> Vec<Membership> {
-        let of = ActorRef::parse(of).unwrap();
-        windows.into_iter().map(|window| Membership { of: of.clone(), window }).collect()
-    };
-    let positions = |windows: Vec<Window>| -> Vec<Position> {
-        let position = |window| Position {
-            business_role: BusinessRoleId::new("teller").unwrap(),
-            location: LocationId::new("zurich").unwrap(),
-            primary: true,
-            window,
-        };
-        windows.into_iter().map(position).collect()
-    };
-    let by_position = matches!(
-        trial,
+    let own = match trial {
         Link::PlaceOfPerson
-            | Link::InMyLocations
-            | Link::MyLocationsAndAbove
-            | Link::MyLocationsAndBelow
-            | Link::InMyOrganization
-    );
-    let own = if by_position { trial } else { Link::PositionOfPerson };
-    let person_has = listings(own, trial == Link::PairInManagementRole);
+        | Link::InMyLocations
+        | Link::MyLocationsAndAbove
+        | Link::MyLocationsAndBelow
+        | Link::InMyOrganization => trial,
+        _ => Link::PositionOfPerson,
+    };
+    let ana = PersonId::new("ana").unwrap();
+    let account = Account {
+        id: AccountId::new("ana").unwrap(),
+        owner: Some(ana.clone()),
+        enabled: true,
+        locations: Vec::new(),
+    };
+    let person = Person {
+        id: ana,
+        name: None,
+        login: None,
+        enabled: true,
+        manager: None,
+        locations: Vec::new(),
+        positions: positions(listings(own, trial == Link::PairInManagementRole)),
+    };
+    let group = |id: &str, members, positions| Group {
+        id: GroupId::new(id).unwrap(),
+        members,
+        positions,
+        locations: Vec::new(),
+    };
     let inner = listings(Link::MemberOfGroup, trial != Link::AccountInGroup);
     let outer = [
         members("group:inner", listings(Link::GroupInGroup, true)),
         members("account:ana", listings(Link::AccountInGroup, false)),
     ];
+    let held_by_group = positions(listings(Link::PositionOfGroup, false));
+    let mut facts: Vec<Fact> = vec![
+        person.into(),
+        account.into(),
+        group("inner", members("person:ana", inner), Vec::new()).into(),
+        group("outer", outer.concat(), held_by_group).into(),
+    ];
+    facts.extend(wider(trial, listings));
+    facts
+}
+
+fn wider(trial: Link, listings: &dyn Fn(Link, bool) -> Vec<Window>) -> [Fact; 3] {
     let set = [
         members("person:ana", listings(Link::MemberOfSetGroup, trial != Link::GroupInSetGroup)),
         members("group:outer", listings(Link::GroupInSetGroup, false)),
@@ -211,44 +245,8 @@ fn actors(trial: Link, listings: &dyn Fn(Link, bool) -> Vec<Window>) -> Vec<Fact
         members("set_group:set", listings(Link::SetGroupInManagementRole, false)),
         members("business_role:employee@europe", listings(Link::PairInManagementRole, false)),
     ];
-    let (definition, ana) =
-        (ManagementRoleDefinitionId::new("desk").unwrap(), PersonId::new("ana").unwrap());
-    vec![
-        Person {
-            id: ana.clone(),
-            name: None,
-            login: None,
-            enabled: true,
-            manager: None,
-            locations: Vec::new(),
-            positions: positions(person_has),
-            vault_privileges: BTreeSet::new(),
-        }
-        .into(),
-        Account {
-            id: AccountId::new("ana").unwrap(),
-            owner: Some(ana),
-            enabled: true,
-            computer: None,
-            locations: Vec::new(),
-        }
-        .into(),
-        Group {
-            id: GroupId::new("inner").unwrap(),
-            members: members("person:ana", inner),
-            positions: Vec::new(),
-            default: false,
-            locations: Vec::new(),
-        }
-        .into(),
-        Group {
-            id: GroupId::new("outer").unwrap(),
-            members: outer.concat(),
-            positions: positions(listings(Link::PositionOfGroup, false)),
-            default: false,
-            locations: Vec::new(),
-        }
-        .into(),
+    let definition = ManagementRoleDefinitionId::new("desk").unwrap();
+    [
         SetGroup {
             id: SetGroupId::new("set").unwrap(),
             members: set.concat(),

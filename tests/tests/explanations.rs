@@ -13,10 +13,10 @@ use std::sync::Mutex;
 
 use pdp_engine::check::check;
 use pdp_engine::compile::compile;
-use pdp_engine::explain::{Explanation, Gap, HopKind, Side, Standing, explain};
+use pdp_engine::explain::{Entry, Explanation, Gap, HopKind, Side, Standing, explain};
 use pdp_engine::facts::{Change, FactKey, Facts};
 use pdp_engine::query::{Question, Reason, Revision};
-use pdp_engine::time::Timestamp;
+use pdp_engine::time::{Timestamp, Window};
 use pdp_tests::oracle::{Oracle, asked, strongest};
 use pdp_tests::proof::for_worlds;
 use pdp_tests::verify::{Verifier, repair};
@@ -66,7 +66,7 @@ impl Seen {
 #[test]
 fn every_hop_entry_and_near_miss_is_a_fact() {
     let seen = Seen::default();
-    for_explanations(8_000, |facts, question, now, explanation| {
+    for_explanations(4_000, |facts, question, now, explanation| {
         for side in &explanation.sides {
             for entry in &side.entries {
                 seen.count(&format!("standing {}", entry.standing.as_str()));
@@ -88,6 +88,85 @@ fn every_hop_entry_and_near_miss_is_a_fact() {
             .chain(standings.iter().map(|it| format!("standing {}", it.as_str())))
             .chain(gaps.iter().map(|gap| format!("gap {}", gap.as_str()))),
     );
+}
+
+fn set<T>(slot: Option<&mut T>, value: T) -> Option<()> {
+    *slot? = value;
+    Some(())
+}
+
+fn first_entry(explanation: &mut Explanation) -> Option<&mut Entry> {
+    explanation.sides.first_mut()?.entries.first_mut()
+}
+
+/// The explanation made wrong in every way there is to try on it.
+fn falsified(right: &Explanation) -> Vec<(&'static str, Explanation)> {
+    let mut wrong = Vec::new();
+    let mut attempt = |what, change: &dyn Fn(&mut Explanation) -> Option<()>| {
+        let mut changed = right.clone();
+        if change(&mut changed).is_some() && changed != *right {
+            wrong.push((what, changed));
+        }
+    };
+    let other_time = Timestamp::from_micros(42);
+    let other_window = Window { from: Some(other_time), until: None };
+    attempt("time", &|it| set(Some(&mut it.evaluated_at), other_time));
+    attempt("reason", &|it| set(Some(&mut it.decision.reason), Reason::MissingOnBoth));
+    attempt("side left out", &|it| it.sides.pop().map(drop));
+    attempt("outcome", &|it| {
+        set(it.sides.first_mut().map(|side| &mut side.outcome), Reason::UnknownSubject)
+    });
+    attempt("entry left out", &|it| it.sides.last_mut()?.entries.pop().map(drop));
+    attempt("entry twice", &|it| {
+        let entries = &mut it.sides.first_mut()?.entries;
+        entries.push(entries.first()?.clone());
+        Some(())
+    });
+    attempt("standing", &|it| {
+        set(first_entry(it).map(|entry| &mut entry.standing), Standing::Masked)
+    });
+    attempt("path cut short", &|it| first_entry(it)?.subject_path.pop().map(drop));
+    attempt("path without its start", &|it| {
+        let path = &mut first_entry(it)?.subject_path;
+        (!path.is_empty()).then(|| drop(path.remove(0)))
+    });
+    attempt("window of a hop", &|it| {
+        let hop = first_entry(it)?.subject_path.last_mut();
+        set(hop.map(|hop| &mut hop.window), other_window)
+    });
+    attempt("kind of a hop", &|it| {
+        let hop = first_entry(it)?.subject_path.last_mut();
+        set(hop.map(|hop| &mut hop.kind), HopKind::ReportsTo)
+    });
+    attempt("placement cut short", &|it| first_entry(it)?.coverage.placement.pop().map(drop));
+    attempt("relation left out", &|it| set(Some(&mut first_entry(it)?.coverage.relation), vec![]));
+    attempt("granting level left out", &|it| it.sides.first_mut()?.granting_levels.pop().map(drop));
+    attempt("near misses left out", &|it| {
+        let misses = &mut it.sides.first_mut()?.near_misses;
+        let close = misses.iter().any(|miss| miss.subject_path.is_empty());
+        close.then(|| misses.clear())
+    });
+    attempt("gap of a near miss", &|it| {
+        let miss = it.sides.first_mut()?.near_misses.first_mut()?;
+        let gap = if miss.gap == Gap::Scope { Gap::Window } else { Gap::Scope };
+        set(Some(&mut miss.gap), gap)
+    });
+    wrong
+}
+
+#[test]
+fn a_falsified_explanation_is_found_out() {
+    let seen = Seen::default();
+    for_explanations(400, |facts, question, now, explanation| {
+        for (what, wrong) in falsified(explanation) {
+            if Verifier::new(facts, now).explanation(question, &wrong).is_ok() {
+                return Err(format!("{what}: not noticed in {wrong:#?}"));
+            }
+            seen.count(what);
+        }
+        Ok(())
+    });
+    seen.all_of(["path cut short", "relation left out", "gap of a near miss"].map(str::to_owned));
 }
 
 /// What the engine and the oracle both decide for one side after some changes.

@@ -14,9 +14,23 @@ Exit status:
   2  an error: there is no answer (wrong usage included)
   3  REQUIRES_APPROVAL";
 
+const STATUSES_AND_ERRORS: &str = "\
+Exit status:
+  0  done, or ALLOW
+  1  DENY; checks that do not hold; a server that does not serve
+  2  an error: there is no answer (wrong usage included)
+  3  REQUIRES_APPROVAL
+
+Errors with --output json, on standard error:
+  {\"error\": {\"code\": CODE, \"message\": TEXT, \"argument\"?: NAME,
+             \"reason\"?: CODE, \"metadata\"?: {...}, \"problems\"?: [TEXT, ...],
+             \"fields\"?: [{\"field\": PATH, \"description\": TEXT}, ...],
+             \"retry_after_ms\"?: N}}
+The JSON of each command's answer is in its own --help.";
+
 /// Ask a policy decision point, and change its policy.
 #[derive(Debug, Parser)]
-#[command(name = "pdpctl", version, after_help = STATUSES, max_term_width = 100)]
+#[command(name = "pdpctl", version, after_help = STATUSES, after_long_help = STATUSES_AND_ERRORS, max_term_width = 100)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -36,7 +50,7 @@ pub(crate) struct Global {
         default_value = "http://127.0.0.1:7070"
     )]
     pub(crate) server: String,
-    /// The tenant whose policy is meant [default: `default`].
+    /// The tenant whose policy is meant [default: default].
     #[arg(
         long,
         global = true,
@@ -212,6 +226,9 @@ pub(crate) struct Health {
     /// A service, such as `pdp.v1.DecisionService` [default: the server as such].
     #[arg(value_name = "SERVICE", default_value = "", hide_default_value = true)]
     pub(crate) service: String,
+    /// Wait until it serves, no longer than --timeout.
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -222,40 +239,55 @@ pub(crate) struct Completions {
 }
 
 const CHECK_JSON: &str = "\
-JSON: {\"effect\": \"ALLOW\" | \"DENY\" | \"REQUIRES_APPROVAL\", \"reason\": CODE, \"revision\": N}";
+JSON: {\"effect\": EFFECT, \"reason\": CODE, \"revision\": N}
+  EFFECT  \"ALLOW\", \"DENY\" or \"REQUIRES_APPROVAL\"";
 
 const EXPLAIN_JSON: &str = "\
-JSON: {\"effect\", \"reason\", \"revision\", \"evaluated_at\": TIME, \"sides\": [SIDE, ...]}
-  SIDE        {\"object\": \"Type:id\", \"outcome\": REASON, \"entries\": [ENTRY, ...],
+JSON: {\"effect\": EFFECT, \"reason\": CODE, \"revision\": N,
+       \"evaluated_at\": TIME, \"sides\": [SIDE, ...]}
+  EFFECT      \"ALLOW\", \"DENY\" or \"REQUIRES_APPROVAL\"
+  SIDE        {\"object\": \"Type:id\", \"outcome\": CODE, \"entries\": [ENTRY, ...],
                \"granting_levels\": [\"Type/Name\", ...], \"near_misses\": [MISS, ...]}
-  ENTRY       {\"assignment\": ASSIGNMENT, \"qualifier\": \"allowed\" | \"denied\" | \"disabled\" | \"unassigned\",
-               \"standing\": \"DECIDING\" | \"MASKED\" | \"OUTWEIGHED\", \"subject_path\": [HOP, ...],
+  ENTRY       {\"assignment\": ASSIGNMENT, \"qualifier\": QUALIFIER,
+               \"standing\": STANDING, \"subject_path\": [HOP, ...],
                \"coverage\": {\"relation\": [HOP, ...], \"placement\": [HOP, ...]}}
-  MISS        {\"assignment\": ASSIGNMENT, \"gap\": \"WINDOW\" | \"ASSIGNEE\" | \"SCOPE\", \"subject_path\": [HOP, ...]}
-  HOP         {\"kind\": CODE, \"from\": THING, \"to\": THING, \"valid_from\"?, \"valid_until\"?}
+  QUALIFIER   \"allowed\", \"denied\", \"disabled\" or \"unassigned\"
+  STANDING    \"DECIDING\", \"MASKED\" or \"OUTWEIGHED\"
+  MISS        {\"assignment\": ASSIGNMENT, \"gap\": GAP, \"subject_path\": [HOP, ...]}
+  GAP         \"WINDOW\", \"ASSIGNEE\" or \"SCOPE\"
+  HOP         {\"kind\": CODE, \"from\": THING, \"to\": THING,
+               \"valid_from\"?: TIME, \"valid_until\"?: TIME}
   ASSIGNMENT  as in a bundle, with its id";
 
 const APPLY_JSON: &str = "\
-JSON: {\"revision\": N, \"dry_run\": BOOL, \"replayed\": BOOL, \"total_changes\": N,
-       \"changes\": [{\"kind\": KIND, \"name\": NAME, \"change\": \"created\" | \"changed\" | \"removed\"}, ...]}";
+JSON: {\"revision\": N, \"dry_run\": BOOL, \"replayed\": BOOL,
+       \"total_changes\": N, \"changes\": [CHANGE, ...]}
+  CHANGE  {\"kind\": KIND, \"name\": NAME, \"change\": WHAT}
+  WHAT    \"created\", \"changed\" or \"removed\"";
 
 const EXPORT_JSON: &str = "\
-JSON: {\"revision\": N, \"bundle\": BUNDLE}, the bundle in its own format, which may be applied";
+JSON: {\"revision\": N, \"bundle\": BUNDLE}
+  BUNDLE  the policy as a bundle, which may be applied";
 
 const GET_JSON: &str = "\
-JSON: {\"revision\": N, \"kind\": KIND, \"name\": NAME, \"fact\": FACT}, the fact as in a bundle";
+JSON: {\"revision\": N, \"kind\": KIND, \"name\": NAME, \"fact\": FACT}
+  FACT  as in a bundle";
 
 const LIST_JSON: &str = "\
-JSON: {\"revision\": N, \"kind\": KIND, \"facts\": [{\"name\": NAME, \"fact\": FACT}, ...]}";
+JSON: {\"revision\": N, \"kind\": KIND, \"facts\": [{\"name\": NAME, \"fact\": FACT}, ...]}
+  FACT  as in a bundle";
 
 const TEST_JSON: &str = "\
 JSON: {\"checks\": N, \"failed\": N, \"unusable\": N, \"files\": [FILE, ...]}
-  FILE     {\"file\": PATH, \"now\": TIME, \"checks\": N, \"failures\": [FAILURE, ...]}, or
-           {\"file\": PATH, \"problems\": [\"FILE:LINE:COLUMN: ...\", ...]} for an unusable one
-  FAILURE  {\"line\": N, \"column\": N, \"name\"?, \"question\", \"expected\", \"actual\", \"explanation\"?}";
+  FILE     {\"file\": PATH, \"now\": TIME, \"checks\": N, \"failures\": [FAILURE, ...]},
+           or {\"file\": PATH, \"problems\": [\"FILE:LINE:COLUMN: ...\", ...]}
+           for one that cannot be used
+  FAILURE  {\"line\": N, \"column\": N, \"name\"?: NAME, \"question\": TEXT,
+            \"expected\": TEXT, \"actual\": TEXT, \"explanation\"?: TEXT}";
 
 const HEALTH_JSON: &str = "\
-JSON: {\"service\": NAME, \"status\": \"SERVING\" | \"NOT_SERVING\" | \"UNKNOWN\"}";
+JSON: {\"service\": NAME, \"status\": STATUS}
+  STATUS  \"SERVING\", \"NOT_SERVING\" or \"UNKNOWN\"";
 
 /// Reads `500ms`, `10s`, `2m`, or a plain number of seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {

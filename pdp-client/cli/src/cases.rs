@@ -142,11 +142,14 @@ impl Totals {
 
     fn line(&self) -> String {
         let Self { files, checks, failed, unusable, bundles } = self;
-        let mut text = match failed {
-            0 => paint(GOOD, &format!("{} hold", counted(*checks, "check"))),
-            _ => paint(BAD, &format!("{failed} of {} do not hold", counted(*checks, "check"))),
+        let mut text = match (files, failed) {
+            (0, _) => paint(BAD, "nothing was checked"),
+            (_, 0) => paint(GOOD, &format!("{} passed", counted(*checks, "check"))),
+            _ => paint(BAD, &format!("{failed} of {} failed", counted(*checks, "check"))),
         };
-        text.push_str(&format!(" in {}", counted(*files, "case file")));
+        if *files > 0 {
+            text.push_str(&format!(" in {}", counted(*files, "case file")));
+        }
         if *unusable > 0 {
             let unusable = format!("{} cannot be used", counted(*unusable, "file"));
             text.push_str(&format!("; {}", paint(BAD, &unusable)));
@@ -192,7 +195,7 @@ fn push_report(text: &mut String, report: &Report) {
         text.push_str(&format!("{}  {source}  {total}\n", paint(GOOD, "ok    ")));
         return;
     }
-    let failing = format!("{failed} of {total} do not hold at {}", format_time(report.now));
+    let failing = format!("{failed} of {total} failed at {}", format_time(report.now));
     text.push_str(&format!("{}  {source}  {failing}\n", paint(BAD, "FAILED")));
     for outcome in &report.outcomes {
         let Outcome { name, place, question, failure: Some(failure) } = outcome else { continue };

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use pdp_client::Client;
+use pdp_client::{Builder, Client};
 
 use crate::options::Server;
 use crate::problem::Problem;
@@ -27,14 +27,22 @@ impl Server {
         self.connect_for(POLICY).await
     }
 
+    /// Connects with the first call, so that the server may still have to start.
+    pub(crate) fn connect_lazy(&self) -> Result<Client, Problem> {
+        Ok(self.builder(QUESTION).connect_lazy()?)
+    }
+
     async fn connect_for(&self, default: Duration) -> Result<Client, Problem> {
+        Ok(self.builder(default).connect().await?)
+    }
+
+    fn builder(&self, default: Duration) -> Builder {
         let deadline = self.timeout.unwrap_or(default);
-        let client = Client::builder(self.url.clone())
+        Client::builder(self.url.clone())
             .tenant(self.tenant.as_str())
             .user_agent(concat!("pdpctl/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(deadline.min(QUESTION))
-            .deadline(deadline);
-        Ok(client.connect().await?)
+            .deadline(deadline)
     }
 }
 

@@ -177,8 +177,13 @@ fn difference(was: Option<&Value>, is: Option<&Value>) -> String {
         }
         return shown.join(" ");
     }
-    let [was, is] = [was, is].map(|value| value.map_or("(default)".to_owned(), in_line));
-    format!("{was} -> {is}")
+    let told = |value: Option<&Value>, other: Option<&Value>| match (value, other) {
+        (Some(value), _) => in_line(value),
+        // Only defaults are left out, and the default of a flag is what it is not.
+        (None, Some(Value::Bool(other))) => (!other).to_string(),
+        (None, _) => "(none)".to_owned(),
+    };
+    format!("{} -> {}", told(was, is), told(is, was))
 }
 
 /// The items of a list, the entries of a map, or the one thing there is.
@@ -257,7 +262,7 @@ mod tests {
             plain(&text),
             "\
 ~ access level Report/Viewer  operations: -View: allowed +View: denied
-~ person ana  enabled: (default) -> false; name: Ana -> Anna
+~ person ana  name: Ana -> Anna; enabled: true -> false
 + person cy
 ~ group hr  members: -person:ana +person:bo +{of: person:cy, valid_until: 2030-01-01T00:00:00Z}
 - assignment a-1  person:ana has Report/Viewer on Report:r

@@ -1,6 +1,6 @@
 //! `health`.
 
-use pdp_client::Health;
+use pdp_client::{Code, Error, Health};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -8,14 +8,22 @@ use crate::options::Server;
 use crate::problem::Problem;
 use crate::screen::{BAD, GOOD, Screen, paint};
 
-/// Asks whether the server, or one of its services, serves.
+/// Asks whether the server, or one of its services, serves; waits until it does if told to.
 pub(crate) async fn health(
     server: &Server,
     service: &str,
+    wait: bool,
     screen: &mut Screen,
 ) -> Result<Exit, Problem> {
-    let client = server.connect().await?;
-    let health = client.health(service).await?;
+    let (client, health) = if wait {
+        let client = server.connect_lazy()?;
+        client.wait_until_serving(service).await?;
+        (client, Health::Serving)
+    } else {
+        let client = server.connect().await?;
+        let health = client.health(service).await;
+        (client, health.map_err(|error| unknown_service(service, error))?)
+    };
     let (style, exit) = match health {
         Health::Serving => (GOOD, Exit::Success),
         Health::NotServing | Health::Unknown => (BAD, Exit::No),
@@ -27,4 +35,12 @@ pub(crate) async fn health(
         || json!({"service": service, "status": health.as_str()}),
     )?;
     Ok(exit)
+}
+
+fn unknown_service(service: &str, error: Error) -> Problem {
+    if error.code() == Code::NotFound {
+        let service = service.escape_debug();
+        return Problem::argument("SERVICE", format!("the server has no service `{service}`"));
+    }
+    error.into()
 }

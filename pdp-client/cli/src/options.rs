@@ -41,7 +41,7 @@ enum Task {
     List(FactKind),
     Test { paths: Vec<PathBuf>, now: Option<Timestamp> },
     Tenant(args::Tenant),
-    Health { service: String },
+    Health { service: String, wait: bool },
     Completions(clap_complete::Shell),
 }
 
@@ -84,7 +84,7 @@ impl Options {
             Command::List(args::List { kind }) => Task::List(fact::parse_kind(&kind)?),
             Command::Test(args::Test { paths, now }) => Task::Test { paths, now },
             Command::Tenant(task) => Task::Tenant(task),
-            Command::Health(args::Health { service }) => Task::Health { service },
+            Command::Health(args::Health { service, wait }) => Task::Health { service, wait },
             Command::Completions(args::Completions { shell }) => Task::Completions(shell),
         };
         Ok(Self { server: Server { url, tenant, timeout }, task })
@@ -101,7 +101,7 @@ impl Options {
             Task::List(kind) => policy::list(&server, kind, screen).await,
             Task::Test { paths, now } => cases::test(&paths, now, screen),
             Task::Tenant(task) => tenant::run(&server, task, screen).await,
-            Task::Health { service } => health::health(&server, &service, screen).await,
+            Task::Health { service, wait } => health::health(&server, &service, wait, screen).await,
             Task::Completions(shell) => completions::print(shell, screen),
         }
     }

@@ -16,7 +16,7 @@ pub(crate) enum Problem {
     Argument { name: &'static str, message: String },
     /// The server could not be asked, or refused.
     Server(Error),
-    /// A file is unusable, or what it says was refused.
+    /// A file is unusable, or, with a headline, the change set made of it was refused.
     File { headline: Option<String>, error: BundleError },
     /// Something else.
     Message(String),
@@ -43,10 +43,11 @@ impl Problem {
         Self::Argument { name, message }
     }
 
-    /// The lines for a terminal.
+    /// The lines for a terminal. What a server or a file says cannot steer the terminal.
     pub(crate) fn painted(&self) -> String {
         let mut text = String::new();
-        let told = self.to_string();
+        let harmless = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+        let told: String = self.to_string().chars().map(harmless).collect();
         let mut lines = told.lines();
         let first = lines.next().unwrap_or_default();
         text.push_str(&format!("{} {first}\n", paint(BAD, "error:")));
@@ -59,7 +60,8 @@ impl Problem {
         text
     }
 
-    /// `{"error": {"code", "reason"?, "message", "fields"?, "problems"?, "retry_after_ms"?}}`.
+    /// `{"error": {"code", "message", "argument"?, "reason"?, "metadata"?, "fields"?, "problems"?,
+    /// "retry_after_ms"?}}`.
     pub(crate) fn json(&self) -> Value {
         let mut error = json!({"code": code_name(self.code()), "message": self.to_string()});
         let refusal = match self {
@@ -73,6 +75,9 @@ impl Problem {
         };
         if let Self::Argument { name, .. } = self {
             add("argument", json!(name));
+        }
+        if let Self::File { headline: Some(_), .. } = self {
+            add("reason", json!("CHANGE_SET_REJECTED"));
         }
         if let Self::File { error, .. } = self {
             add("problems", json!(lines_of(error)));
@@ -116,11 +121,13 @@ impl Problem {
                 "start a server with `pdp-server demo` or `pdp-server serve`, or name another with --server or PDP_SERVER",
             ),
             (Error::DeadlineExceeded { .. }, _) => Some("give it longer with --timeout"),
-            (_, Some("UNKNOWN_TENANT")) => {
-                Some("`pdpctl tenant list` shows the tenants; name one with --tenant or PDP_TENANT")
-            }
+            (_, Some("UNKNOWN_TENANT")) => Some("`pdpctl tenant list` shows the tenants"),
             (_, Some("REVISION_CONFLICT")) => Some(
                 "somebody else changed the policy first; look at `pdpctl export` and apply again",
+            ),
+            // The server itself always gives a reason, and so do its services.
+            (Error::Refused(refusal), None) if refusal.code != Code::NotFound => Some(
+                "this is not the answer of a policy decision point; --server must be its gRPC address",
             ),
             _ => None,
         }
@@ -134,8 +141,13 @@ impl fmt::Display for Problem {
             Self::Server(Error::Refused(refusal)) => refused(f, refusal),
             Self::Server(error) => write!(f, "{error}"),
             Self::File { headline, error } => {
-                if let Some(headline) = headline {
-                    writeln!(f, "{headline}")?;
+                match (headline, error.problems.as_slice()) {
+                    (Some(headline), _) => writeln!(f, "{headline}")?,
+                    (None, [first, _, ..]) => {
+                        let count = error.problems.len() + error.omitted;
+                        writeln!(f, "{} has {count} problems", first.source)?;
+                    }
+                    (None, _) => {}
                 }
                 write!(f, "{error}")
             }

@@ -66,9 +66,9 @@ fn decision_line(decision: &Decision, question: &OwnedQuestion) -> String {
         Effect::Deny => BAD,
         Effect::RequiresApproval => MIDDLING,
     };
-    let effect = paint(style, effect.as_str());
+    let decision = paint(style, &format!("{effect} {reason}"));
     let revision = paint(FAINT, &format!("revision {revision}"));
-    format!("{effect} {reason}  {question}  {revision}\n")
+    format!("{decision}  {question}  {revision}\n")
 }
 
 fn decision_json(decision: &Decision) -> Value {

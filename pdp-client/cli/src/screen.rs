@@ -87,8 +87,9 @@ pub(crate) fn table(rows: &[Vec<String>], styles: &[Style]) -> String {
             let wide = widths.get(column).copied().unwrap_or(0);
             let padding = " ".repeat(wide.saturating_sub(cell.chars().count()));
             let last = column + 1 == row.len();
-            let style = styles.get(column).copied().unwrap_or_default();
-            line.push_str(&paint(style, cell));
+            if !cell.is_empty() {
+                line.push_str(&paint(styles.get(column).copied().unwrap_or_default(), cell));
+            }
             if !last {
                 line.push_str(&padding);
                 line.push_str("  ");
@@ -109,5 +110,7 @@ mod tests {
         let rows = [vec!["é".to_owned(), "b".to_owned()], vec!["abc".to_owned(), "d".to_owned()]];
         assert_eq!(table(&rows, &[]), "é    b\nabc  d\n");
         assert_eq!(table(&[], &[]), "");
+        let empty = [vec!["a".to_owned(), String::new()]];
+        assert_eq!(table(&empty, &[Style::new(), FAINT]), "a\n");
     }
 }

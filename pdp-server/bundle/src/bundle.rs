@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
-use pdp_engine::facts::{self, Change, Fact, FactKey, FactKind, Facts, Rejected};
+use pdp_engine::facts::{self, Change, Fact, FactKey, Facts, Rejected};
 use pdp_engine::resource::ResourceType;
 
 use crate::diagnostic::{BundleError, Place, Problem};
@@ -183,8 +183,7 @@ impl Bundle {
                 self.add_library(&list);
             }
         }
-        let order = |kind| FactKind::ALL.iter().position(|other| *other == kind);
-        self.entries.sort_by_key(|entry| order(entry.fact.key().kind()));
+        self.entries.sort_by_cached_key(|entry| entry.fact.key().kind());
         let keys = self.entries.iter().enumerate();
         self.by_key = keys.map(|(index, entry)| (entry.fact.key(), index)).collect();
     }

@@ -163,7 +163,7 @@ fn read(at: &At<'_>, source: &str, bundle: &mut Bundle, rest: &mut Rest) -> Opti
         about: fields.get("about").and_then(|at| at.text()).map(str::to_owned),
         rules: fields.list("rules", |at| at.text().map(str::to_owned)),
         bundle: Bundle::empty(source, "", None),
-        now: fields.get("now").and_then(|at| at.parsed(parse_time)),
+        now: fields.strict("now").and_then(|at| at.parsed(parse_time)),
         open_sessions: open_sessions
             .map_or_else(Vec::new, |list| session::sessions(&list, &mut rest.mentions)),
         checks: checks.map_or_else(Vec::new, |list| {

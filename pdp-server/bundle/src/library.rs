@@ -56,10 +56,12 @@ pub(crate) fn expand(facts: &[&Fact]) -> Result<Vec<Fact>, String> {
     for built_in in BuiltInType::ALL {
         declared.entry(TypeName::new(built_in.as_str()).map_err(text)?).or_default();
     }
+    let mut known: BTreeSet<TypeName> = declared.keys().cloned().collect();
     for fact in facts {
         match fact {
             Fact::ResourceType(declares) => {
                 declared.entry(declares.name.clone()).or_default();
+                known.insert(declares.name.clone());
             }
             Fact::AccessLevel(level) => {
                 let levels = declared.entry(level.name.type_name.clone()).or_default();
@@ -69,14 +71,10 @@ pub(crate) fn expand(facts: &[&Fact]) -> Result<Vec<Fact>, String> {
         }
     }
     // A type that only a definition names is a dangling reference, and stays one.
+    declared.retain(|type_name, _| known.contains(type_name));
     let mut expanded = Vec::new();
     for (type_name, levels) in declared {
-        let known = library.types.contains_key(&type_name)
-            || BuiltInType::from_name(type_name.as_str()).is_some()
-            || facts.iter().any(|f| matches!(f, Fact::ResourceType(t) if t.name == type_name));
-        if known {
-            library.expand_type(&type_name, &levels, &mut expanded).map_err(text)?;
-        }
+        library.expand_type(&type_name, &levels, &mut expanded).map_err(text)?;
     }
     Ok(expanded)
 }

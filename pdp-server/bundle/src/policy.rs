@@ -318,7 +318,7 @@ fn locations(fields: &Fields<'_>) -> Vec<LocationId> {
 }
 
 fn window(fields: &Fields<'_>) -> Window {
-    let instant = |key| fields.get(key).and_then(|at| at.parsed(parse_time));
+    let instant = |key| fields.strict(key).and_then(|at| at.parsed(parse_time));
     Window { from: instant("valid_from"), until: instant("valid_until") }
 }
 

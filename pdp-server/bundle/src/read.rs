@@ -267,17 +267,16 @@ impl<'p> NameAt<'p> {
 impl<'p> Fields<'p> {
     /// The value of an optional key; null is as absent.
     pub(crate) fn get<'s>(&'s self, key: &str) -> Option<At<'s>> {
-        let (key, node) = self.entries.iter().find(|(entry, _)| entry.text == key)?;
-        (!node.is_null()).then(|| self.at.child(key, node))
+        self.strict(key).filter(|at| !at.node.is_null())
     }
 
     /// The value of a key that must stand here. A plain `null` is a string like any other.
     pub(crate) fn required<'s>(&'s self, key: &str) -> Option<At<'s>> {
-        let found = self.entries.iter().find(|(entry, _)| entry.text == key);
+        let found = self.strict(key);
         if found.is_none() {
             self.at.fail(format_args!("the key `{key}` is missing"));
         }
-        found.map(|(key, node)| self.at.child(key, node))
+        found
     }
 
     /// The items of an optional list, each read by `read`.
@@ -286,9 +285,16 @@ impl<'p> Fields<'p> {
         list.items().filter_map(read).collect()
     }
 
+    /// The value of an optional key, even a null: for values whose absence gives more access, so
+    /// that one forgotten after its key is an error.
+    pub(crate) fn strict<'s>(&'s self, key: &str) -> Option<At<'s>> {
+        let (key, node) = self.entries.iter().find(|(entry, _)| entry.text == key)?;
+        Some(self.at.child(key, node))
+    }
+
     /// An optional `true` or `false`.
     pub(crate) fn flag(&self, key: &str, default: bool) -> bool {
-        self.get(key).map_or(default, |at| at.flag().unwrap_or(default))
+        self.strict(key).map_or(default, |at| at.flag().unwrap_or(default))
     }
 
     pub(crate) fn at(&self) -> &At<'p> {

@@ -397,6 +397,35 @@ fn empty_and_null_sections_are_as_absent() {
 }
 
 #[test]
+fn a_value_forgotten_after_its_key_does_not_widen_access() {
+    for (text, message) in [
+        (
+            "people: [{id: a, enabled: null}]",
+            "1:27: people[0].enabled: expected true or false, found `null`",
+        ),
+        (
+            "people:\n- id: a\n  enabled:\n",
+            "3:10: people[0].enabled: expected true or false, found nothing",
+        ),
+        (
+            "locations:\n- {id: a, block_inheritance: ~}\n",
+            "2:30: locations[0].block_inheritance: expected true or false, found `~`",
+        ),
+        (
+            "assignments: [{to: person:a, level: T/N, in: l, valid_until: null}]",
+            "1:62: assignments[0].valid_until: `null` is not a time",
+        ),
+        (
+            "groups: [{id: g, members: [{of: person:a, valid_until: }]}]",
+            "1:54: groups[0].members[0].valid_until: `` is not a time",
+        ),
+    ] {
+        let found = problem(text);
+        assert!(found.starts_with(&format!("acme.yaml:{message}")), "{found}");
+    }
+}
+
+#[test]
 fn json_is_accepted() {
     let json = r#"{"people": [{"id": "ana", "enabled": false, "manager": null}],
         "resource_types": {"Report": {"operations": ["View"]}},

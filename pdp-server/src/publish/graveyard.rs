@@ -25,6 +25,11 @@ impl<T> Graveyard<T> {
         self.buried.retain(|replaced| Arc::strong_count(replaced) > 1);
     }
 
+    /// Takes over what another one keeps.
+    pub(super) fn take_over(&mut self, other: &mut Self) {
+        self.buried.append(&mut other.buried);
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.buried.len()

@@ -49,6 +49,8 @@ pub(crate) enum Failure {
         maximum: usize,
         actual: usize,
     },
+    #[error("{0}")]
+    MessageTooLarge(String),
     #[error("{live} streams are open already; the limit is {maximum}")]
     TooManyStreams { live: usize, maximum: usize },
     #[error("this is no page token of this server; start the list again")]
@@ -100,6 +102,7 @@ impl Failure {
         match self {
             Self::Malformed(_)
             | Self::Limit { .. }
+            | Self::MessageTooLarge(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::PageTokenExpired { .. } => Code::InvalidArgument,
@@ -121,7 +124,7 @@ impl Failure {
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "MALFORMED",
-            Self::Limit { .. } => "LIMIT_EXCEEDED",
+            Self::Limit { .. } | Self::MessageTooLarge(_) => "LIMIT_EXCEEDED",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
             Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
             Self::PageTokenMismatch => "PAGE_TOKEN_MISMATCH",
@@ -142,6 +145,11 @@ impl Failure {
         }
     }
 
+    /// Whether something is wrong here that operators should look at.
+    pub(crate) const fn is_for_operators(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Broken(_) | Self::Internal)
+    }
+
     /// What a program needs to know besides the reason.
     fn metadata(&self) -> Vec<Fact> {
         match self {
@@ -150,6 +158,7 @@ impl Failure {
                 ("maximum", maximum.to_string()),
                 ("actual", actual.to_string()),
             ],
+            Self::MessageTooLarge(_) => vec![("limit", "max_message_bytes".to_owned())],
             Self::TooManyStreams { live, maximum } => vec![
                 ("limit", "max_live_streams".to_owned()),
                 ("maximum", maximum.to_string()),
@@ -199,6 +208,7 @@ impl Failure {
             }
             Self::Malformed(_)
             | Self::Limit { .. }
+            | Self::MessageTooLarge(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::PageTokenExpired { .. }
@@ -261,12 +271,14 @@ fn describe_rejected(rejected: &Rejected, details: &mut ErrorDetails) -> String 
     message
 }
 
-fn shortened(mut text: String) -> String {
-    if text.len() > MAX_ONE_PROBLEM_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_ONE_PROBLEM_BYTES));
-        text.push('…');
+fn shortened(text: String) -> String {
+    if text.len() <= MAX_ONE_PROBLEM_BYTES {
+        return text;
     }
-    text
+    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= MAX_ONE_PROBLEM_BYTES;
+    let mut short: String = text.char_indices().take_while(fits).map(|(_, c)| c).collect();
+    short.push('…');
+    short
 }
 
 impl From<Failure> for Status {

@@ -147,7 +147,7 @@ fn within(limit: &'static str, asked: u32, maximum: u32) -> Result<usize, Failur
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() > MAX_TOKEN_CHARS || text.len() % 2 != 0 {
+    if text.len() > MAX_TOKEN_CHARS || !text.len().is_multiple_of(2) {
         return None;
     }
     let digit =

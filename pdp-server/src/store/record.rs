@@ -13,6 +13,9 @@ mod request;
 mod resource;
 mod vault;
 
+#[cfg(test)]
+mod golden;
+
 use pdp_engine::actor::ActorRefError;
 use pdp_engine::facts::{Change, Fact, FactKey};
 use pdp_engine::id::IdError;

@@ -124,3 +124,33 @@ impl Telemetry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_sdk::trace::InMemorySpanExporter;
+
+    use super::*;
+
+    #[test]
+    fn a_write_is_a_child_of_its_caller_s_span() {
+        let sent = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(sent.clone()).build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        let caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let mut metadata = MetadataMap::new();
+        metadata.insert("traceparent", caller.parse().unwrap());
+        tracing::subscriber::with_default(subscriber, || {
+            drop(write_span("PolicyService/Apply", "acme", &metadata));
+            drop(write_span("PolicyService/Apply", "acme", &MetadataMap::new()));
+        });
+        let spans = sent.get_finished_spans().unwrap();
+        let [child, root] = spans.as_slice() else { panic!("{spans:?}") };
+        assert_eq!(child.name, "PolicyService/Apply");
+        assert_eq!(child.span_context.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(child.parent_span_id.to_string(), "b7ad6b7169203331");
+        assert!(!root.parent_span_id.to_string().contains(|c| c != '0'), "{root:?}");
+        let tenant = child.attributes.iter().find(|attribute| attribute.key.as_str() == "tenant");
+        assert!(tenant.is_some_and(|attribute| attribute.value.as_str() == "acme"), "{child:?}");
+    }
+}

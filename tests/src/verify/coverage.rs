@@ -29,13 +29,11 @@ impl Verifier<'_> {
             }
             Scope::Relative(relative) => {
                 let meets = self.relation(asked, *relative, &coverage.relation)?;
-                if same_thing(&meets, &Thing::Resource(asked.object.clone()))
-                    && coverage.placement.is_empty()
-                {
+                if meets == Thing::Resource(asked.object.clone()) && coverage.placement.is_empty() {
                     return Ok(());
                 }
-                let placed = !matches!(meets, Thing::Actor(_) | Thing::Resource(_));
-                hold(placed, format!("the relation ends at {meets}, not at the object"))?;
+                let at_place = matches!(meets, Thing::Location(_));
+                hold(at_place, format!("the relation ends at {meets}, not at the object"))?;
                 let end = self.placement(&asked.object, &coverage.placement)?;
                 same("end of the placement", &end, &meets)
             }

@@ -150,7 +150,9 @@ impl<'a> Prober<'a> {
         let of_type: Vec<ResourceRef> = self
             .objects
             .iter()
-            .filter(|object| dual.is_multiple_of(2) || object.type_name.as_str() == question.resource.0)
+            .filter(|object| {
+                dual.is_multiple_of(2) || object.type_name.as_str() == question.resource.0
+            })
             .cloned()
             .collect();
         let any = reader.of(&of_type);
@@ -216,7 +218,8 @@ fn misname(question: &mut OwnedQuestion, wrong: usize) {
         235..=240 => "nobody".clone_into(&mut question.subject),
         241..=245 => "nothing".clone_into(&mut question.resource.1),
         246 => "Nowhere".clone_into(&mut question.resource.0),
-        247..=251 => "Undeclared".clone_into(&mut question.permission),
+        247..=250 => "Undeclared".clone_into(&mut question.permission),
+        251 => "*".clone_into(&mut question.permission),
         252 | 253 => {
             if let Some(id) = counterpart {
                 "nothing".clone_into(id);

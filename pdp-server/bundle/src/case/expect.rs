@@ -156,8 +156,8 @@ impl Expectation {
             reject_meaningless(&fields, question, effect);
         }
         let reasons = Reason::ALL.map(|reason| (reason.as_str(), reason));
-        let reason = fields.get("reason").map(|at| at.word(&reasons));
-        let deciding = fields.get("deciding").map(|at| match question {
+        let reason = fields.strict("reason").map(|at| at.word(&reasons));
+        let deciding = fields.strict("deciding").map(|at| match question {
             Some(AnyQuestion::Vault(_)) => at.items().filter_map(|at| share(&at)).collect(),
             _ => ids(&at),
         });
@@ -168,12 +168,12 @@ impl Expectation {
                 None => None,
             },
             deciding,
-            masked: fields.get("masked").map(|at| ids(&at)),
+            masked: fields.strict("masked").map(|at| ids(&at)),
             obligations: match fields.get("obligations") {
                 Some(at) => Some(obligations(&at)?),
                 None => None,
             },
-            approvers: fields.get("approvers").map(|at| approvers(&at)),
+            approvers: fields.strict("approvers").map(|at| approvers(&at)),
         })
     }
 

@@ -1,0 +1,9 @@
+//! The built `pdpctl` against a real server, and by itself.
+
+#![expect(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+mod applying;
+mod asking;
+mod cases;
+mod served;
+mod tenants;

@@ -1,0 +1,96 @@
+//! The tables of the file, and the rows of one tenant in them.
+
+use pdp_engine::facts::{Delta, Facts};
+use pdp_engine::id::TenantId;
+use pdp_engine::query::Revision;
+use prost::Message;
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use super::record::{self, TenantRecord};
+use super::{Commit, RETAINED_REQUESTS, StoreError, StoredTenant};
+
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Tenant to its [`TenantRecord`].
+pub(super) const TENANTS: TableDefinition<&str, &[u8]> = TableDefinition::new("tenants");
+/// Tenant, number of the kind and name to the fact.
+pub(super) const FACTS: TableDefinition<(&str, u8, &str), &[u8]> = TableDefinition::new("facts");
+/// Tenant and request id to what was answered.
+pub(super) const REQUESTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("requests");
+/// Tenant and number of the request to its id: the order in which they are forgotten.
+pub(super) const REQUEST_ORDER: TableDefinition<(&str, u64), &str> =
+    TableDefinition::new("request_order");
+pub(super) const FORMAT_KEY: &str = "format";
+
+/// One tenant with its facts.
+pub(super) fn load_tenant(
+    name: &str,
+    record: &[u8],
+    facts: &impl ReadableTable<(&'static str, u8, &'static str), &'static [u8]>,
+) -> Result<StoredTenant, StoreError> {
+    let place = || format!("tenant `{}`", name.escape_debug());
+    let unreadable = |source| StoreError::Record { place: place(), source };
+    let id = TenantId::new(name).map_err(|error| unreadable(error.into()))?;
+    let record = TenantRecord::from_bytes(record).map_err(unreadable)?;
+    let mut tenant = Vec::new();
+    // No tenant's id holds a control character, so no other lies in between.
+    for row in facts.range((name, 0, "")..(format!("{name}\0").as_str(), 0, ""))? {
+        let (key, bytes) = row?;
+        let (_, kind, fact) = key.value();
+        tenant.push(record::decode(kind, fact, bytes.value()).map_err(|source| {
+            let place = format!("fact `{}` of tenant `{id}`", fact.escape_debug());
+            StoreError::Record { place, source }
+        })?);
+    }
+    if tenant.len() as u64 != record.facts {
+        let detail = format!("{} of {} facts of tenant `{id}`", tenant.len(), record.facts);
+        return Err(StoreError::Corrupt { detail });
+    }
+    match Facts::load(tenant) {
+        Ok(facts) => Ok(StoredTenant { id, revision: Revision::new(record.revision), facts }),
+        Err(source) => Err(StoreError::Invalid { tenant: id, source: Box::new(source) }),
+    }
+}
+
+/// Writes what a change set changed.
+pub(super) fn write_commit(txn: &WriteTransaction, commit: &Commit<'_>) -> Result<(), StoreError> {
+    let Commit { tenant, from, to, deltas, request } = commit;
+    let name = tenant.as_str();
+    let mut tenants = txn.open_table(TENANTS)?;
+    let mut record = match tenants.get(name)? {
+        Some(bytes) => TenantRecord::from_bytes(bytes.value())
+            .map_err(|source| StoreError::Record { place: format!("tenant `{tenant}`"), source })?,
+        None => return Err(StoreError::NoTenant((*tenant).clone())),
+    };
+    if record.revision != from.get() {
+        let (stored, expected) = (record.revision, *from);
+        return Err(StoreError::Diverged { tenant: (*tenant).clone(), stored, expected });
+    }
+    record.revision = to.get();
+
+    let mut facts = txn.open_table(FACTS)?;
+    for Delta { key, before: _, after } in *deltas {
+        let (kind, id) = (record::kind_number(key.kind()), key.name());
+        let row = (name, kind, id.as_str());
+        let existed = match after {
+            Some(fact) => facts.insert(row, record::encode(fact).as_slice())?.is_some(),
+            None => facts.remove(row)?.is_some(),
+        };
+        record.facts += u64::from(after.is_some());
+        record.facts = record.facts.saturating_sub(u64::from(existed));
+    }
+
+    if let Some((id, remembered)) = request {
+        let mut requests = txn.open_table(REQUESTS)?;
+        let mut order = txn.open_table(REQUEST_ORDER)?;
+        requests.insert((name, id.as_str()), remembered.to_bytes().as_slice())?;
+        order.insert((name, record.requests), id.as_str())?;
+        if let Some(oldest) = record.requests.checked_sub(RETAINED_REQUESTS)
+            && let Some(forgotten) = order.remove((name, oldest))?
+        {
+            requests.remove((name, forgotten.value()))?;
+        }
+        record.requests += 1;
+    }
+    tenants.insert(name, record.encode_to_vec().as_slice())?;
+    Ok(())
+}

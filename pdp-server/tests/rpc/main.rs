@@ -1,0 +1,14 @@
+//! The gRPC and HTTP doors, asked over real sockets: every RPC, every error with its details, and
+//! what happens when a server starts and ends.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::panic, reason = "an answer of the wrong kind is a failed test")]
+
+mod decisions;
+mod errors;
+mod facts;
+mod lifecycle;
+mod policy;
+mod served;
+mod tenants;
+mod writes;

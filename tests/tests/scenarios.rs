@@ -1,0 +1,168 @@
+//! Every scenario file through every door: the engine in process, and a whole server over gRPC.
+//! The oracle answers them too, so that it is held against the same expectations.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "test code: a panic is a failed test, and printing is how it reports"
+)]
+
+use std::collections::BTreeSet;
+
+use pdp_bundle::case::{Answer, CaseFile, Report, run_in_process};
+use pdp_bundle::question::OwnedQuestion;
+use pdp_client::Error;
+use pdp_engine::facts::Facts;
+use pdp_engine::query::Reason;
+use pdp_engine::time::Timestamp;
+use pdp_tests::door::Server;
+use pdp_tests::oracle::{Oracle, asked, strongest};
+use pdp_tests::scenario::{cases, rejected};
+use pdp_tests::tally::reason_precedes_entries;
+
+/// The evaluation time of files that name none: 2026-01-01T12:00:00Z.
+const DEFAULT_NOW: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
+
+/// Runs every file, prints what there was, and fails with everything that does not hold.
+fn run_all(door: &str, mut run: impl FnMut(usize, &CaseFile) -> Report) {
+    let cases = cases();
+    let (mut passed, mut failures) = (0, String::new());
+    for (n, case) in cases.iter().enumerate() {
+        let report = run(n, case);
+        assert_eq!(report.outcomes.len(), case.checks.len(), "{}", case.source);
+        passed += report.passed();
+        for outcome in &report.outcomes {
+            let Some(failure) = &outcome.failure else { continue };
+            failures.push_str(&format!(
+                "{}:{}: {}\n  expected {}\n  but got  {}\n{}\n",
+                case.source,
+                outcome.place.line,
+                outcome.question,
+                failure.expected,
+                failure.actual,
+                failure.explanation.as_deref().unwrap_or_default(),
+            ));
+        }
+    }
+    println!("{door}: {} files, {passed} checks hold", cases.len());
+    assert!(failures.is_empty(), "{door}:\n{failures}");
+}
+
+#[test]
+fn in_process() {
+    run_all("in process", |_, case| {
+        run_in_process(case, DEFAULT_NOW).unwrap_or_else(|error| panic!("{error}"))
+    });
+}
+
+/// What the oracle says, with the entries that decide and those that a deny masks.
+fn ask_oracle(oracle: &Oracle<'_>, question: &OwnedQuestion) -> Answer {
+    let question = question.as_question();
+    let Ok((effect, reason)) = oracle.decide(&question) else {
+        let (code, message) = ("INVALID_ARGUMENT".to_owned(), String::new());
+        return Answer::Error { code, message };
+    };
+    let (mut deciding, mut masked) = (BTreeSet::new(), BTreeSet::new());
+    let sides = [Some(question.resource), question.counterpart].into_iter().flatten();
+    for object in sides.filter(|_| !reason_precedes_entries(reason)) {
+        let asked = asked(question.subject, question.permission, object).unwrap();
+        let entries = oracle.entries(&asked);
+        let outcome = strongest(entries.iter().map(|(_, qualifier)| *qualifier));
+        for (assignment, qualifier) in entries {
+            let id = assignment.id.to_string();
+            match (outcome, strongest([qualifier])) {
+                (Reason::NotGranted, _) => {}
+                (outcome, its) if outcome == its => drop(deciding.insert(id)),
+                (Reason::ExplicitDeny, Reason::Granted) => drop(masked.insert(id)),
+                _ => {}
+            }
+        }
+    }
+    let mut answer = Answer::Decision { effect, reason, why: Some(Default::default()) };
+    if let Answer::Decision { why: Some(why), .. } = &mut answer {
+        (why.deciding, why.masked) = (deciding, masked);
+    }
+    answer
+}
+
+#[test]
+fn by_the_oracle() {
+    run_all("the oracle", |_, case| {
+        let mut facts = Facts::default();
+        facts.apply(&case.bundle.changes()).unwrap();
+        let oracle = Oracle::new(&facts, case.now.unwrap_or(DEFAULT_NOW));
+        case.run(DEFAULT_NOW, |question, _, _| ask_oracle(&oracle, question))
+    });
+}
+
+#[test]
+fn over_grpc() {
+    let server = Server::start();
+    run_all("gRPC (Check, BatchCheck and Explain)", |n, case| {
+        let now = case.now.unwrap_or(DEFAULT_NOW);
+        server.set_clock(now);
+        let door = server.tenant(&format!("case-{n}"), &case.bundle.changes());
+        let door = door.unwrap_or_else(|error| panic!("{}: {error}", case.source));
+        case.run(now, |question, _, _| door.ask(question))
+    });
+    server.stop();
+}
+
+/// Holds that these are the expected problems, in any order, but for some that were left out.
+fn hold(
+    source: &str,
+    expected: &[(String, String)],
+    actual: impl Iterator<Item = (String, String)>,
+    left_out: usize,
+) {
+    let mut missing: Vec<_> = expected.iter().collect();
+    for (code, text) in actual {
+        let found = missing.iter().position(|(its, words)| *its == code && text.contains(words));
+        let Some(found) = found else {
+            panic!("{source}: not expected: {code} `{text}`; missing are {missing:#?}");
+        };
+        missing.remove(found);
+    }
+    assert_eq!(missing.len(), left_out, "{source}: missing are {missing:#?}");
+}
+
+#[test]
+fn refused_in_process() {
+    let files = rejected();
+    for file in &files {
+        let mut facts = Facts::default();
+        let refused = facts.apply(&file.case.bundle.changes()).unwrap_err();
+        assert_eq!(facts, Facts::default(), "{} left something", file.case.source);
+        let actual = refused.rejections.iter();
+        let actual = actual.map(|it| (it.problem.code().to_owned(), it.to_string()));
+        hold(&file.case.source, &file.problems, actual, 0);
+    }
+    println!("in process: {} policies refused as they should be", files.len());
+}
+
+#[test]
+fn refused_over_grpc() {
+    let server = Server::start();
+    let files = rejected();
+    for (n, file) in files.iter().enumerate() {
+        let source = &file.case.source;
+        let refusal = match server.tenant(&format!("refused-{n}"), &file.case.bundle.changes()) {
+            Err(Error::Refused(refusal)) => refusal,
+            Err(other) => panic!("{source}: {other}"),
+            Ok(_) => panic!("{source}: was applied"),
+        };
+        assert_eq!(refusal.reason, "CHANGE_SET_REJECTED", "{source}: {refusal}");
+        let actual = refusal.preconditions.into_iter();
+        // A status is short: what does not fit is counted at the end of its message.
+        let words: Vec<&str> = refusal.message.split(' ').collect();
+        let left_out = match words[..] {
+            [.., "and", count, "more"] => count.parse().unwrap(),
+            _ => 0,
+        };
+        hold(source, &file.problems, actual.map(|it| (it.kind, it.description)), left_out);
+    }
+    println!("gRPC: {} policies refused as they should be", files.len());
+    server.stop();
+}

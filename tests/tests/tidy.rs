@@ -1,0 +1,427 @@
+//! The house rules that a machine can hold: directions, sizes, names, and that every rule of the
+//! semantics is shown by a scenario.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "test code: a panic is a failed test, and printing is how it reports"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pdp_tests::scenario::{cases, rejected};
+
+/// What each crate of ours may depend on. Development dependencies are free, but for the engine.
+const DIRECTIONS: [(&str, &str, &[&str]); 7] = [
+    ("pdp-engine", "pdp-server/engine", &[]),
+    ("pdp-proto", "proto", &[]),
+    ("pdp-bundle", "pdp-server/bundle", &["pdp-engine"]),
+    ("pdp-server", "pdp-server", &["pdp-bundle", "pdp-engine", "pdp-proto"]),
+    ("pdp-client", "pdp-client", &["pdp-engine", "pdp-proto"]),
+    ("pdpctl", "pdp-client/cli", &["pdp-bundle", "pdp-client", "pdp-engine"]),
+    ("pdp-tests", "tests", &["pdp-bundle", "pdp-client", "pdp-engine", "pdp-proto", "pdp-server"]),
+];
+
+/// What may stand at the top of the tree.
+const TOP: [&str; 14] = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "SECURITY.md",
+    "deploy",
+    "docs",
+    "loadtest",
+    "pdp-client",
+    "pdp-server",
+    "proto",
+    "tests",
+];
+
+/// Files at the top that tools look for there and that no dotfile can replace.
+const TOP_FOR_TOOLS: [&str; 2] = ["clippy.toml", "rustfmt.toml"];
+
+const MAX_LINES: usize = 500;
+
+const FORBIDDEN_NAMES: [&str; 8] = [
+    "mod.rs",
+    "utils.rs",
+    "util.rs",
+    "common.rs",
+    "helpers.rs",
+    "manager.rs",
+    "error.rs",
+    "traits.rs",
+];
+
+/// The rules that this version decides by, a family with its numbers.
+const RULES: [(char, std::ops::RangeInclusive<u32>); 3] =
+    [('A', 1..=9), ('C', 0..=3), ('Q', 1..=8)];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Every file of the tree, relative to its top; build products and dotted folders left out.
+fn files() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                if name != "target" && name != ".git" {
+                    walk(&path, found);
+                }
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), &mut found);
+    let mut found: Vec<PathBuf> =
+        found.iter().map(|path| path.strip_prefix(root()).unwrap().to_path_buf()).collect();
+    found.sort();
+    assert!(found.len() > 50, "only {} files found", found.len());
+    found
+}
+
+fn rust_files(under: &str) -> Vec<PathBuf> {
+    let is_rust = |path: &PathBuf| path.extension().is_some_and(|it| it == "rs");
+    let found: Vec<PathBuf> =
+        files().into_iter().filter(is_rust).filter(|path| path.starts_with(under)).collect();
+    assert!(!found.is_empty(), "no Rust files under `{under}`");
+    found
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_default()
+}
+
+/// The file without comments.
+fn code(path: &Path) -> String {
+    let text = text(path);
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// Whether the module that declares this file declares it for tests only.
+fn is_for_tests(path: &Path) -> bool {
+    let (Some(folder), Some(stem)) = (path.parent(), path.file_stem()) else { return false };
+    let declared = format!("#[cfg(test)]\nmod {};", stem.to_string_lossy());
+    let parents = [folder.with_extension("rs"), folder.join("lib.rs"), folder.join("main.rs")];
+    parents.iter().any(|parent| text(parent).contains(&declared))
+}
+
+fn none(what: &str, found: &[String]) {
+    assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
+}
+
+/// The names under the given sections of a manifest.
+fn dependencies(manifest: &str, sections: &[&str]) -> BTreeSet<String> {
+    let mut section = "";
+    let mut found = BTreeSet::new();
+    for line in manifest.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+            if let Some((table, dependency)) = name.rsplit_once('.')
+                && sections.contains(&table)
+            {
+                found.insert(dependency.to_owned());
+            }
+        } else if sections.contains(&section) && !line.is_empty() && !line.starts_with('#') {
+            let end = line.find(['.', ' ', '=']).unwrap_or(line.len());
+            found.insert(line[..end].to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn crates_depend_in_one_direction() {
+    let ours: BTreeSet<&str> = DIRECTIONS.iter().map(|(name, ..)| *name).collect();
+    let mut wrong = Vec::new();
+    for (name, folder, allowed) in DIRECTIONS {
+        let manifest = text(&Path::new(folder).join("Cargo.toml"));
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{folder} is not {name}");
+        let mut sections = vec!["dependencies", "build-dependencies"];
+        if name == "pdp-engine" {
+            sections.push("dev-dependencies");
+        }
+        for dependency in dependencies(&manifest, &sections) {
+            if ours.contains(dependency.as_str()) && !allowed.contains(&dependency.as_str()) {
+                wrong.push(format!("{name} -> {dependency}"));
+            }
+        }
+    }
+    none("dependencies against the direction", &wrong);
+    let members = text(Path::new("Cargo.toml"));
+    let listed = members.lines().filter(|line| line.starts_with("    \"")).count();
+    assert_eq!(listed, DIRECTIONS.len(), "the workspace has members without a direction");
+}
+
+#[test]
+fn the_engine_is_pure() {
+    let manifest = text(Path::new("pdp-server/engine/Cargo.toml"));
+    let used = dependencies(&manifest, &["dependencies", "build-dependencies"]);
+    let allowed = BTreeSet::from(["sha2".to_owned(), "thiserror".to_owned()]);
+    let more: Vec<String> = used.difference(&allowed).cloned().collect();
+    none("the engine depends on more than it may", &more);
+    let impure = [
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::process",
+        "SystemTime",
+        "Instant::now",
+        "println!",
+        "eprintln!",
+    ];
+    let mut wrong = Vec::new();
+    for path in rust_files("pdp-server/engine/src") {
+        let code = code(&path);
+        for word in impure.iter().filter(|word| code.contains(**word)) {
+            wrong.push(format!("{}: {word}", path.display()));
+        }
+    }
+    none("the engine touches the world", &wrong);
+}
+
+/// The rooms of a crate that a file uses: what follows `crate::` or `super::`, groups taken apart.
+fn rooms_used(path: &Path) -> BTreeSet<String> {
+    let code = code(path);
+    let mut rooms = BTreeSet::new();
+    let paths = code.match_indices("crate::").chain(code.match_indices("super::"));
+    for (at, root) in paths {
+        let rest = &code[at + root.len()..];
+        match rest.strip_prefix('{').and_then(|group| group.split(';').next()) {
+            Some(group) => rooms.extend(group.split([',', '{']).map(first_word)),
+            None => drop(rooms.insert(first_word(rest))),
+        }
+    }
+    rooms
+}
+
+fn first_word(text: &str) -> String {
+    let start = text.trim_start().chars();
+    start.take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+}
+
+/// The room that a file belongs to: `src/check.rs` and `src/check/x.rs` are both `check`.
+fn room(path: &Path) -> String {
+    let mut below = path.iter().skip_while(|part| *part != "src").skip(1);
+    below.next().unwrap().to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+fn rooms_that_use(under: &str, from: &[&str], forbidden: &[&str]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut looked_at = BTreeSet::new();
+    for path in rust_files(under) {
+        let room = room(&path);
+        if !from.contains(&room.as_str()) {
+            continue;
+        }
+        looked_at.insert(room);
+        for used in rooms_used(&path) {
+            if forbidden.contains(&used.as_str()) {
+                wrong.push(format!("{} uses `{used}`", path.display()));
+            }
+        }
+    }
+    let looked_at: Vec<&str> = looked_at.iter().map(String::as_str).collect();
+    let missing: Vec<&&str> = from.iter().filter(|room| !looked_at.contains(room)).collect();
+    assert!(missing.is_empty(), "{under} has no room {missing:?}");
+    wrong
+}
+
+#[test]
+fn the_read_side_never_sees_facts_or_compile() {
+    let read_side = ["arena", "snapshot", "walk", "query", "check", "explain"];
+    let wrong = rooms_that_use("pdp-server/engine/src", &read_side, &["facts", "compile"]);
+    none("the read side looks behind the snapshot", &wrong);
+    // The scan sees what it looks for where it is allowed.
+    assert!(rooms_used(Path::new("pdp-server/engine/src/compile.rs")).contains("facts"));
+    assert!(rooms_used(Path::new("pdp-server/src/publish.rs")).contains("store"));
+    // Every room of the engine is on a side, so that a new one is thought about.
+    let other =
+        ["actor", "compile", "facts", "id", "level", "lib", "permission", "resource", "time"];
+    let rooms: BTreeSet<String> =
+        rust_files("pdp-server/engine/src").iter().map(|path| room(path)).collect();
+    let unknown: Vec<String> = rooms
+        .into_iter()
+        .filter(|room| !read_side.contains(&room.as_str()) && !other.contains(&room.as_str()))
+        .collect();
+    none("rooms of the engine that are on no side", &unknown);
+}
+
+#[test]
+fn doors_never_see_the_store() {
+    let doors = ["rpc", "http"];
+    none("a door uses the store", &rooms_that_use("pdp-server/src", &doors, &["store"]));
+    let behind = ["publish", "store", "receipt", "clock"];
+    let wrong = rooms_that_use("pdp-server/src", &behind, &["rpc", "http"]);
+    none("what is behind the doors knows of one", &wrong);
+    // Wire types end in the doors, disk types in the store.
+    let mut leaks = Vec::new();
+    for path in rust_files("pdp-server/src").iter().filter(|path| !is_for_tests(path)) {
+        let (room, code) = (room(path), code(path));
+        if code.contains("pdp_proto") && !["rpc", "http", "lib"].contains(&room.as_str()) {
+            leaks.push(format!("{} names wire types", path.display()));
+        }
+        if code.contains("redb::") && room != "store" {
+            leaks.push(format!("{} names the database", path.display()));
+        }
+    }
+    none("types beyond their room", &leaks);
+}
+
+#[test]
+fn the_oracle_knows_only_plain_facts() {
+    let plain = ["actor", "facts", "id", "level", "permission", "query", "resource", "time"];
+    let mut wrong = Vec::new();
+    for path in rust_files("tests/src").into_iter().filter(|path| room(path) == "oracle") {
+        let code = code(&path);
+        for (at, _) in code.match_indices("pdp_engine") {
+            let rest = code[at + "pdp_engine".len()..].trim_start_matches(':');
+            let module = first_word(rest);
+            if !plain.contains(&module.as_str()) {
+                wrong.push(format!("{} uses pdp_engine::{module}", path.display()));
+            }
+        }
+        let tools = ["pdp_bundle", "pdp_server", "pdp_client", "crate::world", "crate::verify"];
+        let found = tools.iter().filter(|tool| code.contains(**tool));
+        wrong.extend(found.map(|tool| format!("{} uses {tool}", path.display())));
+        // It may read facts, and ask nothing of them that is a rule.
+        let rules = [".contains(self.now)", ".apply(", ".validate(", "is_ordered"];
+        let found = rules.iter().filter(|rule| code.contains(**rule));
+        wrong.extend(found.map(|rule| format!("{} calls {rule}", path.display())));
+    }
+    none("the oracle is not independent", &wrong);
+}
+
+#[test]
+fn files_are_short_and_well_named() {
+    let mut wrong = Vec::new();
+    for path in rust_files("") {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if FORBIDDEN_NAMES.contains(&name.as_str()) {
+            wrong.push(format!("{}: not a name for a room", path.display()));
+        }
+        let text = text(&path);
+        let lines = text.lines().count();
+        if lines > MAX_LINES {
+            wrong.push(format!("{}: {lines} lines", path.display()));
+        }
+        if !text.starts_with("//!") && !is_for_tests(&path) {
+            wrong.push(format!("{}: no module doc at its top", path.display()));
+        }
+    }
+    none("files against the house rules", &wrong);
+}
+
+#[test]
+fn nothing_is_skipped_or_left_for_later() {
+    // Taken apart here, so that this file does not hold what it looks for.
+    let marks: Vec<String> = [
+        ["#[ign", "ore"],
+        ["TO", "DO"],
+        ["FIX", "ME"],
+        ["XX", "X"],
+        ["unimpl", "emented!("],
+        ["to", "do!("],
+        ["thread::sl", "eep"],
+    ]
+    .iter()
+    .map(|halves| halves.concat())
+    .collect();
+    let mut wrong = Vec::new();
+    for path in files().iter().filter(|path| !path.ends_with("Cargo.lock")) {
+        for (number, line) in text(path).lines().enumerate() {
+            for mark in marks.iter().filter(|mark| line.contains(mark.as_str())) {
+                wrong.push(format!("{}:{}: {mark}", path.display(), number + 1));
+            }
+        }
+    }
+    none("something is skipped or left for later", &wrong);
+}
+
+#[test]
+fn no_file_names_a_place_on_somebodys_machine() {
+    let places: Vec<String> = [["/wo", "rk/"], ["/ho", "me/"], ["/ro", "ot/"], ["/Us", "ers/"]]
+        .iter()
+        .map(|halves| halves.concat())
+        .collect();
+    let mut wrong = Vec::new();
+    for path in files() {
+        for (number, line) in text(&path).lines().enumerate() {
+            for place in places.iter().filter(|place| line.contains(place.as_str())) {
+                wrong.push(format!("{}:{}: {place}", path.display(), number + 1));
+            }
+        }
+    }
+    none("places on a machine", &wrong);
+}
+
+#[test]
+fn the_top_of_the_tree_is_as_agreed() {
+    let mut more = Vec::new();
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let known = [&TOP[..], &TOP_FOR_TOOLS[..], &["target"]].concat();
+        if !name.starts_with('.') && !known.contains(&name.as_str()) {
+            more.push(name);
+        }
+    }
+    none("more at the top of the tree than was agreed", &more);
+}
+
+#[test]
+fn every_rule_is_shown_by_a_scenario() {
+    let mut shown: BTreeMap<String, usize> = BTreeMap::new();
+    let accepted = cases();
+    let refused = rejected();
+    let all = accepted.iter().chain(refused.iter().map(|file| &file.case));
+    for case in all {
+        for rule in &case.rules {
+            *shown.entry(rule.clone()).or_default() += 1;
+        }
+    }
+    let rules: Vec<String> = RULES
+        .iter()
+        .flat_map(|(family, numbers)| numbers.clone().map(move |n| format!("{family}{n}")))
+        .collect();
+    let missing: Vec<String> =
+        rules.iter().filter(|rule| !shown.contains_key(*rule)).cloned().collect();
+    none("rules without a scenario", &missing);
+    // Sections are named `S1`; whatever else is named must be a rule that is decided by.
+    let unknown: Vec<String> = shown
+        .keys()
+        .filter(|rule| !rules.contains(rule) && !rule.starts_with('S'))
+        .cloned()
+        .collect();
+    none("scenarios name what is no rule", &unknown);
+    let counts: Vec<String> =
+        shown.iter().map(|(rule, count)| format!("{rule}: {count}")).collect();
+    println!("scenario files a rule: {}", counts.join(", "));
+}
+
+#[test]
+fn the_page_of_rules_has_the_rules_that_are_tested() {
+    // A rule that is added to the page must be added here, and with it to a scenario.
+    let page = text(Path::new("docs/semantics.md"));
+    for (family, numbers) in RULES {
+        let written: BTreeSet<u32> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("### ")?.strip_prefix(family))
+            .filter_map(|rest| rest.split(' ').next()?.parse().ok())
+            .collect();
+        assert_eq!(written, numbers.collect(), "rules of family {family}");
+    }
+}
