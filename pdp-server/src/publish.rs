@@ -34,6 +34,10 @@ use tenant::Tenant;
 /// The tenant that exists from the start and cannot be deleted.
 pub const DEFAULT_TENANT: &str = "default";
 
+/// How many tenants there may be. Each keeps its facts and its snapshot in memory, and creating one
+/// copies the table of all.
+pub const MAX_TENANTS: usize = 10_000;
+
 /// Holds and changes the policy of every tenant. Cloning it copies a pointer.
 #[derive(Clone)]
 pub struct Publisher(Arc<Inner>);
@@ -153,6 +157,9 @@ pub enum TenantError {
     /// There is no such tenant.
     #[error(transparent)]
     UnknownTenant(#[from] UnknownTenant),
+    /// There are as many as there may be.
+    #[error("there are {0} tenants already; the limit is {MAX_TENANTS}")]
+    TooMany(usize),
     /// The default tenant always exists.
     #[error("tenant `{DEFAULT_TENANT}` cannot be deleted")]
     Default,
@@ -346,6 +353,9 @@ impl Publisher {
         let mut tenants = Tenants::clone(&self.0.tenants.load());
         if tenants.contains_key(id) {
             return Err(TenantError::Exists(id.clone()));
+        }
+        if tenants.len() >= MAX_TENANTS {
+            return Err(TenantError::TooMany(tenants.len()));
         }
         self.0.store.create_tenant(id)?;
         tenants.insert(id.clone(), Arc::new(Tenant::empty(id.clone())));

@@ -45,6 +45,16 @@ fn key(person: &str) -> FactKey {
 }
 
 #[test]
+fn there_is_a_limit_to_tenants() {
+    let publisher = publisher();
+    let full = (0..MAX_TENANTS).map(|n| tenant(&format!("t{n}")));
+    let full = full.map(|id| (id.clone(), Arc::new(Tenant::empty(id)))).collect();
+    publisher.0.tenants.store(Arc::new(full));
+    let refused = publisher.create_tenant(&tenant("one-more")).unwrap_err();
+    assert_eq!(refused.to_string(), "there are 10000 tenants already; the limit is 10000");
+}
+
+#[test]
 fn what_is_acknowledged_is_visible() {
     let publisher = publisher();
     let ana_views = || {

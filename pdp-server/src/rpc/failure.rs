@@ -14,7 +14,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::malformed::Malformed;
 use crate::publish::{
-    AccessError, ApplyError, DEFAULT_TENANT, Refusal, RequestId, TenantError, UnknownTenant,
+    AccessError, ApplyError, DEFAULT_TENANT, MAX_TENANTS, Refusal, RequestId, TenantError,
+    UnknownTenant, WaitError,
     WaitError,
 };
 
@@ -342,6 +343,13 @@ impl From<TenantError> for Failure {
         match error {
             TenantError::Exists(tenant) => Self::TenantExists(tenant),
             TenantError::UnknownTenant(error) => Self::UnknownTenant(error),
+            TenantError::TooMany(actual) => Self::Limit {
+                limit: "max_tenants",
+                field: "id",
+                unit: "tenants",
+                maximum: MAX_TENANTS,
+                actual,
+            },
             TenantError::Default => Self::TenantProtected,
             TenantError::Store(error) => Self::Store(error.to_string()),
             TenantError::Broken(error) => Self::Broken(error.to_string()),
