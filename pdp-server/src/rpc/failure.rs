@@ -16,7 +16,6 @@ use super::malformed::Malformed;
 use crate::publish::{
     AccessError, ApplyError, DEFAULT_TENANT, MAX_TENANTS, Refusal, RequestId, TenantError,
     UnknownTenant, WaitError,
-    WaitError,
 };
 
 /// The domain of every `ErrorInfo`.

@@ -69,7 +69,7 @@ pub(super) fn write_commit(txn: &WriteTransaction, commit: &Commit<'_>) -> Resul
 
     let mut facts = txn.open_table(FACTS)?;
     for Delta { key, before: _, after } in *deltas {
-        let (kind, id) = (record::kind_number(key.kind()), key.name());
+        let (kind, id) = (record::kind_number(key.kind()), record::name(key));
         let row = (name, kind, id.as_str());
         let existed = match after {
             Some(fact) => facts.insert(row, record::encode(fact).as_slice())?.is_some(),
