@@ -62,7 +62,13 @@ fn take(publisher: &Publisher, step: &Step, number: usize) -> Result<(), String>
         Step::Apply(id, changes) => {
             let request_id = RequestId::new(format!("step-{number}")).unwrap();
             let (expected, dry_run) = (None, false);
-            let apply = Apply { changes, expected, dry_run, request_id: Some(&request_id) };
+            let apply = Apply {
+                changes,
+                expected,
+                dry_run,
+                request_id: Some(&request_id),
+                on_behalf_of: None,
+            };
             publisher.apply(&tenant(id), apply).map(|_| ()).map_err(|error| error.to_string())
         }
     }
@@ -268,7 +274,13 @@ fn apply_on_failing(good: usize, only_syncs: bool) -> Result<(), ApplyError> {
     let id = tenant(DEFAULT_TENANT);
     let first = [put("ana")];
     let bo = [put("bo")];
-    let apply = |changes| Apply { changes, expected: None, dry_run: false, request_id: None };
+    let apply = |changes| Apply {
+        changes,
+        expected: None,
+        dry_run: false,
+        request_id: None,
+        on_behalf_of: None,
+    };
     publisher.apply(&id, apply(&first)).unwrap();
     let before = state(&publisher);
     let snapshot = publisher.snapshot(DEFAULT_TENANT).unwrap();
@@ -338,7 +350,7 @@ proptest! {
             let id = tenant(if *default { DEFAULT_TENANT } else { "acme" });
             let before = state(&publisher);
             let request_id = request_id.as_ref();
-            let apply = Apply { changes, expected: None, dry_run: *dry_run, request_id };
+            let apply = Apply { changes, expected: None, dry_run: *dry_run, request_id, on_behalf_of: None };
             let outcome = publisher.apply(&id, apply);
             let changed = outcome.as_ref().is_ok_and(|receipt| {
                 !receipt.dry_run && !receipt.replayed && !receipt.changes.is_empty()

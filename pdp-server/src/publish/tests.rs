@@ -28,7 +28,7 @@ fn tenant(id: &str) -> TenantId {
 }
 
 fn plain(changes: &[Change]) -> Apply<'_> {
-    Apply { changes, expected: None, dry_run: false, request_id: None }
+    Apply { changes, expected: None, dry_run: false, request_id: None, on_behalf_of: None }
 }
 
 fn named<'a>(request_id: &'a RequestId, changes: &'a [Change]) -> Apply<'a> {

@@ -1,5 +1,7 @@
 //! Change sets for tests: a fixed small organisation, and random ones.
 
+mod family;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use pdp_engine::actor::{
@@ -20,6 +22,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use family::{computer, family_fact, vault_privileges};
+
 /// A person of this name.
 pub(crate) fn person(id: &str) -> Fact {
     Person {
@@ -30,6 +34,7 @@ pub(crate) fn person(id: &str) -> Fact {
         manager: None,
         locations: Vec::new(),
         positions: Vec::new(),
+        vault_privileges: BTreeSet::new(),
     }
     .into()
 }
@@ -59,6 +64,7 @@ pub(crate) fn bulk(count: usize) -> Vec<Change> {
         manager: None,
         locations: Vec::new(),
         positions: Vec::new(),
+        vault_privileges: BTreeSet::new(),
     };
     (0..count).map(|n| Change::Put(person(n).into())).collect()
 }
@@ -81,7 +87,14 @@ pub(crate) fn grant(to: &str) -> Vec<Change> {
             rights: BTreeMap::new(),
         }
         .into(),
-        Resource { name: report.clone(), locations: Vec::new() }.into(),
+        Resource {
+            name: report.clone(),
+            locations: Vec::new(),
+            platform: None,
+            owner: None,
+            parent: None,
+        }
+        .into(),
         person(to),
         Assignment {
             id: AssignmentId::new(format!("{to}-views")).unwrap(),
@@ -208,19 +221,33 @@ fn actor_fact() -> impl Strategy<Value = Fact> {
             any::<bool>(),
             option::of(person_id()),
             locations(),
-            vec(position(), 0..3)
+            vec(position(), 0..3),
+            vault_privileges()
         )
-            .prop_map(|(id, name, login, enabled, manager, locations, positions)| {
-                Person { id, name, login, enabled, manager, locations, positions }.into()
+            .prop_map(
+                |(id, name, login, enabled, manager, locations, positions, privileges)| {
+                    let vault_privileges = privileges;
+                    Person {
+                        id,
+                        name,
+                        login,
+                        enabled,
+                        manager,
+                        locations,
+                        positions,
+                        vault_privileges,
+                    }
+                    .into()
+                }
+            ),
+        (name(), option::of(person_id()), any::<bool>(), option::of(computer()), locations())
+            .prop_map(|(id, owner, enabled, computer, locations)| {
+                let id = AccountId::new(id).unwrap();
+                Account { id, owner, enabled, computer, locations }.into()
             }),
-        (name(), option::of(person_id()), any::<bool>(), locations()).prop_map(
-            |(id, owner, enabled, locations)| {
-                Account { id: AccountId::new(id).unwrap(), owner, enabled, locations }.into()
-            }
-        ),
-        (group_id(), members(), vec(position(), 0..3), locations()).prop_map(
-            |(id, members, positions, locations)| {
-                Group { id, members, positions, locations }.into()
+        (group_id(), members(), vec(position(), 0..3), any::<bool>(), locations()).prop_map(
+            |(id, members, positions, default, locations)| {
+                Group { id, members, positions, default, locations }.into()
             }
         ),
         (name(), members(), locations()).prop_map(|(id, members, locations)| {
@@ -264,8 +291,10 @@ fn other_fact() -> impl Strategy<Value = Fact> {
         (level_ref(), qualifiers(), qualifiers()).prop_map(|(name, operations, rights)| {
             AccessLevel { name, operations, rights }.into()
         }),
-        (resource_ref(), locations())
-            .prop_map(|(name, locations)| Resource { name, locations }.into()),
+        (resource_ref(), locations(), text(), option::of(person_id()), option::of(resource_ref()))
+            .prop_map(|(name, locations, platform, owner, parent)| {
+                Resource { name, locations, platform, owner, parent }.into()
+            }),
         (name(), actor(), level_ref(), scope(), window()).prop_map(
             |(id, to, level, scope, window)| {
                 let id = AssignmentId::new(id).unwrap();
@@ -277,7 +306,7 @@ fn other_fact() -> impl Strategy<Value = Fact> {
 
 /// Any well-formed fact of any kind, whether or not what it refers to exists.
 pub(crate) fn fact() -> impl Strategy<Value = Fact> {
-    prop_oneof![actor_fact(), other_fact()]
+    prop_oneof![actor_fact(), other_fact(), family_fact()]
 }
 
 /// A change set. Most are valid: a fact comes with the facts that it is likely to refer to.

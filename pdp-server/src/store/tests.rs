@@ -258,6 +258,7 @@ fn only_the_last_requests_are_remembered() {
         digest: [7; 32],
         revision: Revision::new(1),
         changes: vec![(put("ana").key(), ChangeKind::Created)],
+        on_behalf_of: None,
     };
     let at = Revision::new(1);
     let request = Some((&request, &remembered));
@@ -277,7 +278,12 @@ fn deleting_a_tenant_takes_its_rows_and_no_others() {
     let store = Store::with_backend(Disk::holding(closed())).unwrap();
     let neighbours = ["acm", "acme2", "acme\u{20}"].map(|id| TenantId::new(id).unwrap());
     let request = RequestId::new("r").unwrap();
-    let remembered = Remembered { digest: [0; 32], revision: Revision::new(1), changes: vec![] };
+    let remembered = Remembered {
+        digest: [0; 32],
+        revision: Revision::new(1),
+        changes: vec![],
+        on_behalf_of: None,
+    };
     let deltas = [created(&put("ana"))];
     for id in neighbours.iter().chain([&tenant()]) {
         let from = if *id == tenant() { Revision::new(1) } else { Revision::ZERO };
@@ -358,10 +364,12 @@ proptest! {
         facts in proptest::collection::vec((fact(), 0..3_usize), 0..5),
         digest in any::<[u8; 32]>(),
         revision in any::<u64>(),
+        on_behalf_of in proptest::option::of("[a-z]{1,8}"),
     ) {
+        let on_behalf_of = on_behalf_of.map(|id| pdp_engine::id::PersonId::new(id).unwrap());
         let kinds = [ChangeKind::Created, ChangeKind::Changed, ChangeKind::Removed];
         let changes = facts.iter().map(|(fact, kind)| (fact.key(), kinds[*kind])).collect();
-        let remembered = Remembered { digest, revision: Revision::new(revision), changes };
+        let remembered = Remembered { digest, revision: Revision::new(revision), changes, on_behalf_of };
         prop_assert_eq!(Remembered::from_bytes(&remembered.to_bytes()), Ok(remembered));
     }
 

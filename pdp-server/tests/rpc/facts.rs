@@ -8,7 +8,7 @@ use crate::served::object;
 
 /// One fact of each kind, in the order of `FactKind`.
 pub(crate) fn one_of_each() -> Vec<(Key, Fact)> {
-    [declarations(), people(), groups(), roles(), grants()].concat()
+    [declarations(), people(), groups(), roles(), grants(), vault_and_sessions()].concat()
 }
 
 /// The name of an actor.
@@ -44,7 +44,7 @@ fn locations() -> Vec<String> {
 }
 
 fn level() -> v1::LevelRef {
-    v1::LevelRef { r#type: "Folder".into(), name: "Read it".into() }
+    v1::LevelRef { r#type: "Computer".into(), name: "Read it".into() }
 }
 
 fn declarations() -> Vec<(Key, Fact)> {
@@ -52,8 +52,8 @@ fn declarations() -> Vec<(Key, Fact)> {
         name: name.to_owned(),
         qualifier: qualifier.into(),
     };
-    let folder = v1::ResourceType {
-        name: "Folder".into(),
+    let computer = v1::ResourceType {
+        name: "Computer".into(),
         operations: vec!["Open".into(), "Shut".into()],
         rights: vec!["List".into()],
     };
@@ -74,7 +74,7 @@ fn declarations() -> Vec<(Key, Fact)> {
         rights: vec![qualified("List", v1::Qualifier::Denied)],
     };
     vec![
-        (Key::ResourceType("Folder".into()), Fact::ResourceType(folder)),
+        (Key::ResourceType("Computer".into()), Fact::ResourceType(computer)),
         (Key::Location("bern".into()), Fact::Location(bern)),
         (Key::BusinessRole("teller".into()), Fact::BusinessRole(teller)),
         (Key::AccessLevel(level()), Fact::AccessLevel(read_it)),
@@ -90,9 +90,18 @@ fn people() -> Vec<(Key, Fact)> {
         manager: Some("ana".into()),
         locations: locations(),
         positions: positions(),
+        vault_privileges: vec![
+            v1::VaultPrivilege::ConnectionUser.into(),
+            v1::VaultPrivilege::RemoteApp.into(),
+        ],
     };
-    let account =
-        v1::Account { id: id(), owner: Some(id()), disabled: true, locations: locations() };
+    let account = v1::Account {
+        id: id(),
+        owner: Some(id()),
+        disabled: true,
+        locations: locations(),
+        computer: Some(id()),
+    };
     vec![(Key::Person(id()), Fact::Person(person)), (Key::Account(id()), Fact::Account(account))]
 }
 
@@ -103,6 +112,7 @@ fn groups() -> Vec<(Key, Fact)> {
         members: members(listed),
         positions: positions(),
         locations: locations(),
+        default: true,
     };
     let listed = members(vec![Actor::Group(id())]);
     let set_group = v1::SetGroup { id: id(), members: listed, locations: locations() };
@@ -126,8 +136,15 @@ fn roles() -> Vec<(Key, Fact)> {
 }
 
 fn grants() -> Vec<(Key, Fact)> {
-    let name = object("Folder", "x");
-    let resource = v1::Resource { name: Some(name.clone()), locations: locations() };
+    let name = object("Computer", "x");
+    let resource = v1::Resource {
+        name: Some(name.clone()),
+        locations: locations(),
+        platform: Some("windows".into()),
+        owner: Some(id()),
+        parent: None,
+    };
+    let group = v1::ResourceGroup { id: id(), members: vec![name.clone()], default: true };
     let scope = v1::Scope { scope: Some(v1::scope::Scope::OnResource(name.clone())) };
     let assignment = v1::Assignment {
         id: id(),
@@ -138,6 +155,42 @@ fn grants() -> Vec<(Key, Fact)> {
     };
     vec![
         (Key::Resource(name), Fact::Resource(resource)),
+        (Key::ResourceGroup(id()), Fact::ResourceGroup(group)),
         (Key::Assignment(id()), Fact::Assignment(assignment)),
+    ]
+}
+
+fn vault_and_sessions() -> Vec<(Key, Fact)> {
+    let share = v1::ShareKey {
+        to: Some(v1::Grantee { grantee: Some(v1::grantee::Grantee::Group(id())) }),
+        on: Some(v1::VaultEntity { entity: Some(v1::vault_entity::Entity::ResourceGroup(id())) }),
+    };
+    let modify = v1::ShareLevel::Modify.into();
+    let permission_level = v1::PermissionLevel { id: id(), name: Some("Ex".into()) };
+    let psm = v1::Psm {
+        computer: id(),
+        enabled: true,
+        allow_unprivileged: true,
+        account_store: Some("local_windows_server".into()),
+        max_session: Some(prost_types::Duration { seconds: 14_400, nanos: 1_000 }),
+        max_concurrent: 2,
+        jit: Some(v1::Jit { enabled: true, delete_on_end: true, reuse_existing: true }),
+        levels: vec![v1::OfferedLevel { level: id(), group: Some(id()) }],
+    };
+    let scope = v1::eligibility_scope::Scope::InLocation("bern".into());
+    let eligibility = v1::EligibilityKey {
+        to: actor(Actor::SetGroup(id())),
+        level: id(),
+        scope: Some(v1::EligibilityScope { scope: Some(scope) }),
+        kind: v1::EligibilityKind::Excluded.into(),
+    };
+    vec![
+        (Key::Share(share.clone()), Fact::Share(v1::Share { name: Some(share), level: modify })),
+        (Key::PermissionLevel(id()), Fact::PermissionLevel(permission_level)),
+        (Key::Psm(id()), Fact::Psm(psm)),
+        (
+            Key::Eligibility(eligibility.clone()),
+            Fact::Eligibility(v1::Eligibility { name: Some(eligibility), window: window() }),
+        ),
     ]
 }
