@@ -204,7 +204,13 @@ impl Matrix {
         let publisher = Publisher::open(Store::open(folder).unwrap()).unwrap();
         let tenant = TenantId::new(DEFAULT_TENANT).unwrap();
         for changes in self.changes().chunks(MAX_CHANGES) {
-            let request = Apply { changes, expected: None, dry_run: false, request_id: None };
+            let request = Apply {
+                changes,
+                expected: None,
+                dry_run: false,
+                request_id: None,
+                on_behalf_of: None,
+            };
             publisher.apply(&tenant, request).unwrap();
         }
         publisher

@@ -113,7 +113,7 @@ impl Verifier<'_> {
                     let asked = crate::oracle::Asked {
                         subject: delegator.clone(),
                         kind: PermissionKind::Operation,
-                        permission: name_of(operation)?,
+                        permission: operation.clone(),
                         object: name.clone(),
                     };
                     self.coverage(&asked, &fact.scope, &entry.coverage)?;
@@ -223,10 +223,6 @@ impl Verifier<'_> {
         }
         Ok(())
     }
-}
-
-fn name_of(operation: &str) -> Result<PermissionName, String> {
-    PermissionName::new(operation).map_err(|why| why.to_string())
 }
 
 const fn status(standing: Standing) -> Status {
