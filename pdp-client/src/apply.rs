@@ -14,6 +14,7 @@ pub struct ChangeSet {
     expected_revision: Option<Revision>,
     dry_run: bool,
     request_id: RequestId,
+    on_behalf_of: Option<String>,
 }
 
 /// What makes sending a change set twice safe.
@@ -37,6 +38,8 @@ pub struct Applied {
     /// The request id was known to the server: this is the first request's result, and nothing was
     /// applied now.
     pub replayed: bool,
+    /// The person on whose behalf it was applied; `None`: nobody's.
+    pub on_behalf_of: Option<String>,
 }
 
 // === impl ChangeSet ===
@@ -45,7 +48,7 @@ impl ChangeSet {
     /// These changes, applied to whatever revision is current, under a request id of their own.
     pub const fn new(changes: Vec<v1::Change>) -> Self {
         let request_id = RequestId::Generated;
-        Self { changes, expected_revision: None, dry_run: false, request_id }
+        Self { changes, expected_revision: None, dry_run: false, request_id, on_behalf_of: None }
     }
 
     /// Applies only if this is the current revision; 0 is the empty policy.
@@ -72,6 +75,14 @@ impl ChangeSet {
         self.request_id = RequestId::None;
         self
     }
+
+    /// Applies on behalf of the person of this id: every assignment and every share that the change
+    /// set touches is decided for that person, and anything but `ALLOW`, or any other kind of
+    /// change, refuses the whole set ([`crate::Refusal::delegation`]).
+    pub fn on_behalf_of(mut self, person: impl Into<String>) -> Self {
+        self.on_behalf_of = Some(person.into());
+        self
+    }
 }
 
 // === impl Client ===
@@ -83,9 +94,15 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with the reason `CHANGE_SET_REJECTED` and the problems if it does not fit
     /// the policy, `REVISION_CONFLICT` if another change set came first, `MALFORMED` if no policy
-    /// could take it.
+    /// could take it, `DELEGATION_REFUSED` if the person on whose behalf it was to be applied may
+    /// not make one of its changes.
     pub async fn apply(&self, set: ChangeSet) -> Result<Applied, Error> {
-        let ChangeSet { changes, expected_revision, dry_run, request_id } = set;
+        let ChangeSet { changes, expected_revision, dry_run, request_id, on_behalf_of } = set;
+        if on_behalf_of.as_deref() == Some("") {
+            // Empty means nobody on the wire, and nobody is asked for what they may.
+            let message = "a change set on behalf of a person needs the person's id".to_owned();
+            return Err(Error::Setting { message });
+        }
         let request_id = match request_id {
             // A dry run is safe to repeat and is not remembered.
             RequestId::Generated if dry_run => String::new(),
@@ -100,14 +117,24 @@ impl Client {
             expected_revision: expected_revision.map(Revision::get),
             dry_run,
             request_id,
+            on_behalf_of: on_behalf_of.clone().unwrap_or_default(),
         };
         let send = |client: &Self, request| {
             let mut service = client.policies();
             async move { service.apply(request).await }
         };
         let response = self.unary(safe, || message.clone(), send).await?;
-        let v1::ApplyResponse { revision, changes, total_changes, replayed } = response;
-        Ok(Applied { revision: Revision::new(revision), changes, total_changes, replayed })
+        let v1::ApplyResponse { revision, changes, total_changes, replayed, on_behalf_of: whose } =
+            response;
+        let whose = (!whose.is_empty()).then_some(whose);
+        if whose != on_behalf_of {
+            let named = |person: Option<String>| person.unwrap_or_else(|| "nobody".to_owned());
+            let (whose, asked) = (named(whose), named(on_behalf_of));
+            let message = format!("it was applied on behalf of `{whose}` and not of `{asked}`");
+            return Err(Error::protocol(message));
+        }
+        let revision = Revision::new(revision);
+        Ok(Applied { revision, changes, total_changes, replayed, on_behalf_of: whose })
     }
 }
 

@@ -6,7 +6,9 @@ use pdp_proto::v1;
 
 use crate::call::Error;
 use crate::client::Client;
-use crate::question::Question;
+use crate::obligation::Obligations;
+use crate::question::{Permission, Question};
+use crate::reason::Reason;
 use crate::refusal::{FieldViolation, Refusal};
 
 /// A tenant's policy counts its changes: 0 is the empty policy, then 1, 2, 3. As the consistency
@@ -25,41 +27,8 @@ pub enum Effect {
     RequiresApproval,
 }
 
-/// Why: exactly one a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    /// Something allows and nothing denies.
-    Granted,
-    /// Something denies; that beats every allow.
-    ExplicitDeny,
-    /// Nothing allows, and something disables.
-    Disabled,
-    /// Nothing speaks for it.
-    NotGranted,
-    /// No such person or account.
-    UnknownSubject,
-    /// The person, the account or the account's owner is disabled.
-    SubjectDisabled,
-    /// No such resource.
-    UnknownResource,
-    /// The resource's type declares no such operation or right.
-    UnknownPermission,
-    /// Dual check: allowed of the counterpart only.
-    MissingOnResource,
-    /// Dual check: allowed of the resource only.
-    MissingOnCounterpart,
-    /// Dual check: allowed of neither.
-    MissingOnBoth,
-    /// Nobody hands access to themselves.
-    SelfDelegation,
-    /// A reason that this version of the client does not know, by its number on the wire. Never
-    /// with [`Effect::Allow`].
-    Unrecognized(i32),
-}
-
 /// An answer: what it comes to, why, and the revision it was computed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Decision {
     /// What it comes to.
@@ -68,6 +37,8 @@ pub struct Decision {
     pub reason: Reason,
     /// The policy revision it was computed on.
     pub revision: Revision,
+    /// With an `ALLOW` of a session, what goes with it; `None` otherwise.
+    pub obligations: Option<Obligations>,
 }
 
 /// Answers to many questions, all on one revision and at one instant.
@@ -133,58 +104,6 @@ impl fmt::Display for Effect {
     }
 }
 
-// === impl Reason ===
-
-impl Reason {
-    /// The reason's code; `UNRECOGNIZED` for one that this client does not know.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Granted => "GRANTED",
-            Self::ExplicitDeny => "EXPLICIT_DENY",
-            Self::Disabled => "DISABLED",
-            Self::NotGranted => "NOT_GRANTED",
-            Self::UnknownSubject => "UNKNOWN_SUBJECT",
-            Self::SubjectDisabled => "SUBJECT_DISABLED",
-            Self::UnknownResource => "UNKNOWN_RESOURCE",
-            Self::UnknownPermission => "UNKNOWN_PERMISSION",
-            Self::MissingOnResource => "MISSING_ON_RESOURCE",
-            Self::MissingOnCounterpart => "MISSING_ON_COUNTERPART",
-            Self::MissingOnBoth => "MISSING_ON_BOTH",
-            Self::SelfDelegation => "SELF_DELEGATION",
-            Self::Unrecognized(_) => "UNRECOGNIZED",
-        }
-    }
-
-    pub(crate) fn from_wire(number: i32) -> Self {
-        use v1::Reason as Wire;
-        match Wire::try_from(number) {
-            Ok(Wire::Granted) => Self::Granted,
-            Ok(Wire::ExplicitDeny) => Self::ExplicitDeny,
-            Ok(Wire::Disabled) => Self::Disabled,
-            Ok(Wire::NotGranted) => Self::NotGranted,
-            Ok(Wire::UnknownSubject) => Self::UnknownSubject,
-            Ok(Wire::SubjectDisabled) => Self::SubjectDisabled,
-            Ok(Wire::UnknownResource) => Self::UnknownResource,
-            Ok(Wire::UnknownPermission) => Self::UnknownPermission,
-            Ok(Wire::MissingOnResource) => Self::MissingOnResource,
-            Ok(Wire::MissingOnCounterpart) => Self::MissingOnCounterpart,
-            Ok(Wire::MissingOnBoth) => Self::MissingOnBoth,
-            Ok(Wire::SelfDelegation) => Self::SelfDelegation,
-            Ok(Wire::Unspecified) | Err(_) => Self::Unrecognized(number),
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unrecognized(number) => write!(f, "{}({number})", self.as_str()),
-            _ => f.write_str(self.as_str()),
-        }
-    }
-}
-
 // === impl Decision ===
 
 impl Decision {
@@ -198,7 +117,7 @@ impl Decision {
         decision: Option<v1::Decision>,
         at_least: Revision,
     ) -> Result<Self, Error> {
-        let Some(v1::Decision { effect, reason, revision }) = decision else {
+        let Some(v1::Decision { effect, reason, revision, obligations }) = decision else {
             return Err(Error::protocol("it holds no decision"));
         };
         let (reason, revision) = (Reason::from_wire(reason), Revision::new(revision));
@@ -214,11 +133,32 @@ impl Decision {
             return Err(Error::protocol(format!("it allows with the reason {reason}")));
         }
         fresh_enough(revision, at_least)?;
-        Ok(Self { effect, reason, revision })
+        let obligations = obligations.map(Obligations::from_wire).transpose()?;
+        if effect != Effect::Allow && obligations.is_some() {
+            return Err(Error::protocol(format!("its {effect} carries obligations")));
+        }
+        Ok(Self { effect, reason, revision, obligations })
+    }
+
+    /// The decision, if it can be the answer to a question about this. An `ALLOW` of a session is
+    /// none without its obligations: whoever opened the session would not know when to end it.
+    pub(crate) fn about(self, permission: &Permission) -> Result<Self, Error> {
+        if self.effect != Effect::Allow {
+            return Ok(self);
+        }
+        let missing = match (permission, &self.obligations) {
+            (Permission::Session(_), None) => true,
+            (Permission::Session(Some(_)), Some(due)) => due.privileged.is_none(),
+            _ => false,
+        };
+        if missing {
+            return Err(Error::protocol("it allows a session without its obligations"));
+        }
+        Ok(self)
     }
 }
 
-fn fresh_enough(revision: Revision, at_least: Revision) -> Result<(), Error> {
+pub(crate) fn fresh_enough(revision: Revision, at_least: Revision) -> Result<(), Error> {
     if revision < at_least {
         let message = format!("it is of revision {revision}, and {at_least} was asked for");
         return Err(Error::protocol(message));
@@ -246,7 +186,7 @@ impl Client {
             async move { service.check(request).await }
         };
         let v1::CheckResponse { decision } = self.unary(true, request, send).await?;
-        Decision::from_wire(decision, self.oldest())
+        Decision::from_wire(decision, self.oldest())?.about(&question.permission)
     }
 
     /// Decides up to 1,000 questions on one revision and at one instant.
@@ -271,7 +211,10 @@ impl Client {
             let (got, asked) = (results.len(), questions.len());
             return Err(Error::protocol(format!("it holds {got} results for {asked} questions")));
         }
-        let results = results.into_iter().map(|item| item_from_wire(item, revision));
+        let results = results
+            .into_iter()
+            .zip(questions)
+            .map(|(item, question)| item_from_wire(item, question, revision));
         Ok(Batch { results: results.collect::<Result<_, _>>()?, revision })
     }
 
@@ -293,19 +236,33 @@ impl Client {
         let Some(message) = explanation else {
             return Err(Error::protocol("it holds no explanation"));
         };
-        let decision = Decision::from_wire(message.decision, self.oldest())?;
-        Ok(Explanation { decision, message })
+        Explanation::from_wire(message, &question.permission, self.oldest())
+    }
+}
+
+// === impl Explanation ===
+
+impl Explanation {
+    pub(crate) fn from_wire(
+        message: v1::Explanation,
+        permission: &Permission,
+        at_least: Revision,
+    ) -> Result<Self, Error> {
+        let decision = Decision::from_wire(message.decision.clone(), at_least)?;
+        Ok(Self { decision: decision.about(permission)?, message })
     }
 }
 
 /// One result of a batch; every decision must be of the batch's revision.
 fn item_from_wire(
     item: v1::BatchCheckResult,
+    question: &Question,
     revision: Revision,
 ) -> Result<Result<Decision, Refusal>, Error> {
     match item.result {
         Some(v1::batch_check_result::Result::Decision(decision)) => {
-            let decision = Decision::from_wire(Some(decision), revision)?;
+            let decision =
+                Decision::from_wire(Some(decision), revision)?.about(&question.permission)?;
             if decision.revision != revision {
                 return Err(Error::protocol("its decisions are of different revisions"));
             }
@@ -328,7 +285,7 @@ mod tests {
     use super::*;
 
     fn wire(effect: i32, reason: i32) -> Option<v1::Decision> {
-        Some(v1::Decision { effect, reason, revision: 7 })
+        Some(v1::Decision { effect, reason, revision: 7, obligations: None })
     }
 
     #[test]
@@ -355,17 +312,36 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_of_the_wire_has_its_name() {
-        for number in 1..=12 {
-            let name = v1::Reason::try_from(number).unwrap().as_str_name();
-            assert_eq!(format!("REASON_{}", Reason::from_wire(number)), name);
-        }
-        assert!(v1::Reason::try_from(13).is_err());
+    fn a_session_is_allowed_with_its_obligations_only() {
+        let read = |decision| Decision::from_wire(decision, Revision::new(7)).unwrap();
+        let unprivileged = v1::Obligations {
+            not_after: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+            privileged: None,
+        };
+        let due =
+            |wire: v1::Decision| v1::Decision { obligations: Some(unprivileged.clone()), ..wire };
+        let plain = wire(1, 1);
+        let ending = plain.clone().map(due);
+        let (none, level) = (Permission::unprivileged_session(), Permission::session("root"));
+        assert!(read(plain.clone()).about(&Permission::operation("View")).is_ok());
+        assert!(read(plain.clone()).about(&none).is_err());
+        assert!(read(plain).about(&level).is_err());
+        assert!(read(ending.clone()).about(&none).is_ok());
+        assert!(read(ending).about(&level).is_err());
+        assert!(read(wire(2, 22)).about(&level).is_ok());
+        let denied = wire(2, 22).map(due);
+        assert!(Decision::from_wire(denied, Revision::new(7)).is_err());
     }
 
     #[test]
     fn a_batch_item_is_a_decision_or_an_error() {
-        let item = |result| item_from_wire(v1::BatchCheckResult { result }, Revision::new(7));
+        let question = Question::new(
+            crate::Subject::person("ana"),
+            Permission::operation("View"),
+            crate::Resource::new("Report", "absence"),
+        );
+        let item =
+            |result| item_from_wire(v1::BatchCheckResult { result }, &question, Revision::new(7));
         assert!(item(None).is_err());
         let error = v1::QuestionError {
             code: 3,
@@ -377,7 +353,7 @@ mod tests {
             item(Some(v1::batch_check_result::Result::Error(error))).unwrap().unwrap_err();
         assert_eq!(refusal.code, tonic::Code::InvalidArgument);
         assert_eq!(refusal.fields[0].field, "questions[0].subject");
-        let stray = v1::Decision { effect: 1, reason: 1, revision: 8 };
+        let stray = v1::Decision { effect: 1, reason: 1, revision: 8, obligations: None };
         assert!(item(Some(v1::batch_check_result::Result::Decision(stray))).is_err());
     }
 }

@@ -4,12 +4,18 @@
 //! What arrives and cannot be what it is, such as a value that a newer server knows, is
 //! [`Error::Protocol`].
 
+mod delegation;
 mod explanation;
 mod inbound;
 mod outbound;
+mod psm;
+mod vault;
 
+use pdp_engine::delegate::DelegationExplanation;
 use pdp_engine::explain::Explanation;
 use pdp_engine::facts::{Change, Fact, FactKey, FactKind};
+use pdp_engine::session::SessionExplanation;
+use pdp_engine::vault::VaultExplanation;
 
 use crate::call::Error;
 use crate::v1;
@@ -41,7 +47,12 @@ pub const fn kind_to_wire(kind: FactKind) -> v1::FactKind {
         FactKind::ManagementRoleDefinition => v1::FactKind::ManagementRoleDefinition,
         FactKind::ManagementRole => v1::FactKind::ManagementRole,
         FactKind::Resource => v1::FactKind::Resource,
+        FactKind::ResourceGroup => v1::FactKind::ResourceGroup,
         FactKind::Assignment => v1::FactKind::Assignment,
+        FactKind::Share => v1::FactKind::Share,
+        FactKind::PermissionLevel => v1::FactKind::PermissionLevel,
+        FactKind::Psm => v1::FactKind::Psm,
+        FactKind::Eligibility => v1::FactKind::Eligibility,
     }
 }
 
@@ -61,12 +72,42 @@ pub fn key_from_wire(key: v1::FactKey) -> Result<FactKey, Error> {
     inbound::key(key)
 }
 
-/// An explanation that arrived.
+/// An explanation that arrived, of an operation or a right.
 ///
 /// # Errors
 /// [`Error::Protocol`] if it is not one.
 pub fn explanation_from_wire(explanation: v1::Explanation) -> Result<Explanation, Error> {
     explanation::explanation(explanation)
+}
+
+/// An explanation that arrived, of a vault action.
+///
+/// # Errors
+/// [`Error::Protocol`] if it is not one.
+pub fn vault_explanation_from_wire(
+    explanation: v1::Explanation,
+) -> Result<VaultExplanation, Error> {
+    vault::explanation(explanation)
+}
+
+/// An explanation that arrived, of a session.
+///
+/// # Errors
+/// [`Error::Protocol`] if it is not one.
+pub fn session_explanation_from_wire(
+    explanation: v1::Explanation,
+) -> Result<SessionExplanation, Error> {
+    psm::explanation(explanation)
+}
+
+/// An explanation that arrived, of a delegation.
+///
+/// # Errors
+/// [`Error::Protocol`] if it is not one.
+pub fn delegation_explanation_from_wire(
+    explanation: v1::DelegationExplanation,
+) -> Result<DelegationExplanation, Error> {
+    delegation::explanation(explanation)
 }
 
 #[cfg(test)]

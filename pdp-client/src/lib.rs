@@ -36,6 +36,11 @@
 //! - Only what is safe to send twice is retried, and only on `UNAVAILABLE`: reads, and change sets,
 //!   which carry a request id unless told otherwise ([`ChangeSet::without_request_id`]).
 //!
+//! The other families are asked the same way: an action on a vault entity is
+//! [`Permission::vault_action`], a privileged session [`Permission::session`] (its `ALLOW` carries
+//! [`Obligations`]), and whether somebody may hand out an Access Level is
+//! [`Client::check_delegation`]. The lists, such as [`Client::list_subjects`], ask backwards.
+//!
 //! To read what was just written, take the revision of [`Applied`] or of a [`Decision`] along:
 //! `client.at_least(applied.revision).check(&question)`.
 //!
@@ -45,26 +50,38 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod behalf;
 mod call;
 mod client;
 mod decision;
+mod delegation;
 #[cfg(feature = "engine")]
 pub mod engine;
 mod health;
+mod list;
+mod obligation;
 mod policy;
 mod question;
+mod reason;
 mod refusal;
 mod retry;
 mod tenant;
 
 pub use apply::{Applied, ChangeSet};
+pub use behalf::{DelegationRefusal, FactChange, RefusedChange};
 pub use call::Error;
 pub use client::{Builder, Client, DEFAULT_DEADLINE, MAX_DEADLINE, MAX_RESPONSE_BYTES};
-pub use decision::{Batch, Decision, Effect, Explanation, Reason, Revision};
+pub use decision::{Batch, Decision, Effect, Explanation, Revision};
+pub use delegation::{
+    DelegationAction, DelegationExplanation, DelegationQuestion, Level, Recipient, Relative, Scope,
+};
 pub use health::Health;
+pub use list::{ApprovalQuestion, Because, Item, Items, Listing, SubjectKinds};
+pub use obligation::{AccountMode, Obligations, OnEnd, Privileged};
 pub use pdp_proto::v1;
 pub use policy::{Export, Exported, Found, Listed, Pages};
 pub use question::{Permission, Question, Resource, Subject};
+pub use reason::Reason;
 pub use refusal::{FieldViolation, PreconditionViolation, Refusal};
 pub use retry::Retries;
 pub use tenant::{Tenant, Tenants};

@@ -13,13 +13,18 @@ pub enum Subject {
     Account(String),
 }
 
-/// What the subject would do. Operations and rights are separate name spaces.
+/// What the subject would do. Each kind is a name space of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Permission {
     /// Something done through the platform.
     Operation(String),
     /// A native permission of the protected system.
     Right(String),
+    /// An action on a vault entity, such as `view_password`. The resource is the entity; for a
+    /// resource group see [`Resource::group`].
+    VaultAction(String),
+    /// Opening a privileged session on a computer with this permission level, or with none.
+    Session(Option<String>),
 }
 
 /// What it would be done to. Written `Type:id`.
@@ -40,7 +45,7 @@ pub struct Question {
     pub permission: Permission,
     /// To what.
     pub resource: Resource,
-    /// The second object of a dual check: the operation is asked of both. Not with a right.
+    /// The second object of a dual check: the operation is asked of both. Only with an operation.
     pub counterpart: Option<Resource>,
     /// Whether the answer may be `REQUIRES_APPROVAL`; without routing that becomes `DENY`.
     pub routing: bool,
@@ -59,7 +64,7 @@ impl Subject {
         Self::Account(id.into())
     }
 
-    fn to_wire(&self) -> v1::Subject {
+    pub(crate) fn to_wire(&self) -> v1::Subject {
         let subject = match self {
             Self::Person(id) => v1::subject::Subject::Person(id.clone()),
             Self::Account(id) => v1::subject::Subject::Account(id.clone()),
@@ -90,11 +95,28 @@ impl Permission {
         Self::Right(name.into())
     }
 
-    /// The name of the operation or right.
+    /// An action on a vault entity.
+    pub fn vault_action(name: impl Into<String>) -> Self {
+        Self::VaultAction(name.into())
+    }
+
+    /// A privileged session with this permission level.
+    pub fn session(level: impl Into<String>) -> Self {
+        Self::Session(Some(level.into()))
+    }
+
+    /// A session without a permission level.
+    #[must_use]
+    pub const fn unprivileged_session() -> Self {
+        Self::Session(None)
+    }
+
+    /// The name of the operation, right, action or permission level; `none` for no level.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Operation(name) | Self::Right(name) => name,
+            Self::Operation(name) | Self::Right(name) | Self::VaultAction(name) => name,
+            Self::Session(level) => level.as_deref().unwrap_or("none"),
         }
     }
 
@@ -102,8 +124,14 @@ impl Permission {
         match self {
             Self::Operation(name) => v1::question::Permission::Operation(name.clone()),
             Self::Right(name) => v1::question::Permission::Right(name.clone()),
+            Self::VaultAction(name) => v1::question::Permission::VaultAction(name.clone()),
+            Self::Session(level) => v1::question::Permission::Session(session(level.as_ref())),
         }
     }
+}
+
+pub(crate) fn session(level: Option<&String>) -> v1::SessionPermission {
+    v1::SessionPermission { level: level.cloned() }
 }
 
 impl fmt::Display for Permission {
@@ -111,6 +139,8 @@ impl fmt::Display for Permission {
         match self {
             Self::Operation(name) => f.write_str(name),
             Self::Right(name) => write!(f, "right:{name}"),
+            Self::VaultAction(name) => write!(f, "vault:{name}"),
+            Self::Session(_) => write!(f, "session:{}", self.name()),
         }
     }
 }
@@ -123,7 +153,12 @@ impl Resource {
         Self { type_name: type_name.into(), id: id.into() }
     }
 
-    fn to_wire(&self) -> v1::ResourceRef {
+    /// The resource group of this id, for questions about vault actions.
+    pub fn group(id: impl Into<String>) -> Self {
+        Self::new("resource_group", id)
+    }
+
+    pub(crate) fn to_wire(&self) -> v1::ResourceRef {
         v1::ResourceRef { r#type: self.type_name.clone(), id: self.id.clone() }
     }
 }
@@ -206,5 +241,23 @@ mod tests {
             question.to_string(),
             "account:corp/ana right:ReadData Report:absence counterpart Person:bo without routing"
         );
+    }
+
+    #[test]
+    fn every_kind_of_permission_travels_and_is_told_apart() {
+        use v1::question::Permission as Wire;
+        let session = |level: Option<&str>| {
+            Wire::Session(v1::SessionPermission { level: level.map(str::to_owned) })
+        };
+        for (permission, wire, text) in [
+            (Permission::operation("View"), Wire::Operation("View".into()), "View"),
+            (Permission::right("Read"), Wire::Right("Read".into()), "right:Read"),
+            (Permission::vault_action("share"), Wire::VaultAction("share".into()), "vault:share"),
+            (Permission::session("root"), session(Some("root")), "session:root"),
+            (Permission::unprivileged_session(), session(None), "session:none"),
+        ] {
+            assert_eq!((permission.to_wire(), permission.to_string()), (wire, text.to_owned()));
+        }
+        assert_eq!(Resource::group("web").to_string(), "resource_group:web");
     }
 }

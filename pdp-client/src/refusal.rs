@@ -7,6 +7,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::behalf::DelegationRefusal;
+
 /// An error that the server answered with: the status and its details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -25,6 +27,9 @@ pub struct Refusal {
     pub preconditions: Vec<PreconditionViolation>,
     /// How long to wait before trying again, where that may help.
     pub retry_delay: Option<Duration>,
+    /// For `DELEGATION_REFUSED`: which changes the person on whose behalf a change set was to be
+    /// applied may not make.
+    pub delegation: Option<DelegationRefusal>,
 }
 
 /// A field of the request that is at fault.
@@ -59,6 +64,7 @@ impl Refusal {
             fields: Vec::new(),
             preconditions: Vec::new(),
             retry_delay: None,
+            delegation: None,
         }
     }
 
@@ -86,6 +92,7 @@ impl Refusal {
             refusal.preconditions = violations.collect();
         }
         refusal.retry_delay = details.retry_info().and_then(|info| info.retry_delay);
+        refusal.delegation = DelegationRefusal::from_details(status.details());
         refusal
     }
 }

@@ -16,10 +16,12 @@ use pdp_engine::check::check;
 use pdp_engine::compile::compile;
 use pdp_engine::explain::explain;
 use pdp_engine::facts::Facts;
-use pdp_engine::query::Revision;
+use pdp_engine::list::{AnyPermission, SubjectKinds, list_resources, list_subjects};
+use pdp_engine::query::{ObjectRef, Revision, SubjectRef};
+use pdp_engine::session::SessionFacts;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
-use pdp_tests::matrix::Matrix;
+use pdp_tests::matrix::{Matrix, OPERATION, TYPE};
 
 const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
@@ -99,6 +101,28 @@ fn explain_uniform(bencher: Bencher<'_, '_>) {
             explain(&WORLD.snapshot, black_box(&WORLD.matrix.question(user, permission)), NOW)
         },
     );
+}
+
+/// Everything that one user may use: complete, in order, each candidate checked.
+#[divan::bench(sample_size = 1, sample_count = 200)]
+fn list_resources_of_a_user(bencher: Bencher<'_, '_>) {
+    let mut users = WORLD.matrix.users.iter().cycle();
+    bencher.with_inputs(|| users.next().unwrap()).bench_local_values(|user| {
+        let subject = SubjectRef::Person(user);
+        let permission = AnyPermission::Access(OPERATION);
+        list_resources(&WORLD.snapshot, subject, permission, TYPE, SessionFacts::default(), NOW)
+    });
+}
+
+/// Everybody who may use one thing.
+#[divan::bench(sample_size = 1, sample_count = 200)]
+fn list_subjects_of_a_resource(bencher: Bencher<'_, '_>) {
+    let mut permissions = WORLD.matrix.permissions.iter().cycle();
+    bencher.with_inputs(|| permissions.next().unwrap()).bench_local_values(|id| {
+        let object = ObjectRef { type_name: TYPE, id };
+        let (permission, kinds) = (AnyPermission::Access(OPERATION), SubjectKinds::People);
+        list_subjects(&WORLD.snapshot, permission, object, kinds, SessionFacts::default(), NOW)
+    });
 }
 
 #[divan::bench(sample_count = 20)]

@@ -51,7 +51,7 @@ fn main() {
         rounds.check.push(door.block_on(alone(|n| {
             let question = &questions[n % questions.len()];
             async move {
-                black_box(client.check(question).await.unwrap());
+                black_box(&client.check(question).await.unwrap());
             }
         })));
         rounds.many_health.push(door.block_on(together(client, &questions, false)));
@@ -97,7 +97,7 @@ async fn together(client: &Client, questions: &[Question], check: bool) -> f64 {
             for n in 0..REQUESTS / 10 {
                 if check {
                     let question = &questions[(caller * 7_919 + n) % questions.len()];
-                    black_box(client.check(question).await.unwrap());
+                    black_box(&client.check(question).await.unwrap());
                 } else {
                     client.health("").await.unwrap();
                 }
@@ -115,7 +115,7 @@ async fn batches(client: &Client, questions: &[Question]) -> f64 {
     let begun = Instant::now();
     let batches: Vec<_> = questions.chunks_exact(BATCH).collect();
     for batch in &batches {
-        black_box(client.batch_check(batch).await.unwrap());
+        black_box(&client.batch_check(batch).await.unwrap());
     }
     (batches.len() * BATCH) as f64 / begun.elapsed().as_secs_f64()
 }

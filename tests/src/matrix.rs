@@ -180,11 +180,7 @@ impl Matrix {
             .into(),
         ];
         facts.extend(self.users.iter().map(|id| Fact::from(person(id))));
-        facts.extend(
-            self.permissions
-                .iter()
-                .map(|id| Fact::from(Resource { name: resource(id), locations: Vec::new() })),
-        );
+        facts.extend(self.permissions.iter().map(|id| Fact::from(plain(resource(id)))));
         for (n, role) in self.roles.iter().enumerate() {
             let id = ManagementRoleId::new(format!("r{n}")).unwrap();
             facts.push(management_role(&id, role).into());
@@ -208,7 +204,13 @@ impl Matrix {
         let publisher = Publisher::open(Store::open(folder).unwrap()).unwrap();
         let tenant = TenantId::new(DEFAULT_TENANT).unwrap();
         for changes in self.changes().chunks(MAX_CHANGES) {
-            let request = Apply { changes, expected: None, dry_run: false, request_id: None };
+            let request = Apply {
+                changes,
+                expected: None,
+                dry_run: false,
+                request_id: None,
+                on_behalf_of: None,
+            };
             publisher.apply(&tenant, request).unwrap();
         }
         publisher
@@ -262,7 +264,12 @@ fn person(id: &str) -> Person {
         manager: None,
         locations: Vec::new(),
         positions: Vec::new(),
+        vault_privileges: BTreeSet::new(),
     }
+}
+
+fn plain(name: ResourceRef) -> Resource {
+    Resource { name, locations: Vec::new(), platform: None, owner: None, parent: None }
 }
 
 fn management_role(id: &ManagementRoleId, role: &Role) -> ManagementRole {

@@ -117,7 +117,8 @@ impl FamilyTally {
     /// # Panics
     /// If anything that must occur was rarer than so many per cent of the decisions.
     pub fn hold(&self, reasons: &[Reason], others: &[&str], rarest: f64) {
-        let share = |key: &str| per_cent(self.counts.get(key).copied().unwrap_or(0), self.decisions);
+        let share =
+            |key: &str| per_cent(self.counts.get(key).copied().unwrap_or(0), self.decisions);
         println!("{} decisions", self.decisions);
         for (key, count) in &self.counts {
             println!("{key:<45} {count:>9} {:>7.2} %", share(key));

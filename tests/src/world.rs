@@ -145,30 +145,28 @@ impl Genome {
         let families =
             (genes(4), genes(4), genes(3), vec(any::<Gene>(), 2..=16), genes(16), genes(5));
         let parts = (trees, actors, links, policy, families, asked);
-        parts.prop_map(|(trees, actors, links, policy, families, asked)| {
-            Self {
-                locations: trees.0,
-                business_roles: trees.1,
-                people: actors.0,
-                accounts: actors.1,
-                groups: actors.2,
-                set_groups: actors.3,
-                definitions: actors.4,
-                management_roles: actors.5,
-                members: links.0,
-                positions: links.1,
-                placements: links.2,
-                levels: policy.0,
-                resources: policy.1,
-                assignments: policy.2,
-                computers: families.0,
-                psm: families.1,
-                resource_groups: families.2,
-                shares: families.3,
-                eligibilities: families.4,
-                plans: families.5,
-                questions: asked,
-            }
+        parts.prop_map(|(trees, actors, links, policy, families, asked)| Self {
+            locations: trees.0,
+            business_roles: trees.1,
+            people: actors.0,
+            accounts: actors.1,
+            groups: actors.2,
+            set_groups: actors.3,
+            definitions: actors.4,
+            management_roles: actors.5,
+            members: links.0,
+            positions: links.1,
+            placements: links.2,
+            levels: policy.0,
+            resources: policy.1,
+            assignments: policy.2,
+            computers: families.0,
+            psm: families.1,
+            resource_groups: families.2,
+            shares: families.3,
+            eligibilities: families.4,
+            plans: families.5,
+            questions: asked,
         })
     }
 

@@ -165,6 +165,9 @@ fn places() -> Vec<Fact> {
         Resource {
             name: ResourceRef::parse("Report:r").unwrap(),
             locations: vec![LocationId::new("zurich").unwrap()],
+            platform: None,
+            owner: None,
+            parent: None,
         }
         .into(),
     ]
@@ -196,12 +199,14 @@ fn actors(trial: Link, listings: &dyn Fn(Link, bool) -> Vec<Window>) -> Vec<Fact
     };
     let ana = PersonId::new("ana").unwrap();
     let account = Account {
+        computer: None,
         id: AccountId::new("ana").unwrap(),
         owner: Some(ana.clone()),
         enabled: true,
         locations: Vec::new(),
     };
     let person = Person {
+        vault_privileges: BTreeSet::new(),
         id: ana,
         name: None,
         login: None,
@@ -211,6 +216,7 @@ fn actors(trial: Link, listings: &dyn Fn(Link, bool) -> Vec<Window>) -> Vec<Fact
         positions: positions(listings(own, trial == Link::PairInManagementRole)),
     };
     let group = |id: &str, members, positions| Group {
+        default: false,
         id: GroupId::new(id).unwrap(),
         members,
         positions,

@@ -16,7 +16,7 @@ use pdp_engine::actor::ActorRef;
 use pdp_engine::compile::compile;
 use pdp_engine::delegate::{DelegationAction, check_delegation, explain_delegation};
 use pdp_engine::level::Scope;
-use pdp_engine::query::{Decision, Effect, Malformed, Reason, Revision};
+use pdp_engine::query::{Decision, Effect, Malformed, Reason, Revision, SubjectRef};
 use pdp_engine::session::{AccountMode, Obligations, check_session, explain_session};
 use pdp_engine::vault::{check_vault, explain_vault};
 use pdp_tests::oracle::{Answer, Oracle, Refused};
@@ -82,7 +82,10 @@ fn delegations_are_decided_as_the_oracle_does() {
                 format!("{question:?} at {}: {why}\n{explanation:#?}", now.as_micros())
             })?;
             match expected {
-                Ok((effect, reason)) => tally.note(reason, about(&question, effect, reason)),
+                Ok((effect, reason)) => {
+                    let roots = facts.locations().filter(|it| it.parent.is_none()).count();
+                    tally.note(reason, about(&question, effect, reason, roots));
+                }
                 Err(Refused) => tally.note_refused(),
             }
         }
@@ -104,11 +107,16 @@ fn delegations_are_decided_as_the_oracle_does() {
         "ALLOW to business_role",
         "ALLOW to management_role",
         "ALLOW to management_role_definition",
+        "ALLOW over several roots",
+        "denied on",
+        "denied in",
+        "denied relative",
+        "SELF_DELEGATION by an account",
     ];
     total.into_inner().unwrap().hold(&DELEGATION_REASONS, &others, RAREST);
 }
 
-fn about(question: &OwnedDelegation, effect: Effect, reason: Reason) -> Vec<String> {
+fn about(question: &OwnedDelegation, effect: Effect, reason: Reason, roots: usize) -> Vec<String> {
     let action = match question.action {
         DelegationAction::Grant => "grant",
         DelegationAction::Revoke => "revoke",
@@ -121,6 +129,17 @@ fn about(question: &OwnedDelegation, effect: Effect, reason: Reason) -> Vec<Stri
     let mut found = vec![format!("{action} {} {scope}", effect.as_str())];
     if effect == Effect::Allow {
         found.push(format!("ALLOW to {}", question.recipient.kind()));
+        if roots > 1 && scope == "relative" {
+            found.push("ALLOW over several roots".to_owned());
+        }
+    }
+    if reason == Reason::ExplicitDeny {
+        found.push(format!("denied {scope}"));
+    }
+    if reason == Reason::SelfDelegation
+        && matches!(question.delegator.ask(), SubjectRef::Account(_))
+    {
+        found.push("SELF_DELEGATION by an account".to_owned());
     }
     let missing = [Reason::MissingOnBoth, Reason::MissingOnRecipient, Reason::MissingOnResource];
     if effect == Effect::Deny && missing.contains(&reason) {
@@ -207,7 +226,10 @@ fn sessions_are_decided_as_the_oracle_does() {
                 Ok(())
             };
             outcome().map_err(|why| {
-                format!("{question:?} at {} with {existing}: {why}\n{explanation:#?}", now.as_micros())
+                format!(
+                    "{question:?} at {} with {existing}: {why}\n{explanation:#?}",
+                    now.as_micros()
+                )
             })?;
             match expected {
                 Ok(((_, reason), obligations)) => {
@@ -247,7 +269,7 @@ fn duties(obligations: &Obligations, now: pdp_engine::time::Timestamp) -> Vec<St
     found
 }
 
-/// People are the only ones who open sessions, and this is the one place that says so twice.
+/// Only people open sessions (P2), whatever an account is eligible for.
 #[test]
 fn an_account_opens_no_session() {
     for_worlds(200, 30, |genome| {

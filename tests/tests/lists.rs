@@ -120,41 +120,40 @@ const fn family(permission: AnyPermission<'_>, of: [&'static str; 3]) -> &'stati
 
 #[test]
 fn permissions_are_those_that_each_check_allows() {
+    const KINDS: [&str; 4] = [
+        "permissions: operations",
+        "permissions: rights",
+        "permissions: vault actions",
+        "permissions: sessions",
+    ];
     let lengths = Lengths::default();
     for_probes(2_400, |snapshot, oracle, (subject, permission, object, exists, now)| {
         let expected = oracle.permissions(subject, object, exists);
         let kind = |listed: &ListedPermission| match listed {
-            ListedPermission::Operation(_) => "permissions: operations",
-            ListedPermission::Right(_) => "permissions: rights",
-            ListedPermission::Vault(_) => "permissions: vault actions",
-            ListedPermission::Session(_) => "permissions: sessions",
+            ListedPermission::Operation(_) => KINDS[0],
+            ListedPermission::Right(_) => KINDS[1],
+            ListedPermission::Vault(_) => KINDS[2],
+            ListedPermission::Session(_) => KINDS[3],
         };
         for listed in &expected {
             lengths.note(kind(listed), 1);
         }
         let asked = oracle.allows(subject, permission, object, exists);
         let actual = list_permissions(snapshot, subject, object, exists, now).map(|listed| {
-            // Within a kind the order is that of the list's own documentation.
             let kinds: Vec<&str> = listed.iter().map(kind).collect();
             let distinct: BTreeSet<&ListedPermission> = listed.iter().collect();
             assert_eq!(distinct.len(), listed.len(), "something is listed twice");
-            let mut grouped = kinds.clone();
-            grouped.sort_by_key(|it| {
-                ["operations", "rights", "vault actions", "sessions"]
-                    .iter()
-                    .position(|end| it.ends_with(end))
-            });
-            assert_eq!(kinds, grouped, "the kinds are mixed");
+            let place = |it: &&str| KINDS.iter().position(|kind| kind == it);
+            assert!(kinds.is_sorted_by_key(place), "the kinds are mixed");
+            let is_name = |it: &&ListedPermission| {
+                matches!(it, ListedPermission::Operation(_) | ListedPermission::Right(_))
+            };
+            assert!(listed.iter().filter(is_name).is_sorted(), "the names are not in order");
             distinct.into_iter().cloned().collect::<Vec<_>>()
         });
         compared("permissions", asked, expected, actual)
     });
-    lengths.hold(&[
-        "permissions: operations",
-        "permissions: rights",
-        "permissions: vault actions",
-        "permissions: sessions",
-    ]);
+    lengths.hold(&KINDS);
 }
 
 #[test]
@@ -209,11 +208,13 @@ fn approvers_are_those_who_could_do_it_themselves() {
         let everything: Vec<ResourceRef> = facts.resources().map(|it| it.name.clone()).collect();
         for (n, (question, now)) in genome.questions(&facts).into_iter().enumerate() {
             let mut it = question.ask();
-            // Most questions have no counterpart; they get one here, so that they are dual checks.
+            // Most questions have no counterpart; they get one here, so that they are dual checks:
+            // the same object again, which somebody else often may, or any other.
             if it.counterpart.is_none() {
-                let Some(other) = everything.get(n % everything.len().max(1)) else { continue };
-                let (type_name, id) = (other.type_name.as_str(), other.id.as_str());
-                it.counterpart = Some(ObjectRef { type_name, id });
+                let other = everything.get(n % everything.len().max(1)).filter(|_| n % 4 == 0);
+                let other = other
+                    .map(|it| ObjectRef { type_name: it.type_name.as_str(), id: it.id.as_str() });
+                it.counterpart = other.or(Some(it.resource));
             }
             let refused = Oracle::new(&facts, now).decide(&it).is_err();
             check("approvers of dual checks", ApprovalQuestion::Dual(it), now, refused)?;

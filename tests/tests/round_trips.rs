@@ -45,7 +45,13 @@ fn the_store_gives_back_what_was_acknowledged() {
         let tenant = TenantId::new(DEFAULT_TENANT).unwrap();
         let changes = genome.changes();
         let open = || Publisher::open(Store::open(folder.path()).unwrap()).unwrap();
-        let request = Apply { changes: &changes, expected: None, dry_run: false, request_id: None };
+        let request = Apply {
+            changes: &changes,
+            expected: None,
+            dry_run: false,
+            request_id: None,
+            on_behalf_of: None,
+        };
         let receipt = open().apply(&tenant, request).map_err(|error| error.to_string())?;
         let held = open().read(&tenant, |revision, facts| (revision, facts.clone())).unwrap();
         match held == (receipt.revision, genome.facts()) {

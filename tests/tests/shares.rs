@@ -47,7 +47,9 @@ fn a_write_is_accepted_exactly_where_v1_allows_the_state_it_leaves() {
             };
             if applied.is_ok() != expected {
                 let state = before.iter().map(|it| format!("{it:?}\n")).collect::<String>();
-                return Err(format!("{fact:?}: should be allowed: {expected}; {applied:?} on\n{state}"));
+                return Err(format!(
+                    "{fact:?}: should be allowed: {expected}; {applied:?} on\n{state}"
+                ));
             }
             let mut seen = seen.lock().unwrap();
             for code in codes {
@@ -100,9 +102,10 @@ fn shares(on: &Entity, (person, group): (Shared, Shared)) -> impl Iterator<Item 
     let person = person.map(|level| (Grantee::Person(PersonId::new("ana").unwrap()), level));
     let group = group.map(|level| (Grantee::Group(GroupId::new("staff").unwrap()), level));
     let on = on.clone();
-    person.into_iter().chain(group).map(move |(to, level)| {
-        Share { key: ShareKey { to, on: on.clone() }, level }.into()
-    })
+    person
+        .into_iter()
+        .chain(group)
+        .map(move |(to, level)| Share { key: ShareKey { to, on: on.clone() }, level }.into())
 }
 
 fn server() -> ResourceRef {
@@ -142,8 +145,7 @@ fn base() -> Vec<Fact> {
         owner: None,
         parent: None,
     };
-    let mut facts: Vec<Fact> =
-        vec![person.into(), group.into(), computers.into(), computer.into()];
+    let mut facts: Vec<Fact> = vec![person.into(), group.into(), computers.into(), computer.into()];
     for id in ["first", "second"] {
         let id = ResourceGroupId::new(id).unwrap();
         facts.push(ResourceGroup { id, members: vec![server()], default: false }.into());
@@ -207,11 +209,12 @@ fn every_combination_of_shares_is_decided_by_the_rules() {
                     for first in pairs(&OF_GROUPS) {
                         for second in pairs(&OF_GROUPS) {
                             let group = |id| Entity::Group(ResourceGroupId::new(id).unwrap());
-                            let changes: Vec<Change> = shares(&Entity::Resource(server()), resource)
-                                .chain(shares(&group("first"), first))
-                                .chain(shares(&group("second"), second))
-                                .map(Change::Put)
-                                .collect();
+                            let changes: Vec<Change> =
+                                shares(&Entity::Resource(server()), resource)
+                                    .chain(shares(&group("first"), first))
+                                    .chain(shares(&group("second"), second))
+                                    .map(Change::Put)
+                                    .collect();
                             let mut facts = start.clone();
                             facts.apply(&changes).unwrap();
                             let (allowed, decided) = decide_all(&facts, &names);

@@ -6,34 +6,56 @@ use pdp_engine::explain::{
 use pdp_engine::id::{BusinessRoleId, LocationId};
 use pdp_engine::level::Assignment;
 use pdp_engine::query::{Decision, Effect, Reason, Revision};
+use pdp_engine::time::Timestamp;
 
 use super::inbound::{
     actor, assignment, instant, level, name, present, qualifier, resource_ref, unknown, window,
 };
 use crate::call::Error;
-use crate::{decision, v1};
+use crate::obligation::Obligations;
+use crate::v1;
 
 pub(super) fn explanation(wire: v1::Explanation) -> Result<Explanation, Error> {
-    let v1::Explanation { decision: decided, evaluated_at, sides } = wire;
-    let decided = decision::Decision::from_wire(decided, decision::Revision::default())?;
-    let effect = match decided.effect {
-        decision::Effect::Allow => Effect::Allow,
-        decision::Effect::Deny => Effect::Deny,
-        decision::Effect::RequiresApproval => Effect::RequiresApproval,
-    };
+    let v1::Explanation { decision: decided, evaluated_at, sides, vault, session } = wire;
+    only("an operation or a right", vault.is_none() && session.is_none())?;
     Ok(Explanation {
-        decision: Decision {
-            effect,
-            reason: reason(decided.reason)?,
-            revision: Revision::new(decided.revision.get()),
-        },
-        evaluated_at: instant(present("the evaluation time", evaluated_at)?)?,
+        decision: decision(decided)?.0,
+        evaluated_at: evaluated(evaluated_at)?,
         sides: sides.into_iter().map(side).collect::<Result<_, _>>()?,
     })
 }
 
-fn reason(reason: decision::Reason) -> Result<Reason, Error> {
-    use decision::Reason as Wire;
+/// The decision, and the obligations that go with it.
+pub(super) fn decision(
+    wire: Option<v1::Decision>,
+) -> Result<(Decision, Option<Obligations>), Error> {
+    let decided = crate::Decision::from_wire(wire, crate::Revision::default())?;
+    let crate::Decision { effect, reason: why, revision, obligations } = decided;
+    let effect = match effect {
+        crate::Effect::Allow => Effect::Allow,
+        crate::Effect::Deny => Effect::Deny,
+        crate::Effect::RequiresApproval => Effect::RequiresApproval,
+    };
+    let revision = Revision::new(revision.get());
+    Ok((Decision { effect, reason: reason(why)?, revision }, obligations))
+}
+
+/// The instant of an explanation.
+pub(super) fn evaluated(at: Option<prost_types::Timestamp>) -> Result<Timestamp, Error> {
+    instant(present("the evaluation time", at)?)
+}
+
+/// An explanation of another family is an answer to another question.
+pub(super) fn only(family: &str, only: bool) -> Result<(), Error> {
+    if only {
+        Ok(())
+    } else {
+        Err(Error::protocol(format!("it is not the explanation of {family}")))
+    }
+}
+
+pub(super) fn reason(reason: crate::Reason) -> Result<Reason, Error> {
+    use crate::Reason as Wire;
     Ok(match reason {
         Wire::Granted => Reason::Granted,
         Wire::ExplicitDeny => Reason::ExplicitDeny,
@@ -47,6 +69,23 @@ fn reason(reason: decision::Reason) -> Result<Reason, Error> {
         Wire::MissingOnCounterpart => Reason::MissingOnCounterpart,
         Wire::MissingOnBoth => Reason::MissingOnBoth,
         Wire::SelfDelegation => Reason::SelfDelegation,
+        Wire::UnknownLevel => Reason::UnknownLevel,
+        Wire::UnknownLocation => Reason::UnknownLocation,
+        Wire::UnknownRecipient => Reason::UnknownRecipient,
+        Wire::MissingOnRecipient => Reason::MissingOnRecipient,
+        Wire::NotShared => Reason::NotShared,
+        Wire::LevelTooLow => Reason::LevelTooLow,
+        Wire::RemoteAppUnsupported => Reason::RemoteAppUnsupported,
+        Wire::RemoteAppNotPrivileged => Reason::RemoteAppNotPrivileged,
+        Wire::PsmDisabled => Reason::PsmDisabled,
+        Wire::LevelNotOffered => Reason::LevelNotOffered,
+        Wire::LevelNotMapped => Reason::LevelNotMapped,
+        Wire::Excluded => Reason::Excluded,
+        Wire::NotEligible => Reason::NotEligible,
+        Wire::NoAccount => Reason::NoAccount,
+        Wire::SessionLimit => Reason::SessionLimit,
+        Wire::NeedsApproval => Reason::NeedsApproval,
+        Wire::UnprivilegedNotAllowed => Reason::UnprivilegedNotAllowed,
         Wire::Unrecognized(number) => return Err(unknown("reason", number)),
     })
 }
@@ -56,14 +95,14 @@ fn side(wire: v1::ExplainedSide) -> Result<Side, Error> {
     let levels = granting_levels.into_iter().map(|wire| level(Some(wire)));
     Ok(Side {
         object: resource_ref(object)?,
-        outcome: reason(decision::Reason::from_wire(outcome))?,
+        outcome: reason(crate::Reason::from_wire(outcome))?,
         entries: entries.into_iter().map(entry).collect::<Result<_, _>>()?,
         granting_levels: levels.collect::<Result<_, _>>()?,
         near_misses: near_misses.into_iter().map(near_miss).collect::<Result<_, _>>()?,
     })
 }
 
-fn entry(wire: v1::ExplainedEntry) -> Result<Entry, Error> {
+pub(super) fn entry(wire: v1::ExplainedEntry) -> Result<Entry, Error> {
     let v1::ExplainedEntry { assignment: of, qualifier: says, standing, subject_path, coverage } =
         wire;
     let Assignment { id, to, level, scope, window } = assignment(of)?;
@@ -100,7 +139,7 @@ fn near_miss(wire: v1::NearMiss) -> Result<NearMiss, Error> {
     Ok(NearMiss { assignment: id, to, level, scope, window, gap, subject_path })
 }
 
-fn path(wires: Vec<v1::Hop>) -> Result<Vec<Hop>, Error> {
+pub(super) fn path(wires: Vec<v1::Hop>) -> Result<Vec<Hop>, Error> {
     let hop = |wire: v1::Hop| {
         let v1::Hop { kind, from, to, window: open } = wire;
         let kind = hop_kind(kind)?;

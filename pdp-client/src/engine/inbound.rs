@@ -10,14 +10,15 @@ use pdp_engine::actor::{
 use pdp_engine::facts::{Fact, FactKey};
 use pdp_engine::id::{
     AccountId, AssignmentId, BusinessRoleId, GroupId, IdError, LevelName, LocationId,
-    ManagementRoleDefinitionId, ManagementRoleId, ObjectId, PermissionName, PersonId, SetGroupId,
-    TypeName,
+    ManagementRoleDefinitionId, ManagementRoleId, ObjectId, PermissionLevelId, PermissionName,
+    PersonId, ResourceGroupId, SetGroupId, TypeName,
 };
 use pdp_engine::level::{AccessLevel, Assignment, LevelRef, Relative, Scope};
 use pdp_engine::permission::{Pattern, Qualifier};
 use pdp_engine::resource::{Location, Resource, ResourceRef, ResourceType};
 use pdp_engine::time::{Timestamp, Window};
 
+use super::{psm, vault};
 use crate::call::Error;
 use crate::v1;
 
@@ -37,7 +38,12 @@ pub(super) fn fact(wire: v1::Fact) -> Result<Fact, Error> {
         Wire::ManagementRoleDefinition(wire) => definition(wire).map(Fact::from),
         Wire::ManagementRole(wire) => management_role(wire).map(Fact::from),
         Wire::Resource(wire) => resource(wire).map(Fact::from),
+        Wire::ResourceGroup(wire) => vault::resource_group(wire).map(Fact::from),
         Wire::Assignment(wire) => assignment(Some(wire)).map(Fact::from),
+        Wire::Share(wire) => vault::share(wire).map(Fact::from),
+        Wire::PermissionLevel(wire) => psm::permission_level(wire).map(Fact::from),
+        Wire::Psm(wire) => psm::settings(wire).map(Fact::from),
+        Wire::Eligibility(wire) => psm::eligibility(wire).map(Fact::from),
     }
 }
 
@@ -59,7 +65,12 @@ pub(super) fn key(wire: v1::FactKey) -> Result<FactKey, Error> {
         }
         Wire::ManagementRole(id) => FactKey::ManagementRole(name(&id, ManagementRoleId::new)?),
         Wire::Resource(wire) => FactKey::Resource(resource_ref(Some(wire))?),
+        Wire::ResourceGroup(id) => FactKey::ResourceGroup(name(&id, ResourceGroupId::new)?),
         Wire::Assignment(id) => FactKey::Assignment(name(&id, AssignmentId::new)?),
+        Wire::Share(wire) => FactKey::Share(vault::share_key(Some(wire))?),
+        Wire::PermissionLevel(id) => FactKey::PermissionLevel(name(&id, PermissionLevelId::new)?),
+        Wire::Psm(computer) => FactKey::Psm(name(&computer, ObjectId::new)?),
+        Wire::Eligibility(wire) => FactKey::Eligibility(psm::eligibility_key(Some(wire))?),
     })
 }
 
@@ -126,8 +137,16 @@ pub(super) fn qualifier(number: i32) -> Result<Qualifier, Error> {
 }
 
 fn person(wire: v1::Person) -> Result<Person, Error> {
-    let v1::Person { id, name: display, login, disabled, manager, locations, positions: held } =
-        wire;
+    let v1::Person {
+        id,
+        name: display,
+        login,
+        disabled,
+        manager,
+        locations,
+        positions: held,
+        vault_privileges,
+    } = wire;
     Ok(Person {
         id: name(&id, PersonId::new)?,
         name: display,
@@ -136,25 +155,28 @@ fn person(wire: v1::Person) -> Result<Person, Error> {
         manager: optional_name(manager.as_deref(), PersonId::new)?,
         locations: names(&locations, LocationId::new)?,
         positions: positions(held)?,
+        vault_privileges: vault::privileges(vault_privileges)?,
     })
 }
 
 fn account(wire: v1::Account) -> Result<Account, Error> {
-    let v1::Account { id, owner, disabled, locations } = wire;
+    let v1::Account { id, owner, disabled, locations, computer } = wire;
     Ok(Account {
         id: name(&id, AccountId::new)?,
         owner: optional_name(owner.as_deref(), PersonId::new)?,
         enabled: !disabled,
+        computer: optional_name(computer.as_deref(), ObjectId::new)?,
         locations: names(&locations, LocationId::new)?,
     })
 }
 
 fn group(wire: v1::Group) -> Result<Group, Error> {
-    let v1::Group { id, members: listed, positions: held, locations } = wire;
+    let v1::Group { id, members: listed, positions: held, locations, default } = wire;
     Ok(Group {
         id: name(&id, GroupId::new)?,
         members: members(listed)?,
         positions: positions(held)?,
+        default,
         locations: names(&locations, LocationId::new)?,
     })
 }
@@ -188,8 +210,14 @@ fn management_role(wire: v1::ManagementRole) -> Result<ManagementRole, Error> {
 }
 
 fn resource(wire: v1::Resource) -> Result<Resource, Error> {
-    let v1::Resource { name, locations } = wire;
-    Ok(Resource { name: resource_ref(name)?, locations: names(&locations, LocationId::new)? })
+    let v1::Resource { name, locations, platform, owner, parent } = wire;
+    Ok(Resource {
+        name: resource_ref(name)?,
+        locations: names(&locations, LocationId::new)?,
+        platform,
+        owner: optional_name(owner.as_deref(), PersonId::new)?,
+        parent: parent.map(|parent| resource_ref(Some(parent))).transpose()?,
+    })
 }
 
 pub(super) fn assignment(wire: Option<v1::Assignment>) -> Result<Assignment, Error> {
@@ -319,7 +347,7 @@ pub(super) fn name<'a, T>(
     new(text).map_err(|error| Error::protocol(error.to_string()))
 }
 
-fn optional_name<'a, T>(
+pub(super) fn optional_name<'a, T>(
     text: Option<&'a str>,
     new: impl FnOnce(&'a str) -> Result<T, IdError>,
 ) -> Result<Option<T>, Error> {

@@ -15,6 +15,8 @@ use pdp_engine::resource::{Location, Resource, ResourceRef, ResourceType};
 use pdp_engine::time::{Timestamp, Window};
 use pdp_proto::v1;
 
+use super::{psm, vault};
+
 /// One step of a change set.
 pub(super) fn change(change: &Change) -> v1::Change {
     use v1::change::Change as Wire;
@@ -46,7 +48,14 @@ pub(super) fn fact(fact: &Fact) -> v1::Fact {
             }
             Fact::ManagementRole(fact) => Wire::ManagementRole(management_role(fact)),
             Fact::Resource(fact) => Wire::Resource(resource(fact)),
+            Fact::ResourceGroup(fact) => Wire::ResourceGroup(vault::resource_group_to_wire(fact)),
             Fact::Assignment(fact) => Wire::Assignment(assignment(fact)),
+            Fact::Share(fact) => Wire::Share(vault::share_to_wire(fact)),
+            Fact::PermissionLevel(fact) => {
+                Wire::PermissionLevel(psm::permission_level_to_wire(fact))
+            }
+            Fact::Psm(fact) => Wire::Psm(psm::settings_to_wire(fact)),
+            Fact::Eligibility(fact) => Wire::Eligibility(psm::eligibility_to_wire(fact)),
         }),
     }
 }
@@ -67,7 +76,12 @@ pub(super) fn key(key: &FactKey) -> v1::FactKey {
             FactKey::ManagementRoleDefinition(id) => Wire::ManagementRoleDefinition(id.to_string()),
             FactKey::ManagementRole(id) => Wire::ManagementRole(id.to_string()),
             FactKey::Resource(name) => Wire::Resource(resource_ref(name)),
+            FactKey::ResourceGroup(id) => Wire::ResourceGroup(id.to_string()),
             FactKey::Assignment(id) => Wire::Assignment(id.to_string()),
+            FactKey::Share(key) => Wire::Share(vault::share_key_to_wire(key)),
+            FactKey::PermissionLevel(id) => Wire::PermissionLevel(id.to_string()),
+            FactKey::Psm(computer) => Wire::Psm(computer.to_string()),
+            FactKey::Eligibility(key) => Wire::Eligibility(psm::eligibility_key_to_wire(key)),
         }),
     }
 }
@@ -118,7 +132,7 @@ fn qualified(qualifiers: &BTreeMap<Pattern, Qualifier>) -> Vec<v1::QualifiedPerm
 }
 
 fn person(fact: &Person) -> v1::Person {
-    let Person { id, name, login, enabled, manager, locations, positions } = fact;
+    let Person { id, name, login, enabled, manager, locations, positions, vault_privileges } = fact;
     v1::Person {
         id: id.to_string(),
         name: name.clone(),
@@ -127,26 +141,29 @@ fn person(fact: &Person) -> v1::Person {
         manager: manager.as_ref().map(ToString::to_string),
         locations: places(locations),
         positions: held(positions),
+        vault_privileges: vault::privileges_to_wire(vault_privileges),
     }
 }
 
 fn account(fact: &Account) -> v1::Account {
-    let Account { id, owner, enabled, locations } = fact;
+    let Account { id, owner, enabled, computer, locations } = fact;
     v1::Account {
         id: id.to_string(),
         owner: owner.as_ref().map(ToString::to_string),
         disabled: !enabled,
         locations: places(locations),
+        computer: computer.as_ref().map(ToString::to_string),
     }
 }
 
 fn group(fact: &Group) -> v1::Group {
-    let Group { id, members, positions, locations } = fact;
+    let Group { id, members, positions, default, locations } = fact;
     v1::Group {
         id: id.to_string(),
         members: listed(members),
         positions: held(positions),
         locations: places(locations),
+        default: *default,
     }
 }
 
@@ -172,8 +189,14 @@ fn management_role(fact: &ManagementRole) -> v1::ManagementRole {
 }
 
 fn resource(fact: &Resource) -> v1::Resource {
-    let Resource { name, locations } = fact;
-    v1::Resource { name: Some(resource_ref(name)), locations: places(locations) }
+    let Resource { name, locations, platform, owner, parent } = fact;
+    v1::Resource {
+        name: Some(resource_ref(name)),
+        locations: places(locations),
+        platform: platform.clone(),
+        owner: owner.as_ref().map(ToString::to_string),
+        parent: parent.as_ref().map(resource_ref),
+    }
 }
 
 fn assignment(fact: &Assignment) -> v1::Assignment {
@@ -187,7 +210,7 @@ fn assignment(fact: &Assignment) -> v1::Assignment {
     }
 }
 
-fn actor(actor: &ActorRef) -> v1::ActorRef {
+pub(super) fn actor(actor: &ActorRef) -> v1::ActorRef {
     use v1::actor_ref::Actor as Wire;
     v1::ActorRef {
         actor: Some(match actor {
@@ -209,7 +232,7 @@ fn actor(actor: &ActorRef) -> v1::ActorRef {
     }
 }
 
-fn resource_ref(name: &ResourceRef) -> v1::ResourceRef {
+pub(super) fn resource_ref(name: &ResourceRef) -> v1::ResourceRef {
     let ResourceRef { type_name, id } = name;
     v1::ResourceRef { r#type: type_name.to_string(), id: id.to_string() }
 }
@@ -253,7 +276,7 @@ fn qualifier(qualifier: Qualifier) -> v1::Qualifier {
     }
 }
 
-fn window(window: &Window) -> Option<v1::Window> {
+pub(super) fn window(window: &Window) -> Option<v1::Window> {
     let Window { from, until } = *window;
     (!window.is_always())
         .then(|| v1::Window { valid_from: from.map(instant), valid_until: until.map(instant) })

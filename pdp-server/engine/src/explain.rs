@@ -229,8 +229,9 @@ pub struct NearMiss {
     pub window: Window,
     /// The one thing.
     pub gap: Gap,
-    /// For [`Gap::Window`], how the subject counts as the assignee at some other time, if it is a
-    /// membership or position whose window is closed; empty otherwise.
+    /// For [`Gap::Window`], how the subject counts as the assignee: at this instant if it is the
+    /// assignment's own window that is closed, else at the last instant before or the first after
+    /// at which the way there was open. Empty for the other gaps.
     pub subject_path: Vec<Hop>,
 }
 

@@ -344,13 +344,20 @@ impl<'a> Asked<'a> {
     fn not_after(&self, now: Timestamp) -> Timestamp {
         let longest = now.as_micros().saturating_add(self.settings.max_session_micros);
         let longest = Timestamp::from_micros(longest);
+        if self.level.is_none() {
+            // P8: of a session without a level nothing else is asked.
+            return longest;
+        }
         // The answer can only change where some window opens or closes.
         let memberships = &self.snapshot.closure_timed[self.person];
         let memberships = memberships.iter().map(|Timed { window, .. }| *window);
         let windows = self.eligible().map(|eligible| eligible.window).chain(memberships);
+        // Or where a session takes the last room (P5): one that is recorded as opened later on.
+        let begin = self.facts.sessions.iter().map(|session| session.opened);
         let mut instants: Vec<_> = windows
             .flat_map(|window| [window.from, window.until])
             .flatten()
+            .chain(begin)
             .filter(|instant| now < *instant && *instant < longest)
             .collect();
         instants.sort_unstable();

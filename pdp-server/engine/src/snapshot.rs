@@ -3,7 +3,7 @@
 //! The first part is what a check reads. Names become handles; whoever a subject counts as is a
 //! sorted list of actors; whatever covers a resource is a few lists of grants sorted by assignee;
 //! a check intersects the two. What depends on the clock lies in lists of its own, so that a
-//! policy without windows pays nothing for them. The [`Cold`] part is read by explanations only.
+//! policy without windows pays nothing for them. The cold part is read by explanations only.
 
 mod psm;
 mod vault;

@@ -4,7 +4,7 @@ use pdp_engine::actor::ActorRef;
 use pdp_engine::delegate::{DelegationAction, DelegationQuestion, RecipientRef, ScopeRef};
 use pdp_engine::id::{
     AccountId, BusinessRoleId, GroupId, LevelName, LocationId, ManagementRoleDefinitionId,
-    ManagementRoleId, PermissionName, PersonId, SetGroupId, TypeName,
+    ManagementRoleId, PersonId, SetGroupId, TypeName,
 };
 use pdp_engine::level::{LevelRef, Relative, Scope};
 use pdp_engine::permission::{PermissionKind, Qualifier};
@@ -94,10 +94,8 @@ impl Delegation {
         let of_type = |location| Of::TypeAt(self.level.type_name.clone(), location);
         match &self.scope {
             Scope::On(resource) => {
-                let mut operations = vec![
-                    format!("{verb}{link}{level}"),
-                    "ManageAnyResourceRole".to_owned(),
-                ];
+                let mut operations =
+                    vec![format!("{verb}{link}{level}"), "ManageAnyResourceRole".to_owned()];
                 if let Some(actor) = actor_token(&self.recipient) {
                     operations.insert(0, format!("{verb}{actor}{link}{level}"));
                 }
@@ -127,7 +125,10 @@ impl Delegation {
             ActorRef::Group(id) => vec![resource("Group", id.as_str())],
             ActorRef::SetGroup(id) => vec![resource("SetGroup", id.as_str())],
             ActorRef::BusinessRoleLocation(role, location) => {
-                vec![resource("BusinessRole", role.as_str()), resource("Location", location.as_str())]
+                vec![
+                    resource("BusinessRole", role.as_str()),
+                    resource("Location", location.as_str()),
+                ]
             }
             ActorRef::ManagementRole(id) => vec![resource("ManagementRole", id.as_str())],
             ActorRef::ManagementRoleDefinition(id) => {
@@ -284,21 +285,27 @@ impl Oracle<'_> {
 
     /// Every assignment, by id, that says something about the operation there.
     #[must_use]
-    pub fn heard(&self, delegator: &ActorRef, of: &Of, operation: &str) -> Vec<(String, Qualifier)> {
-        let Ok(permission) = PermissionName::new(operation) else { return Vec::new() };
+    pub fn heard(
+        &self,
+        delegator: &ActorRef,
+        of: &Of,
+        operation: &str,
+    ) -> Vec<(String, Qualifier)> {
         let kind = PermissionKind::Operation;
         match of {
             Of::Resource(resource) => {
                 let asked = Asked {
                     subject: delegator.clone(),
                     kind,
-                    permission,
+                    permission: operation.to_owned(),
                     object: resource.clone(),
                 };
                 let entries = self.entries(&asked).into_iter();
                 entries.map(|(it, qualifier)| (it.id.to_string(), qualifier)).collect()
             }
-            Of::TypeAt(type_name, location) => self.heard_at(delegator, type_name, location, &permission),
+            Of::TypeAt(type_name, location) => {
+                self.heard_at(delegator, type_name, location, operation)
+            }
         }
     }
 
@@ -308,7 +315,7 @@ impl Oracle<'_> {
         delegator: &ActorRef,
         type_name: &TypeName,
         location: &LocationId,
-        permission: &PermissionName,
+        operation: &str,
     ) -> Vec<(String, Qualifier)> {
         let counts_as = self.counts_as(delegator);
         let mut found = Vec::new();
@@ -317,7 +324,7 @@ impl Oracle<'_> {
             let applies = counts_as.contains(&assignment.to)
                 && self.open(&assignment.window)
                 && assignment.level.type_name == *type_name;
-            let says = self.qualifier(&assignment.level, PermissionKind::Operation, permission);
+            let says = self.qualifier(&assignment.level, PermissionKind::Operation, operation);
             let (true, Some(says)) = (applies, says) else { continue };
             let serves = self.lies_in(location, at);
             let denies_below = self.lies_in(at, location) && says == Qualifier::Denied;

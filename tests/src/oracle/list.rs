@@ -54,7 +54,9 @@ impl Oracle<'_> {
     ) -> Vec<ListedPermission> {
         let mut all: Vec<ListedPermission> = vec![ListedPermission::Session(None)];
         for declared in self.facts.resource_types() {
-            all.extend(declared.operations.iter().map(|it| ListedPermission::Operation(it.to_string())));
+            all.extend(
+                declared.operations.iter().map(|it| ListedPermission::Operation(it.to_string())),
+            );
             all.extend(declared.rights.iter().map(|it| ListedPermission::Right(it.to_string())));
         }
         all.extend(VaultAction::ALL.map(|it| ListedPermission::Vault(it.as_str().to_owned())));
@@ -100,7 +102,8 @@ impl Oracle<'_> {
             }
             "resource_group" => facts.resource_groups().map(|it| it.id.as_str()).collect(),
             _ => {
-                let of_type = facts.resources().filter(|it| it.name.type_name.as_str() == type_name);
+                let of_type =
+                    facts.resources().filter(|it| it.name.type_name.as_str() == type_name);
                 of_type.map(|it| it.name.id.as_str()).collect()
             }
         };
@@ -135,6 +138,10 @@ impl Oracle<'_> {
             ApprovalQuestion::Session(it) => it.subject,
         };
         let Ok(asker) = subject(asker) else { return Vec::new() };
+        // Whoever is unknown or disabled is denied for good (Q6, D0): there is nothing to approve.
+        if self.know_subject(&asker).is_err() {
+            return Vec::new();
+        }
         let owner = match question {
             ApprovalQuestion::Delegation(_) => self.owner_of(&asker),
             _ => None,

@@ -97,7 +97,11 @@ impl<'a> Oracle<'a> {
     }
 
     /// The kinds of the applicable eligibilities, unless P3 fails.
-    fn p3(&self, wish: &Wish<'_>, level: &PermissionLevelId) -> Result<Vec<EligibilityKind>, Reason> {
+    fn p3(
+        &self,
+        wish: &Wish<'_>,
+        level: &PermissionLevelId,
+    ) -> Result<Vec<EligibilityKind>, Reason> {
         self.native_group(wish, level)?;
         let person = ActorRef::Person(wish.person.clone());
         let applicable = self.eligibilities(&person, level, &wish.computer);
@@ -155,7 +159,8 @@ impl<'a> Oracle<'a> {
 
     fn p5(&self, wish: &Wish<'_>, exists: SessionFacts<'_>) -> Result<(), Reason> {
         let open = exists.sessions.iter().filter(|session| {
-            session.computer == wish.computer.id && self.is_running(session.opened, session.not_after)
+            session.computer == wish.computer.id
+                && self.is_running(session.opened, session.not_after)
         });
         let most = wish.psm.max_concurrent as usize;
         if most != 0 && open.count() >= most { Err(Reason::SessionLimit) } else { Ok(()) }
@@ -206,13 +211,11 @@ impl<'a> Oracle<'a> {
             })
         };
         let kept = exists.kept_accounts.iter();
-        kept.filter(|(person, computer, _)| {
-            *person == wish.person && *computer == wish.computer.id
-        })
-        .map(|(_, _, account)| account)
-        .filter(|account| !in_use(account))
-        .min_by(|a, b| a.as_str().as_bytes().cmp(b.as_str().as_bytes()))
-        .cloned()
+        kept.filter(|(person, computer, _)| *person == wish.person && *computer == wish.computer.id)
+            .map(|(_, _, account)| account)
+            .filter(|account| !in_use(account))
+            .min_by(|a, b| a.as_str().as_bytes().cmp(b.as_str().as_bytes()))
+            .cloned()
     }
 
     fn longest(&self, wish: &Wish<'_>) -> Timestamp {
@@ -230,7 +233,11 @@ impl<'a> Oracle<'a> {
 
     /// P9: offered and mapped, and P2 and P3 do not fail.
     #[must_use]
-    pub fn visible_levels(&self, person: &ActorRef, computer: &ResourceRef) -> Vec<PermissionLevelId> {
+    pub fn visible_levels(
+        &self,
+        person: &ActorRef,
+        computer: &ResourceRef,
+    ) -> Vec<PermissionLevelId> {
         let Ok(wish) = self.p2(person, computer.clone()) else { return Vec::new() };
         let all = self.facts.permission_levels().map(|level| level.id.clone());
         all.filter(|level| self.p3(&wish, level).is_ok()).collect()

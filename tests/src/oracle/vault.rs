@@ -114,7 +114,8 @@ impl Oracle<'_> {
             .collect();
         let full: Vec<Share> =
             layers.iter().flatten().filter(|it| it.level == ShareLevel::Full).cloned().collect();
-        let owner = self.owner_of_entity(entity).filter(|it| ActorRef::Person(it.clone()) == *asker);
+        let owner =
+            self.owner_of_entity(entity).filter(|it| ActorRef::Person(it.clone()) == *asker);
         if owner.is_some() || !full.is_empty() {
             let level = ShareLevel::Full;
             return Some(Found { level, owner, layer: None, personal: false, deciding: full });
@@ -261,7 +262,11 @@ impl<'a> Holdings<'a> {
     #[must_use]
     pub fn are_writable(&self) -> bool {
         let parents_are_parentless = (self.resources.iter().filter_map(|it| it.parent.clone()))
-            .chain(self.accounts.iter().filter_map(|it| it.computer.as_ref().map(ResourceRef::computer)))
+            .chain(
+                self.accounts
+                    .iter()
+                    .filter_map(|it| it.computer.as_ref().map(ResourceRef::computer)),
+            )
             .all(|parent| self.resource(&parent).is_some_and(|it| it.parent.is_none()));
         let platforms_agree = self.resources.iter().all(|child| {
             let parent = child.parent.as_ref().and_then(|parent| self.resource(parent));

@@ -88,9 +88,10 @@ impl Verifier<'_> {
         for alternative in &side.alternatives {
             let operation = &alternative.operation;
             let name = PermissionName::new(operation).map_err(|why| why.to_string())?;
-            let declares = self.facts.resource_type(type_name).is_some_and(|declared| {
-                declared.operations.contains(&name)
-            });
+            let declares = self
+                .facts
+                .resource_type(type_name)
+                .is_some_and(|declared| declared.operations.contains(&name));
             same(operation, &alternative.declared, &declares)?;
             let heard = self.oracle.heard(delegator, of, operation);
             let outcome = strongest(heard.iter().map(|(_, qualifier)| *qualifier));
@@ -112,7 +113,7 @@ impl Verifier<'_> {
                     let asked = crate::oracle::Asked {
                         subject: delegator.clone(),
                         kind: PermissionKind::Operation,
-                        permission: name_of(operation)?,
+                        permission: operation.clone(),
                         object: name.clone(),
                     };
                     self.coverage(&asked, &fact.scope, &entry.coverage)?;
@@ -222,10 +223,6 @@ impl Verifier<'_> {
         }
         Ok(())
     }
-}
-
-fn name_of(operation: &str) -> Result<PermissionName, String> {
-    PermissionName::new(operation).map_err(|why| why.to_string())
 }
 
 const fn status(standing: Standing) -> Status {

@@ -59,8 +59,7 @@ pub(super) fn delegations(
 ) -> (Vec<Fact>, Declared) {
     let (mut facts, mut declared) = (Vec::new(), Declared::new());
     let roots = roots(made);
-    for (n, (plan, gene)) in
-        plans(genome, cast, levels).into_iter().zip(&genome.plans).enumerate()
+    for (n, (plan, gene)) in plans(genome, cast, levels).into_iter().zip(&genome.plans).enumerate()
     {
         let reader = &mut Reader::new(gene);
         let demands = [plan.resource_side(roots.clone()), plan.recipient_side()];
@@ -70,7 +69,7 @@ pub(super) fn delegations(
                 let names: Vec<PermissionName> =
                     demand.operations.iter().map(|it| PermissionName::new(it).unwrap()).collect();
                 let (type_name, _) = place(of);
-                if byte % 2 == 0 {
+                if byte.is_multiple_of(2) {
                     declared.entry(type_name.clone()).or_default().extend(names.clone());
                 }
                 let operation = &names[byte / 8 % names.len()];

@@ -8,8 +8,8 @@ use pdp_engine::id::{AssignmentId, LevelName, PermissionLevelId, PermissionName,
 use pdp_engine::level::{AccessLevel, Assignment, LevelRef, Scope};
 use pdp_engine::permission::{Pattern, Qualifier};
 use pdp_engine::psm::{
-    DEFAULT_MAX_SESSION_MICROS, Eligibility, EligibilityKey, EligibilityKind, EligibilityScope, Jit,
-    PermissionLevel, Psm,
+    DEFAULT_MAX_SESSION_MICROS, Eligibility, EligibilityKey, EligibilityKind, EligibilityScope,
+    Jit, PermissionLevel, Psm,
 };
 use pdp_engine::resource::ResourceRef;
 use pdp_engine::time::Window;
@@ -85,7 +85,9 @@ fn eligibilities(
     let mut found = BTreeMap::new();
     for gene in &genome.eligibilities {
         let reader = &mut Reader::new(gene);
-        let (Some(level), Some(mut kind)) = (reader.of(levels), reader.of(&KINDS)) else { continue };
+        let (Some(level), Some(mut kind)) = (reader.of(levels), reader.of(&KINDS)) else {
+            continue;
+        };
         let scope = match reader.byte() % 3 {
             0 => reader.of(&cast.locations).map(EligibilityScope::In),
             _ => reader.of(&cast.computers).map(EligibilityScope::On),

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use pdp_engine::actor::Account;
 use pdp_engine::facts::Fact;
 use pdp_engine::resource::{Resource, ResourceRef};
-use pdp_engine::share::{Entity, Grantee, ResourceGroup, Share, ShareKey, ShareLevel, VaultPrivilege};
+use pdp_engine::share::{
+    Entity, Grantee, ResourceGroup, Share, ShareKey, ShareLevel, VaultPrivilege,
+};
 
 use super::fact::{Cast, placements};
 use super::{Gene, Genome, Reader};
@@ -74,8 +76,9 @@ pub(super) fn sharing(genome: &Genome, cast: &Cast, made: &[Fact]) -> Vec<Fact> 
     for (id, gene) in cast.resource_groups.iter().zip(&genome.resource_groups) {
         let reader = &mut Reader::new(gene);
         let default = reader.chance(50);
-        let members: BTreeSet<ResourceRef> =
-            (0..3).filter_map(|_| if reader.chance(220) { reader.of(&tops) } else { None }).collect();
+        let members: BTreeSet<ResourceRef> = (0..3)
+            .filter_map(|_| if reader.chance(220) { reader.of(&tops) } else { None })
+            .collect();
         let members = members.into_iter().collect();
         facts.push(ResourceGroup { id: id.clone(), members, default }.into());
     }
@@ -138,7 +141,8 @@ fn takes(
             let computer = account.and_then(|it| it.computer.as_ref()).map(ResourceRef::computer);
             let parent = computer.or_else(|| of(name).and_then(|it| it.parent.clone()));
             full &= parent.is_none();
-            platform = of(&parent.unwrap_or_else(|| name.clone())).and_then(|it| it.platform.clone());
+            platform =
+                of(&parent.unwrap_or_else(|| name.clone())).and_then(|it| it.platform.clone());
         }
     }
     if full {

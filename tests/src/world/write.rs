@@ -48,7 +48,9 @@ impl VaultWrite {
                     let platforms = [None, Some("windows"), Some("windows_domain"), Some("linux")];
                     resource.platform = reader.of(&platforms)?.map(str::to_owned);
                 } else {
-                    resource.parent = reader.of(&resources).filter(|_| reader.chance(150));
+                    let mut parents = resources.clone();
+                    parents.extend(accounts(facts).take(1));
+                    resource.parent = reader.of(&parents).filter(|_| reader.chance(150));
                 }
                 Some(resource.into())
             }

@@ -173,7 +173,7 @@ impl Expectation {
                 Some(at) => Some(obligations(&at)?),
                 None => None,
             },
-            approvers: fields.get("approvers").map(|at| approvers(&at)),
+            approvers: fields.strict("approvers").map(|at| approvers(&at)),
         })
     }
 
