@@ -117,6 +117,13 @@ async fn resources_and_subjects_are_those_that_the_check_allows() {
     let answer = served.decisions().list_subjects(viewers("absence")).await.unwrap().into_inner();
     let account = v1::subject::Subject::Account("corp/ana".into());
     assert_eq!(who(answer), [person("ana"), v1::Subject { subject: Some(account) }]);
+    let first = v1::ListSubjectsRequest { page_size: 1, ..viewers("absence") };
+    let first = served.decisions().list_subjects(first).await.unwrap().into_inner();
+    assert_eq!(who(first.clone()), [person("ana")]);
+    let page_token = first.next_page_token;
+    let next = v1::ListSubjectsRequest { page_token, ..viewers("absence") };
+    let next = served.decisions().list_subjects(next).await.unwrap().into_inner();
+    assert_eq!((next.next_page_token.as_str(), next.subjects.len()), ("", 1));
     let people = v1::ListSubjectsRequest { accounts: false, ..viewers("absence") };
     let answer = served.decisions().list_subjects(people).await.unwrap().into_inner();
     assert_eq!(who(answer), [person("ana")]);

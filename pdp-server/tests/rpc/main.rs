@@ -12,6 +12,7 @@ mod families;
 mod lifecycle;
 mod lists;
 mod policy;
+mod refused_facts;
 mod served;
 mod tenants;
 mod writes;
