@@ -3,22 +3,31 @@
 //! The server is the one that ships, wired by its own `run`, on loopback ports that the system
 //! chooses, with its store in a temporary folder and a clock that tests set.
 
+pub mod page;
+pub mod wire;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use pdp_bundle::case::Answer;
-use pdp_bundle::question::{OwnedObject, OwnedQuestion, OwnedSubject};
-use pdp_client::engine::{change_to_wire, explanation_from_wire, fact_from_wire};
-use pdp_client::{
-    ChangeSet, Client, Code, Decision, Error, Permission, Question, Resource, Subject,
+use pdp_bundle::case::{Answer, Detail};
+use pdp_bundle::question::AnyQuestion;
+use pdp_client::engine::{
+    change_to_wire, delegation_explanation_from_wire, explanation_from_wire, fact_from_wire,
+    session_explanation_from_wire, vault_explanation_from_wire,
 };
+use pdp_client::{ChangeSet, Client, Code, Error, Question, v1};
+use pdp_engine::delegate::{self, DelegationExplanation};
 use pdp_engine::explain::Explanation;
 use pdp_engine::facts::{Change, Facts};
-use pdp_engine::permission::PermissionKind;
-use pdp_engine::query::{Effect, Reason};
+use pdp_engine::id::PersonId;
+use pdp_engine::list::ApprovalQuestion;
+use pdp_engine::query;
+use pdp_engine::session::{SessionExplanation, SessionQuestion};
 use pdp_engine::time::Timestamp;
+use pdp_engine::vault::{VaultExplanation, VaultQuestion};
+use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_server::clock::Clock;
 use pdp_server::config::Settings;
 use pdp_server::{Listeners, RunError, run};
@@ -26,6 +35,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint};
 
 /// How many changes one request may hold.
 pub const MAX_CHANGES: usize = 10_000;
@@ -37,6 +47,7 @@ pub const MAX_BATCH: usize = 1_000;
 pub struct Server {
     runtime: Runtime,
     client: Client,
+    decisions: DecisionServiceClient<Channel>,
     clock: Arc<AtomicI64>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), RunError>>,
@@ -72,13 +83,15 @@ impl Server {
         let stopped = async move { drop(stop.await) };
         let serving = runtime.spawn(run(config, listeners, clock, stopped));
         let deadline = Duration::from_secs(60);
-        let client = runtime.block_on(async {
+        let (client, decisions) = runtime.block_on(async {
+            let channel = Endpoint::from_shared(endpoint.clone()).unwrap().connect_lazy();
+            let decisions = DecisionServiceClient::new(channel);
             let client = Client::builder(endpoint).deadline(deadline).connect().await.unwrap();
             // Retried until the policy is loaded.
             client.list_tenants().collect().await.unwrap();
-            client
+            (client, decisions)
         });
-        Self { runtime, client, clock: time, shutdown, serving, folder }
+        Self { runtime, client, decisions, clock: time, shutdown, serving, folder }
     }
 
     /// Sets the evaluation time.
@@ -102,7 +115,8 @@ impl Server {
                 let set = ChangeSet::new(part.iter().map(change_to_wire).collect());
                 revision = client.apply(set.expecting(revision)).await?.revision;
             }
-            Ok(Door { runtime: &self.runtime, client: client.at_least(revision) })
+            let (runtime, decisions) = (&self.runtime, self.decisions.clone());
+            Ok(Door { runtime, client: client.at_least(revision), decisions })
         })
     }
 
@@ -111,8 +125,8 @@ impl Server {
     /// # Panics
     /// If it ends with an error.
     pub fn stop(self) {
-        let Self { runtime, client, shutdown, serving, folder, .. } = self;
-        drop(client);
+        let Self { runtime, client, decisions, shutdown, serving, folder, .. } = self;
+        drop((client, decisions));
         shutdown.send(()).unwrap();
         runtime.block_on(serving).unwrap().unwrap();
         folder.close().unwrap();
@@ -123,6 +137,7 @@ impl Server {
 pub struct Door<'s> {
     runtime: &'s Runtime,
     client: Client,
+    decisions: DecisionServiceClient<Channel>,
 }
 
 // === impl Door ===
@@ -139,63 +154,137 @@ impl Door<'_> {
         self.runtime.block_on(work)
     }
 
-    /// Asks through Check, BatchCheck and Explain, which must agree.
+    /// Asks through every call of the question's family, which must agree.
     ///
     /// # Panics
-    /// If the three do not agree, or the server refuses for another reason than a malformed
-    /// question.
+    /// If they do not agree, or the server refuses for another reason than a malformed question.
     #[must_use]
-    pub fn ask(&self, question: &OwnedQuestion) -> Answer {
-        let wire = to_wire(question);
-        self.runtime.block_on(async {
-            let one = self.client.check(&wire).await.map_err(|error| refused(&error));
-            let batch = self.client.batch_check(std::slice::from_ref(&wire)).await.unwrap();
-            let explained = self.client.explain(&wire).await.map_err(|error| refused(&error));
-            match (one, explained, batch.results.into_iter().next().unwrap()) {
-                (Ok(one), Ok(explained), Ok(in_batch)) => {
-                    let expected = decided(&one);
-                    assert_eq!(decided(&in_batch), expected, "BatchCheck and Check: {question}");
-                    assert_eq!(decided(&explained.decision), expected, "Explain: {question}");
-                    let explanation = explanation_from_wire(explained.message).unwrap();
-                    Answer::explained(&explanation, question)
-                }
-                (Err((code, message)), Err((other, _)), Err(_)) => {
-                    assert_eq!(code, other, "Explain and Check refuse differently: {question}");
-                    Answer::Error { code, message }
-                }
-                (one, explained, in_batch) => panic!(
-                    "the doors disagree on {question}: Check {one:?}, Explain {explained:?}, \
-                     BatchCheck {in_batch:?}"
-                ),
+    pub fn ask(&self, question: &AnyQuestion, detail: Detail) -> Answer {
+        let (answered, approval) = match question {
+            AnyQuestion::Access(it) => {
+                let asked = it.as_question();
+                let explained = self.explain(&asked);
+                let answer = explained.map(|told| Answer::explained(&told, it));
+                (answer, Some(ApprovalQuestion::Dual(asked)))
             }
-        })
+            AnyQuestion::Delegation(it) => {
+                let asked = it.as_question();
+                let explained = self.explain_delegation(&asked);
+                let answer = explained.map(|told| Answer::explained_delegation(&told, it));
+                (answer, Some(ApprovalQuestion::Delegation(asked)))
+            }
+            AnyQuestion::Vault(it) => {
+                let explained = self.explain_vault(&it.as_question(), it.routing);
+                (explained.map(|told| Answer::explained_vault(&told, it)), None)
+            }
+            AnyQuestion::Session(it) => {
+                let asked = it.as_question();
+                let explained = self.explain_session(&asked);
+                let answer = explained.map(|told| Answer::explained_session(&told, it));
+                (answer, Some(ApprovalQuestion::Session(asked)))
+            }
+        };
+        match (answered, approval.filter(|_| detail.approvers)) {
+            (Ok(answer), Some(approval)) => {
+                let listed = self.client.list_approvers(wire::approval(&approval)).collect();
+                let listed = self.runtime.block_on(listed).unwrap().items.into_iter();
+                answer.with_approvers(listed.map(|it| PersonId::new(it.value).unwrap()).collect())
+            }
+            (Ok(answer), None) => answer,
+            (Err(Refused { code, message }), _) => Answer::Error { code, message },
+        }
     }
 
-    /// What Explain says, every part of it; `None` where the question is malformed.
+    /// What Check, BatchCheck and Explain say of an operation or a right; they must agree.
     ///
-    /// # Panics
-    /// If the server refuses for another reason.
-    #[must_use]
-    pub fn explain(&self, question: &crate::world::OwnedQuestion) -> Option<Explanation> {
-        let object = |(type_name, id): (String, String)| OwnedObject { type_name, id };
-        let of = question.clone();
-        let wire = to_wire(&OwnedQuestion {
-            subject: match of.by_account {
-                true => OwnedSubject::Account(of.subject),
-                false => OwnedSubject::Person(of.subject),
-            },
-            kind: of.kind,
-            permission: of.permission,
-            resource: object(of.resource),
-            counterpart: of.counterpart.map(object),
-            routing: of.routing,
+    /// # Errors
+    /// [`Refused`] by all three.
+    pub fn explain(&self, question: &query::Question<'_>) -> Result<Explanation, Refused> {
+        let told = self.told(&wire::access(question))?;
+        Ok(explanation_from_wire(told).unwrap())
+    }
+
+    /// The same of a vault action.
+    ///
+    /// # Errors
+    /// [`Refused`] by all three.
+    pub fn explain_vault(
+        &self,
+        question: &VaultQuestion<'_>,
+        routing: bool,
+    ) -> Result<VaultExplanation, Refused> {
+        let told = self.told(&Question { routing, ..wire::vault(question) })?;
+        Ok(vault_explanation_from_wire(told).unwrap())
+    }
+
+    /// The same of a session.
+    ///
+    /// # Errors
+    /// [`Refused`] by all three.
+    pub fn explain_session(
+        &self,
+        question: &SessionQuestion<'_>,
+    ) -> Result<SessionExplanation, Refused> {
+        let told = self.told(&wire::session(question))?;
+        Ok(session_explanation_from_wire(told).unwrap())
+    }
+
+    /// What CheckDelegation and ExplainDelegation say; they must agree.
+    ///
+    /// # Errors
+    /// [`Refused`] by both.
+    pub fn explain_delegation(
+        &self,
+        question: &delegate::DelegationQuestion<'_>,
+    ) -> Result<DelegationExplanation, Refused> {
+        let wire = wire::delegation(question);
+        let (checked, explained) = self.runtime.block_on(async {
+            (
+                self.client.check_delegation(&wire).await.map_err(Refused::from),
+                self.client.explain_delegation(&wire).await.map_err(Refused::from),
+            )
         });
-        match self.runtime.block_on(self.client.explain(&wire)) {
-            Ok(explained) => Some(explanation_from_wire(explained.message).unwrap()),
-            Err(error) => {
-                assert_eq!(error.code(), Code::InvalidArgument, "{question}: {error}");
-                None
+        match (checked, explained) {
+            (Ok(checked), Ok(explained)) => {
+                assert_eq!(explained.decision, checked, "CheckDelegation: {wire}");
+                Ok(delegation_explanation_from_wire(explained.message).unwrap())
             }
+            (Err(checked), Err(explained)) => {
+                assert_eq!(explained, checked, "CheckDelegation: {wire}");
+                Err(checked)
+            }
+            (checked, explained) => panic!(
+                "the doors disagree on {wire}: CheckDelegation {checked:?}, \
+                 ExplainDelegation {explained:?}"
+            ),
+        }
+    }
+
+    /// What Explain says, whose decision Check and BatchCheck must give too, obligations and all.
+    fn told(&self, wire: &Question) -> Result<v1::Explanation, Refused> {
+        let (one, batch, explained) = self.runtime.block_on(async {
+            let batch = self.client.batch_check(std::slice::from_ref(wire)).await.unwrap();
+            (
+                self.client.check(wire).await.map_err(Refused::from),
+                batch.results.into_iter().next().unwrap(),
+                self.client.explain(wire).await.map_err(Refused::from),
+            )
+        });
+        match (one, batch, explained) {
+            (Ok(one), Ok(in_batch), Ok(explained)) => {
+                assert_eq!(in_batch, one, "BatchCheck and Check: {wire}");
+                assert_eq!(explained.decision, one, "Explain and Check: {wire}");
+                Ok(explained.message)
+            }
+            (Err(one), Err(in_batch), Err(explained)) => {
+                assert_eq!(explained, one, "Explain and Check refuse differently: {wire}");
+                assert_eq!(in_batch.code, Code::InvalidArgument, "BatchCheck: {wire}");
+                Err(one)
+            }
+            (one, in_batch, explained) => panic!(
+                "the doors disagree on {wire}: Check {one:?}, BatchCheck {in_batch:?}, \
+                 Explain {explained:?}"
+            ),
         }
     }
 
@@ -226,37 +315,21 @@ impl Door<'_> {
     }
 }
 
-fn to_wire(question: &OwnedQuestion) -> Question {
-    let OwnedQuestion { subject, kind, permission, resource, counterpart, routing } =
-        question.clone();
-    let object = |OwnedObject { type_name, id }| Resource { type_name, id };
-    Question {
-        subject: match subject {
-            OwnedSubject::Person(id) => Subject::Person(id),
-            OwnedSubject::Account(id) => Subject::Account(id),
-        },
-        permission: match kind {
-            PermissionKind::Operation => Permission::Operation(permission),
-            PermissionKind::Right => Permission::Right(permission),
-        },
-        resource: object(resource),
-        counterpart: counterpart.map(object),
-        routing,
+/// What the server says to a question that is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// `INVALID_ARGUMENT`.
+    pub code: String,
+    /// Why.
+    pub message: String,
+}
+
+// === impl Refused ===
+
+impl From<Error> for Refused {
+    /// Anything but a malformed question is a failure of the test.
+    fn from(error: Error) -> Self {
+        assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+        Self { code: "INVALID_ARGUMENT".to_owned(), message: error.to_string() }
     }
-}
-
-/// The decision in the engine's words.
-fn decided(decision: &Decision) -> (Effect, Reason) {
-    let (effect, reason) = (decision.effect.to_string(), decision.reason.to_string());
-    let effect = Effect::ALL.into_iter().find(|it| it.as_str() == effect);
-    let reason = Reason::ALL.into_iter().find(|it| it.as_str() == reason);
-    (effect.unwrap(), reason.unwrap())
-}
-
-fn refused(error: &Error) -> (String, String) {
-    let code = match error.code() {
-        Code::InvalidArgument => "INVALID_ARGUMENT".to_owned(),
-        other => format!("{other:?}"),
-    };
-    (code, error.to_string())
 }

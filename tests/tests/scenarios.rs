@@ -11,23 +11,29 @@
 
 use std::collections::BTreeSet;
 
-use pdp_bundle::case::{Answer, CaseFile, Report, run_in_process};
-use pdp_bundle::question::OwnedQuestion;
+use pdp_bundle::case::{Answer, CaseFile, Detail, Report, Why, run_in_process};
+use pdp_bundle::question::AnyQuestion;
 use pdp_client::Error;
 use pdp_engine::facts::Facts;
-use pdp_engine::query::Reason;
+use pdp_engine::list::ApprovalQuestion;
+use pdp_engine::query::{Question, Reason};
+use pdp_engine::session::SessionFacts;
+use pdp_engine::share::Entity;
 use pdp_engine::time::Timestamp;
 use pdp_tests::door::Server;
-use pdp_tests::oracle::{Oracle, asked, strongest};
+use pdp_tests::oracle::{Oracle, Refused, asked, strongest, subject};
 use pdp_tests::scenario::{cases, rejected};
 use pdp_tests::tally::reason_precedes_entries;
 
 /// The evaluation time of files that name none: 2026-01-01T12:00:00Z.
 const DEFAULT_NOW: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
 
-/// Runs every file, prints what there was, and fails with everything that does not hold.
-fn run_all(door: &str, mut run: impl FnMut(usize, &CaseFile) -> Report) {
-    let cases = cases();
+/// How many checks are asked in process and of the oracle only: the questions about sessions in
+/// files that have `open_sessions`, as a server is told of no sessions.
+const IN_PROCESS_ONLY: usize = 0;
+
+/// Runs the files, prints what there was, and fails with everything that does not hold.
+fn run_all(door: &str, cases: &[CaseFile], mut run: impl FnMut(usize, &CaseFile) -> Report) {
     let (mut passed, mut failures) = (0, String::new());
     for (n, case) in cases.iter().enumerate() {
         let report = run(n, case);
@@ -52,21 +58,65 @@ fn run_all(door: &str, mut run: impl FnMut(usize, &CaseFile) -> Report) {
 
 #[test]
 fn in_process() {
-    run_all("in process", |_, case| {
+    run_all("in process", &cases(), |_, case| {
         run_in_process(case, DEFAULT_NOW).unwrap_or_else(|error| panic!("{error}"))
     });
 }
 
-/// What the oracle says, with the entries that decide and those that a deny masks.
-fn ask_oracle(oracle: &Oracle<'_>, question: &OwnedQuestion) -> Answer {
-    let question = question.as_question();
-    let Ok((effect, reason)) = oracle.decide(&question) else {
-        let (code, message) = ("INVALID_ARGUMENT".to_owned(), String::new());
-        return Answer::Error { code, message };
+/// What the oracle says, with what decides, the entries that a deny masks, and who could approve.
+fn ask_oracle(
+    oracle: &Oracle<'_>,
+    question: &AnyQuestion,
+    exists: SessionFacts<'_>,
+    detail: Detail,
+) -> Result<Answer, Refused> {
+    let (mut due, mut why) = (None, Why::default());
+    let ((effect, reason), approval) = match question {
+        AnyQuestion::Access(question) => {
+            let question = question.as_question();
+            let answer = oracle.decide(&question)?;
+            if !reason_precedes_entries(answer.1) {
+                (why.deciding, why.masked) = entries(oracle, &question);
+            }
+            (answer, Some(ApprovalQuestion::Dual(question)))
+        }
+        AnyQuestion::Delegation(question) => {
+            let question = question.as_question();
+            let answer = oracle.decide_delegation(&question)?;
+            (answer, Some(ApprovalQuestion::Delegation(question)))
+        }
+        AnyQuestion::Vault(question) => {
+            let question = question.as_question();
+            let answer = oracle.decide_vault(&question)?;
+            if !reason_precedes_entries(answer.1) {
+                let entity = Entity::parse(&question.entity.to_string()).unwrap();
+                let found = oracle.found(&subject(question.subject)?, &entity);
+                let shares = found.into_iter().flat_map(|found| found.deciding);
+                why.deciding = shares.map(|share| share.key.to_string()).collect();
+            }
+            (answer, None)
+        }
+        AnyQuestion::Session(question) => {
+            let question = question.as_question();
+            let (answer, obligations) = oracle.decide_session(&question, exists)?;
+            due = obligations;
+            (answer, Some(ApprovalQuestion::Session(question)))
+        }
     };
+    let mut answer = Answer::decided(effect, reason).with_obligations(due);
+    if let Some(approval) = approval.filter(|_| detail.approvers) {
+        answer = answer.with_approvers(oracle.approvers(&approval));
+    }
+    if let Answer::Decision { why: told, .. } = &mut answer {
+        *told = Some(why);
+    }
+    Ok(answer)
+}
+
+/// The assignments that decide, and those that a deny masks.
+fn entries(oracle: &Oracle<'_>, question: &Question<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut deciding, mut masked) = (BTreeSet::new(), BTreeSet::new());
-    let sides = [Some(question.resource), question.counterpart].into_iter().flatten();
-    for object in sides.filter(|_| !reason_precedes_entries(reason)) {
+    for object in [Some(question.resource), question.counterpart].into_iter().flatten() {
         let asked = asked(question.subject, question.permission, object).unwrap();
         let entries = oracle.entries(&asked);
         let outcome = strongest(entries.iter().map(|(_, qualifier)| *qualifier));
@@ -80,32 +130,44 @@ fn ask_oracle(oracle: &Oracle<'_>, question: &OwnedQuestion) -> Answer {
             }
         }
     }
-    let mut answer = Answer::Decision { effect, reason, why: Some(Default::default()) };
-    if let Answer::Decision { why: Some(why), .. } = &mut answer {
-        (why.deciding, why.masked) = (deciding, masked);
-    }
-    answer
+    (deciding, masked)
 }
 
 #[test]
 fn by_the_oracle() {
-    run_all("the oracle", |_, case| {
+    run_all("the oracle", &cases(), |_, case| {
         let mut facts = Facts::default();
         facts.apply(&case.bundle.changes()).unwrap();
-        let oracle = Oracle::new(&facts, case.now.unwrap_or(DEFAULT_NOW));
-        case.run(DEFAULT_NOW, |question, _, _| ask_oracle(&oracle, question))
+        let now = case.now.unwrap_or(DEFAULT_NOW);
+        let (oracle, exists) = (Oracle::new(&facts, now), case.session_facts(now));
+        case.run(DEFAULT_NOW, |question, _, detail| {
+            let answer = ask_oracle(&oracle, question, exists.as_facts(), detail);
+            answer.unwrap_or_else(|Refused| {
+                let (code, message) = ("INVALID_ARGUMENT".to_owned(), String::new());
+                Answer::Error { code, message }
+            })
+        })
     });
 }
 
 #[test]
 fn over_grpc() {
     let server = Server::start();
-    run_all("gRPC (Check, BatchCheck and Explain)", |n, case| {
+    let mut cases = cases();
+    let mut left_out = 0;
+    for case in cases.iter_mut().filter(|case| !case.open_sessions.is_empty()) {
+        let all = case.checks.len();
+        case.checks.retain(|check| !matches!(check.question, AnyQuestion::Session(_)));
+        left_out += all - case.checks.len();
+    }
+    println!("{left_out} checks of sessions beside open ones are asked in process only");
+    assert_eq!(left_out, IN_PROCESS_ONLY, "checks are asked in process only");
+    run_all("gRPC (checks, batches, explanations and approvers)", &cases, |n, case| {
         let now = case.now.unwrap_or(DEFAULT_NOW);
         server.set_clock(now);
         let door = server.tenant(&format!("case-{n}"), &case.bundle.changes());
         let door = door.unwrap_or_else(|error| panic!("{}: {error}", case.source));
-        case.run(now, |question, _, _| door.ask(question))
+        case.run(now, |question, _, detail| door.ask(question, detail))
     });
     server.stop();
 }
