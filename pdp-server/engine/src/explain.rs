@@ -96,7 +96,8 @@ impl Standing {
 
 /// How a scope covers an object. Both chains end at the same thing: for `in: L` at L, for a
 /// relative scope at the place or the object where subject and object meet. A direct scope has
-/// neither chain.
+/// neither chain. Where a type at a location is asked (D1), `placement` leads from the lower one of
+/// the location asked of and the location of the scope to the upper one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Coverage {
     /// From the subject to the meeting point; only for relative scopes.

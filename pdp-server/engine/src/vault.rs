@@ -2,6 +2,7 @@
 
 use crate::arena::{ActorIx, ResourceGroupIx, ResourceIx};
 use crate::check::{object, subject};
+use crate::explain::{Hop, Paths};
 use crate::id::{PersonId, validate_id};
 use crate::query::{Decision, Effect, Malformed, ObjectRef, Reason, SubjectRef, validate_object};
 use crate::share::{Entity, ShareKey, ShareLevel, VaultAction};
@@ -51,6 +52,8 @@ pub struct AppliedShare {
     pub level: ShareLevel,
     /// Whether it is one of those that decided.
     pub deciding: bool,
+    /// How the subject counts as the grantee; empty if it is the grantee.
+    pub subject_path: Vec<Hop>,
 }
 
 /// Which rule gave the level.
@@ -125,7 +128,7 @@ pub fn explain_vault(
     let seen = Seen::new(snapshot, subject, place, now);
     let (ruling, level) = seen.decide();
     let decided = conclude(snapshot, subject, place, action, level);
-    let layers = seen.tell(ruling.as_ref());
+    let layers = seen.tell(ruling.as_ref(), &Paths::new(snapshot, subject, now));
     Ok(explanation(decided, layers, ruling))
 }
 
@@ -295,7 +298,7 @@ impl<'a> Seen<'a> {
         shared.to == self.subject
     }
 
-    fn tell(&self, ruling: Option<&Ruling>) -> Vec<Layer> {
+    fn tell(&self, ruling: Option<&Ruling>, paths: &Paths<'_>) -> Vec<Layer> {
         let decides = |number: usize, shared: &Shared| match ruling {
             None | Some(Ruling::Owner(_)) => false,
             Some(Ruling::FullAnywhere) => shared.level == ShareLevel::Full,
@@ -312,7 +315,8 @@ impl<'a> Seen<'a> {
                     let to = crate::share::Grantee::from_actor(to)?;
                     let share = ShareKey { to, on: self.entity(*at) };
                     let deciding = decides(number, shared);
-                    Some(AppliedShare { share, level: shared.level, deciding })
+                    let subject_path = paths.to(shared.to);
+                    Some(AppliedShare { share, level: shared.level, deciding, subject_path })
                 })
                 .collect(),
         });

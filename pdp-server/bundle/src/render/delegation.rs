@@ -4,12 +4,11 @@
 use pdp_engine::delegate::{
     Alternative, AskedOf, DelegationExplanation, DelegationSide, ObjectSide, Status,
 };
-use pdp_engine::explain::{Entry, Standing};
+use pdp_engine::explain::{Entry, Standing, Thing};
 use pdp_engine::level::Scope;
-use pdp_engine::permission::Qualifier;
 use pdp_engine::query::Reason;
 
-use super::{Branch, Tone, Words, draw, headline, meaning};
+use super::{Branch, Tone, Words, draw, headline, hops, meaning};
 use crate::question::OwnedDelegation;
 
 /// The explanation as plain text, without a line feed at the end.
@@ -115,11 +114,12 @@ impl Words<'_> {
             }
             (AskedOf::TypeAt(_, asked), Scope::In(given)) => {
                 // Only denials reach up from below.
-                let side = match entry.qualifier {
-                    Qualifier::Denied => "above or below",
-                    _ => "above",
-                };
-                Branch::leaf(format!("scope: it is given in {given}, which lies {side} {asked}"))
+                let way = &entry.coverage.placement;
+                let starts_at = |location| way.first().is_some_and(|hop| hop.from == location);
+                let above = starts_at(Thing::Location(asked.clone()));
+                let side = if above { "above" } else { "below" };
+                let text = format!("scope: it is given in {given}, which lies {side} {asked}");
+                Branch { text, below: hops(way) }
             }
             (AskedOf::TypeAt(..), scope) => Branch::leaf(format!("scope: it is given {scope}")),
         }

@@ -5,7 +5,7 @@ use pdp_engine::query::Reason;
 use pdp_engine::share::{Entity, ShareLevel, VaultAction};
 use pdp_engine::vault::{AppliedShare, Layer, Ruling, VaultExplanation};
 
-use super::{Branch, Tone, draw, headline, meaning};
+use super::{Branch, Tone, draw, headline, hops, meaning};
 use crate::question::OwnedVault;
 
 /// The explanation as plain text, without a line feed at the end.
@@ -70,10 +70,10 @@ fn layer(
 }
 
 fn share(applied: &AppliedShare, paint: &dyn Fn(Tone, &str) -> String) -> Branch {
-    let AppliedShare { share, level, deciding } = applied;
+    let AppliedShare { share, level, deciding, subject_path } = applied;
     let standing =
         if *deciding { paint(Tone::Allow, "decides") } else { paint(Tone::Faint, "outweighed") };
-    Branch::leaf(format!("{standing}: {} on {share}", level.as_str()))
+    Branch { text: format!("{standing}: {} on {share}", level.as_str()), below: hops(subject_path) }
 }
 
 fn winner(ruling: Option<&Ruling>, question: &OwnedVault) -> Branch {

@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use super::sides::{Asked, Of, Status, conclude};
 use super::{DelegationQuestion, admit};
 use crate::arena::ActorIx;
-use crate::check::Target;
 use crate::explain::{Entry, Paths, Recorder};
 use crate::id::{LocationId, TypeName};
 use crate::query::{Decision, Effect, Malformed, Reason};
@@ -140,11 +139,7 @@ fn side(
                                 walk_location(snapshot, delegator, kind, at, now, &mut recorder)
                             }
                         };
-                        let object = match asked.of {
-                            Of::Object(object) => Some(Target { object, permission }),
-                            Of::TypeAt(..) => None,
-                        };
-                        (told.outcome, told.entries) = recorder.entries(object, paths);
+                        (told.outcome, told.entries) = recorder.entries(asked.of, paths);
                     }
                     told
                 })

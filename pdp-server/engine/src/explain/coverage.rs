@@ -30,6 +30,33 @@ pub(super) fn coverage(
     }
 }
 
+/// How a location scope bears on a type at a location (D1): from the location asked of up to the
+/// one granted at, or, for a denial below, from the one granted at up to the one asked of.
+pub(super) fn location_coverage(snapshot: &Snapshot, asked: LocationIx, via: Via) -> Coverage {
+    let placement = match via {
+        Via::Location(shard) => climb(snapshot, asked, snapshot.cold.shard_location[shard]),
+        Via::Below(shard) => climb(snapshot, snapshot.cold.shard_location[shard], asked),
+        // INVARIANT: only location scopes are asked of a type at a location.
+        Via::Direct | Via::Relative(_) => Vec::new(),
+    };
+    Coverage { relation: Vec::new(), placement }
+}
+
+/// From a location up to one that it lies in.
+fn climb(snapshot: &Snapshot, from: LocationIx, to: LocationIx) -> Vec<Hop> {
+    let name = |at: LocationIx| Thing::Location(snapshot.cold.locations[at].clone());
+    let mut hops = Vec::new();
+    let mut at = from;
+    while at != to
+        && let Some(parent) = snapshot.locations[at].parent
+    {
+        let (kind, window) = (HopKind::LocationParent, Window::ALWAYS);
+        hops.push(Hop { kind, from: name(at), to: name(parent), window });
+        at = parent;
+    }
+    hops
+}
+
 struct Cover<'a> {
     snapshot: &'a Snapshot,
     object: ResourceIx,
@@ -88,7 +115,7 @@ impl Cover<'_> {
             let mut relation = self.paths.to(holder);
             let (from, to) = (self.actor(holder), self.location(held_at));
             relation.push(self.hop(HopKind::HoldsPosition, from, to, position.window));
-            relation.extend(self.climb(held_at, meeting));
+            relation.extend(climb(self.snapshot, held_at, meeting));
             return Coverage { relation, placement };
         }
         // INVARIANT: the walk found a position, so the loop returns.
@@ -126,24 +153,10 @@ impl Cover<'_> {
             let from = Thing::Resource(self.snapshot.cold.resources[self.object].clone());
             let placed = self.hop(kind, from, self.location(placement.location), placement.window);
             let mut hops = vec![placed];
-            hops.extend(self.climb(placement.location, location));
+            hops.extend(climb(self.snapshot, placement.location, location));
             hops
         });
         chains.min_by_key(Vec::len)
-    }
-
-    /// From a location up to one that it lies in.
-    fn climb(&self, from: LocationIx, to: LocationIx) -> Vec<Hop> {
-        let mut hops = Vec::new();
-        let mut at = from;
-        while at != to
-            && let Some(parent) = self.snapshot.locations[at].parent
-        {
-            let (from, above) = (self.location(at), self.location(parent));
-            hops.push(self.hop(HopKind::LocationParent, from, above, Window::ALWAYS));
-            at = parent;
-        }
-        hops
     }
 
     fn hop(&self, kind: HopKind, from: Thing, to: Thing, window: Window) -> Hop {

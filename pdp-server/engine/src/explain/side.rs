@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use super::coverage::coverage;
+use super::coverage::{coverage, location_coverage};
 use super::near::near_misses;
 use super::path::Paths;
 use super::{Entry, Explanation, Side, Standing};
 use crate::arena::{ActorIx, AssignmentIx, PermissionIx};
 use crate::check::{Resolved, Target, conclude, outcome_of, resolve};
+use crate::delegate::Of;
 use crate::permission::Qualifier;
 use crate::query::{Decision, Effect, Malformed, Question, Reason};
 use crate::snapshot::{Grant, Snapshot};
@@ -51,7 +52,7 @@ fn side(
     // The recorder never breaks off.
     let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
         walk(snapshot, subject, target.object, now, &mut recorder);
-    let (outcome, entries) = recorder.entries(Some(target), paths);
+    let (outcome, entries) = recorder.entries(Of::Object(target.object), paths);
     let missing = outcome == Reason::NotGranted;
     Side {
         object: snapshot.cold.resources[target.object].clone(),
@@ -105,19 +106,12 @@ impl<'a> Recorder<'a> {
         Self { snapshot, permission, now, found: Vec::new() }
     }
 
-    /// What was found, with its paths, and what it comes to (Q1 to Q4). Without a target, the
-    /// question was about a type at a location.
-    pub(crate) fn entries(
-        mut self,
-        target: Option<Target>,
-        paths: &Paths<'_>,
-    ) -> (Reason, Vec<Entry>) {
+    /// What was found, with its paths, and what it comes to (Q1 to Q4).
+    pub(crate) fn entries(mut self, of: Of, paths: &Paths<'_>) -> (Reason, Vec<Entry>) {
         self.found.sort_by_key(|found| found.assignment);
         let strongest = self.found.iter().map(|found| found.qualifier).max();
         let entry = |found: &Found| {
             let assignment = &self.snapshot.cold.assignments[found.assignment];
-            let covered =
-                |target: Target| coverage(self.snapshot, target.object, found.via, self.now, paths);
             Entry {
                 assignment: assignment.id.clone(),
                 to: assignment.to.clone(),
@@ -127,7 +121,14 @@ impl<'a> Recorder<'a> {
                 qualifier: found.qualifier,
                 standing: standing(found.qualifier, strongest),
                 subject_path: paths.to(found.assignee),
-                coverage: target.map(covered).unwrap_or_default(),
+                coverage: match of {
+                    Of::Object(object) => {
+                        coverage(self.snapshot, object, found.via, self.now, paths)
+                    }
+                    Of::TypeAt(_, location) => {
+                        location_coverage(self.snapshot, location, found.via)
+                    }
+                },
             }
         };
         (outcome_of(strongest), self.found.iter().map(entry).collect())

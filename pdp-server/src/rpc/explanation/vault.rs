@@ -6,6 +6,7 @@ use pdp_proto::v1;
 
 use super::super::outbound;
 use super::super::question::decision;
+use super::path;
 
 /// An explanation of a vault action.
 pub(in crate::rpc) fn vault(explanation: &VaultExplanation) -> v1::Explanation {
@@ -31,9 +32,13 @@ fn layer(layer: &Layer) -> v1::VaultLayer {
 }
 
 fn applied(applied: &AppliedShare) -> v1::AppliedShare {
-    let AppliedShare { share, level, deciding } = applied;
+    let AppliedShare { share, level, deciding, subject_path } = applied;
     let share = outbound::vault::share(&Share { key: share.clone(), level: *level });
-    v1::AppliedShare { share: Some(share), deciding: *deciding }
+    v1::AppliedShare {
+        share: Some(share),
+        deciding: *deciding,
+        subject_path: path(subject_path),
+    }
 }
 
 fn ruling(ruling: &Ruling) -> v1::VaultRuling {
