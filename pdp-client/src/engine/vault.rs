@@ -9,7 +9,7 @@ use pdp_engine::share::{
 };
 use pdp_engine::vault::{AppliedShare, Layer, Ruling, VaultExplanation};
 
-use super::explanation::{decision, evaluated, only};
+use super::explanation::{decision, evaluated, only, path};
 use super::inbound::{name, present, resource_ref, unknown};
 use super::outbound;
 use crate::call::Error;
@@ -119,9 +119,9 @@ fn layer(wire: v1::VaultLayer) -> Result<Layer, Error> {
 }
 
 fn applied(wire: v1::AppliedShare) -> Result<AppliedShare, Error> {
-    let v1::AppliedShare { share: of, deciding } = wire;
+    let v1::AppliedShare { share: of, deciding, subject_path } = wire;
     let Share { key, level } = share(present("a share", of)?)?;
-    Ok(AppliedShare { share: key, level, deciding })
+    Ok(AppliedShare { share: key, level, deciding, subject_path: path(subject_path)? })
 }
 
 fn ruling(wire: v1::VaultRuling, layers: &[Layer]) -> Result<Ruling, Error> {
