@@ -185,7 +185,8 @@ fn applied(wire: v1::AppliedEligibility) -> Result<AppliedEligibility, Error> {
     })
 }
 
-fn obligations(read: obligation::Obligations) -> Result<Obligations, Error> {
+/// What goes with an `ALLOW`.
+pub(super) fn obligations(read: obligation::Obligations) -> Result<Obligations, Error> {
     let obligation::Obligations { not_after, privileged } = read;
     let privileged = privileged.map(|read| {
         let obligation::Privileged { group, account, on_end } = read;
