@@ -194,7 +194,7 @@ mod tests {
         Options::new(args).map_err(|problem| problem.to_string())
     }
 
-    fn question(line: &str) -> Result<OwnedQuestion, String> {
+    fn question(line: &str) -> Result<AnyQuestion, String> {
         match options(&format!("pdpctl check {line}"))?.task {
             Task::Check(asked) => Ok(asked.question),
             other => Err(format!("{other:?}")),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_may_be_written_in_three_ways() {
+    fn a_question_may_be_written_in_several_ways() {
         let words = |line| question(line).unwrap().to_string();
         assert_eq!(
             words("person:ana View Report:absence"),
@@ -214,6 +214,16 @@ mod tests {
         assert_eq!(
             words("person:ana operation:right:x Report:a --counterpart Person:bo --no-routing"),
             "person:ana, operation right:x, Report:a, counterpart Person:bo, without routing"
+        );
+        let vault = "person:ana, vault manage, resource_group:web";
+        assert_eq!(words("person:ana vault:manage resource_group:web"), vault);
+        assert_eq!(words("person:ana --vault manage resource_group:web"), vault);
+        let session = "person:ana, session root, Computer:web-07";
+        assert_eq!(words("person:ana session:root Computer:web-07"), session);
+        assert_eq!(words("person:ana --session root Computer:web-07"), session);
+        assert_eq!(
+            words("person:ana session:none Computer:web-07 --no-routing"),
+            "person:ana, session none, Computer:web-07, without routing"
         );
     }
 
@@ -229,7 +239,24 @@ mod tests {
                 "person:ana View Report",
                 "RESOURCE: `Report` does not name a resource; write `Type:id`",
             ),
-            ("person:ana right: Report:a", "right: an empty right; give it 1 to 256 bytes"),
+            ("person:ana right: Report:a", "PERMISSION: an empty right; give it 1 to 256 bytes"),
+            ("person:ana Report:a --right=", "--right: an empty right; give it 1 to 256 bytes"),
+            (
+                "person:ana vault: Report:a",
+                "PERMISSION: an empty vault action; give it 1 to 256 bytes",
+            ),
+            (
+                "person:ana session: Computer:a",
+                "PERMISSION: an empty permission level id; give it 1 to 256 bytes",
+            ),
+            (
+                "person:ana vault:share resource_group:",
+                "RESOURCE: an empty resource group id; give it 1 to 256 bytes",
+            ),
+            (
+                "person:ana vault:share Report:a --counterpart Person:bo",
+                "--counterpart: a counterpart goes with an operation only",
+            ),
             (
                 "person:ana View Report:a --counterpart bo",
                 "--counterpart: `bo` does not name a resource; write `Type:id`",
@@ -240,12 +267,103 @@ mod tests {
             ),
             (
                 "person:ana View Report:a --right x",
-                "OPERATION: `View` and --right both say what is asked; leave one out",
+                "PERMISSION: `View` and --right both say what is asked; leave one out",
             ),
         ] {
             assert_eq!(question(line).unwrap_err(), message);
         }
         assert!(question("person:ana View").unwrap_err().contains("<RESOURCE>"));
+    }
+
+    fn delegation(line: &str) -> Result<String, String> {
+        match options(&format!("pdpctl delegation {line}"))?.task {
+            Task::Check(asked) => Ok(asked.question.to_string()),
+            Task::Explain(asked) => Ok(format!("explain {}", asked.question)),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn a_delegation_has_one_scope() {
+        let asked = delegation("grant Report/Viewer --as person:ana --to group:hr --on Report:a:b");
+        assert_eq!(asked.unwrap(), "person:ana, grant Report/Viewer on Report:a:b, to group:hr");
+        let asked = delegation(
+            "revoke Person/No --as account:a --from business_role:t@z --relative self --no-routing --explain",
+        );
+        assert_eq!(
+            asked.unwrap(),
+            "explain account:a, revoke Person/No relative self, from business_role:t@z, without routing"
+        );
+        let asked = delegation("grant Report/Viewer --as person:ana --to group:hr --in zurich");
+        assert_eq!(asked.unwrap(), "person:ana, grant Report/Viewer in zurich, to group:hr");
+        let common = "grant Report/Viewer --as person:ana --to group:hr";
+        for (rest, message) in [
+            ("", "required arguments were not provided"),
+            ("--in a --on Report:b", "cannot be used with"),
+            ("--relative friends", "`friends` is no relation; write `self`, `manager`,"),
+            ("--relative self", "--relative: `relative self` does not go with a level of type"),
+            ("--on Person:b", "--on: `on Person:b` does not go with a level of type `Report`"),
+            ("--in ", "--in: an empty location id"),
+        ] {
+            let rest = if rest == "--in " { "--in=" } else { rest };
+            let line = format!("{common} {rest}");
+            let told = delegation(line.trim_end()).unwrap_err();
+            assert!(told.contains(message), "{rest}: {told}");
+        }
+        for (line, message) in [
+            ("grant Viewer --as person:a --to group:b --in c", "LEVEL: `Viewer` does not name"),
+            ("grant A/B --as a --to group:b --in c", "--as: `a` does not name a subject"),
+            ("grant A/B --as person:a --to b --in c", "--to: `b` does not name an actor"),
+            ("grant A/B --as person:a --to group: --in c", "--to: an empty recipient id"),
+        ] {
+            let told = delegation(line).unwrap_err();
+            assert!(told.starts_with(message), "{line}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_list_says_what_is_listed() {
+        let list = |line: &str| match options(&format!("pdpctl list {line}")).map(|o| o.task) {
+            Ok(Task::List(list)) => Ok(list),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(told) => Err(told),
+        };
+        let listed = list("subjects vault:share resource_group:web --accounts --explain").unwrap();
+        let resource = OwnedObject { type_name: "resource_group".into(), id: "web".into() };
+        let what = What::Vault("share".into());
+        assert_eq!(listed.of, Listed::Subjects { what, resource, accounts: true });
+        assert!(listed.explain);
+        let listed = list("approvers check person:a Add Report:r --counterpart Person:b").unwrap();
+        assert!(matches!(listed.of, Listed::Approvers(AnyQuestion::Access(_))));
+        let delegation = "approvers delegation grant A/B --as person:a --to group:b --in c";
+        assert!(matches!(
+            list(delegation).unwrap().of,
+            Listed::Approvers(AnyQuestion::Delegation(_))
+        ));
+        assert!(list("resources person:a session:none resource_group").is_ok());
+        let told = list("resources person:a View 1").unwrap_err();
+        assert!(told.starts_with("TYPE: "), "{told}");
+        assert!(list("facts persons").unwrap_err().contains("`persons` is no kind of fact"));
+        assert!(list("person").unwrap_err().contains("unrecognized subcommand 'person'"));
+    }
+
+    #[test]
+    fn only_a_person_is_changed_for() {
+        let behalf = |whose: &str| {
+            let line = format!("pdpctl apply x.yaml --on-behalf-of {whose}");
+            match options(&line).map(|options| options.task) {
+                Ok(Task::Apply(apply)) => Ok(apply.on_behalf_of),
+                Ok(other) => Err(format!("{other:?}")),
+                Err(told) => Err(told),
+            }
+        };
+        assert_eq!(behalf("person:ana"), Ok(Some("ana".to_owned())));
+        for (whose, told) in [
+            ("account:a", "--on-behalf-of: `account:a` is no person; write `person:ID`"),
+            ("person:", "--on-behalf-of: an empty person id; give it 1 to 256 bytes"),
+        ] {
+            assert_eq!(behalf(whose), Err(told.to_owned()));
+        }
     }
 
     #[test]
