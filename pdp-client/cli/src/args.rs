@@ -33,9 +33,11 @@ Errors with --output json, on standard error:
   {\"error\": {\"code\": CODE, \"message\": TEXT, \"argument\"?: NAME,
              \"reason\"?: CODE, \"metadata\"?: {...}, \"problems\"?: [TEXT, ...],
              \"fields\"?: [{\"field\": PATH, \"description\": TEXT}, ...],
-             \"retry_after_ms\"?: N, \"refused\"?: [REFUSED, ...]}}
+             \"retry_after_ms\"?: N, \"refused\"?: [REFUSED, ...],
+             \"decision\"?: {\"effect\": EFFECT, \"reason\": CODE}}}
   REFUSED  {\"kind\": KIND, \"name\": NAME, \"change\": WHAT, \"effect\"?: EFFECT, \"reason\"?: CODE,
-            \"approvers\": [\"person:ID\", ...], \"total_approvers\": N}; of apply --on-behalf-of
+            \"approvers\": [\"person:ID\", ...], \"total_approvers\": N}
+            of apply --on-behalf-of; or a decision, where the person cannot change anything
 The JSON of each command's answer is in its own --help.";
 
 /// Ask a policy decision point, and change its policy.
@@ -105,7 +107,7 @@ pub(crate) enum Command {
     #[command(override_usage = EXPLAIN_USAGE, after_long_help = EXPLAIN_JSON)]
     Explain(Question),
     /// May this person or account hand out this Access Level, or take it back?
-    #[command(after_long_help = DELEGATION_JSON)]
+    #[command(override_usage = DELEGATION_USAGE, after_long_help = DELEGATION_JSON)]
     Delegation(Delegation),
     /// Ask backwards: who may, what may they, where, and who could agree. And list facts.
     #[command(subcommand)]
@@ -144,9 +146,20 @@ pdpctl explain [OPTIONS] SUBJECT PERMISSION RESOURCE
        pdpctl explain [OPTIONS] SUBJECT --vault ACTION RESOURCE
        pdpctl explain [OPTIONS] SUBJECT --session LEVEL RESOURCE";
 
+const DELEGATION_USAGE: &str = "\
+pdpctl delegation [OPTIONS] grant LEVEL --as SUBJECT --to ACTOR SCOPE
+       pdpctl delegation [OPTIONS] revoke LEVEL --as SUBJECT --from ACTOR SCOPE
+       where SCOPE is --on RESOURCE, --in LOCATION or --relative RELATION";
+
 const APPROVERS_USAGE: &str = "\
 pdpctl list approvers check [OPTIONS] SUBJECT PERMISSION RESOURCE
-       pdpctl list approvers delegation [OPTIONS] ACTION LEVEL --as SUBJECT --to ACTOR SCOPE";
+       pdpctl list approvers delegation [OPTIONS] ACTION LEVEL --as SUBJECT --to ACTOR SCOPE
+       with the arguments of `pdpctl check` and of `pdpctl delegation`";
+
+const APPROVED_DELEGATION_USAGE: &str = "\
+pdpctl list approvers delegation [OPTIONS] grant LEVEL --as SUBJECT --to ACTOR SCOPE
+       pdpctl list approvers delegation [OPTIONS] revoke LEVEL --as SUBJECT --from ACTOR SCOPE
+       where SCOPE is --on RESOURCE, --in LOCATION or --relative RELATION";
 
 const APPROVED_CHECK_USAGE: &str = "\
 pdpctl list approvers check [OPTIONS] SUBJECT OPERATION RESOURCE --counterpart RESOURCE
@@ -187,7 +200,7 @@ pub(crate) struct Question {
 pub(crate) struct Delegation {
     #[command(flatten)]
     pub(crate) question: DelegationQuestion,
-    /// Also print everything that led to the decision.
+    /// Also print everything that led to the answer.
     #[arg(long)]
     pub(crate) explain: bool,
 }
@@ -303,7 +316,7 @@ pub(crate) enum ListApprovers {
     #[command(override_usage = APPROVED_CHECK_USAGE, after_long_help = APPROVERS_JSON)]
     Check(ApprovedCheck),
     /// Of a delegation.
-    #[command(after_long_help = APPROVERS_JSON)]
+    #[command(override_usage = APPROVED_DELEGATION_USAGE, after_long_help = APPROVERS_JSON)]
     Delegation(Delegation),
 }
 

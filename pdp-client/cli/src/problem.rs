@@ -62,7 +62,7 @@ impl Problem {
     }
 
     /// `{"error": {"code", "message", "argument"?, "reason"?, "metadata"?, "fields"?, "problems"?,
-    /// "refused"?, "retry_after_ms"?}}`.
+    /// "refused"?, "decision"?, "retry_after_ms"?}}`.
     pub(crate) fn json(&self) -> Value {
         let mut error = json!({"code": code_name(self.code()), "message": self.to_string()});
         let refusal = match self {
@@ -97,7 +97,12 @@ impl Problem {
                 add("fields", fields.collect());
             }
             if let Some(delegation) = &refusal.delegation {
-                add("refused", delegation.refused.iter().map(behalf::json).collect());
+                if let Some(decision) = &delegation.decision {
+                    let (effect, reason) = (decision.effect.as_str(), decision.reason.to_string());
+                    add("decision", json!({"effect": effect, "reason": reason}));
+                } else {
+                    add("refused", delegation.refused.iter().map(behalf::json).collect());
+                }
             }
             if let Some(delay) = refusal.retry_delay {
                 add("retry_after_ms", json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
@@ -126,9 +131,13 @@ impl Problem {
             ),
             (Error::DeadlineExceeded { .. }, _) => Some("give it longer with --timeout"),
             (_, Some("UNKNOWN_TENANT")) => Some("`pdpctl tenant list` shows the tenants"),
-            (_, Some("DELEGATION_REFUSED")) => Some(
-                "`pdpctl delegation ... --explain` says what the person lacks; who may approve can apply it themselves",
-            ),
+            (Error::Refused(refusal), Some("DELEGATION_REFUSED"))
+                if refusal.delegation.as_ref().is_none_or(|why| why.decision.is_none()) =>
+            {
+                Some(
+                    "`pdpctl delegation ... --explain` says what the person lacks; who may approve can apply it themselves",
+                )
+            }
             (_, Some("REVISION_CONFLICT")) => Some(
                 "somebody else changed the policy first; look at `pdpctl export` and apply again",
             ),
