@@ -199,6 +199,10 @@ pub(super) fn obligations(read: obligation::Obligations) -> Result<Obligations, 
                 AccountMode::JitReuse(name(&id, AccountId::new)?)
             }
         };
+        // The engine knows no session that leaves its account in the group.
+        if !on_end.contains(&OnEnd::RemoveFromGroup) {
+            return Err(Error::protocol("its obligations leave the account in the native group"));
+        }
         Ok::<_, Error>(Privileged {
             group: name(&group, GroupId::new)?,
             account,
