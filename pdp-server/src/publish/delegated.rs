@@ -1,6 +1,9 @@
 //! Change sets on behalf of a person (D7): every change is decided for that person, on the
 //! snapshot that the change set builds upon, while no other writer is at work.
 
+#[cfg(test)]
+mod tests;
+
 use pdp_engine::actor::ActorRef;
 use pdp_engine::delegate::{
     DelegationAction, DelegationQuestion, RecipientRef, ScopeRef, check_delegation,

@@ -61,7 +61,7 @@ impl Page {
         Ok(Self { list, past, size, explain })
     }
 
-    /// The page's items and the token of the next page. `entries` are in the order of their places.
+    /// The page's items and the token of the next page, in the order of the places.
     fn take<E, T: Message>(
         &self,
         seen: Seen<'_>,
@@ -70,7 +70,11 @@ impl Page {
         item: impl Fn(E, bool) -> Result<T, Malformed>,
     ) -> Result<(Vec<T>, String), Failure> {
         let entries = entries.into_iter().map(|entry| (place(&entry), entry));
-        let mut rest = entries.filter(|(place, _)| Some(place) > self.past.as_ref()).peekable();
+        let rest = entries.filter(|(place, _)| Some(place) > self.past.as_ref());
+        // The lists come in this order already; that pages fit together must not hang on it.
+        let mut rest: Vec<_> = rest.collect();
+        rest.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut rest = rest.into_iter().peekable();
         let mut items = Vec::new();
         let mut bytes = 0;
         let mut last = None;
@@ -354,4 +358,38 @@ fn explain_one(
         }
     };
     Ok(explained(seen.snapshot, &asked, seen.now)?.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use pdp_engine::compile::compile;
+    use pdp_engine::facts::Facts;
+    use pdp_engine::query::Revision;
+
+    use super::*;
+
+    #[test]
+    fn a_page_with_explanations_ends_before_it_grows_too_large() {
+        let snapshot = compile(&Facts::default(), Revision::new(1));
+        let seen = Seen { snapshot: &snapshot, now: Timestamp::from_micros(0) };
+        let large = |_: u8, _: bool| {
+            Ok(v1::ListedResource { id: "x".repeat(EXPLAINED_PAGE_BYTES / 2), explanation: None })
+        };
+        let sizes = |explain: bool| {
+            let mut token = String::new();
+            let mut sizes = Vec::new();
+            loop {
+                let list = ListOf::new(&["large"]);
+                let page = Page::new(seen, list, &token, 4, explain).unwrap();
+                let (items, next) = page.take(seen, 0..5_u8, |n| vec![*n], large).unwrap();
+                sizes.push(items.len());
+                if next.is_empty() {
+                    return sizes;
+                }
+                token = next;
+            }
+        };
+        assert_eq!(sizes(true), [2, 2, 1]);
+        assert_eq!(sizes(false), [4, 1]);
+    }
 }

@@ -24,6 +24,10 @@ use super::{inbound, outbound};
 pub(super) const SESSIONS: SessionFacts<'static> =
     SessionFacts { sessions: &[], kept_accounts: &[] };
 
+/// The last instant that a message can say: 9999-12-31T23:59:59.999999Z. A session that may last
+/// longer is told to end then.
+const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
+
 /// A question of one of the families.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Asked<'a> {
@@ -223,7 +227,7 @@ pub(super) fn decided(decided: &SessionDecision) -> v1::Decision {
 fn obligations(obligations: &Obligations) -> v1::Obligations {
     let Obligations { privileged, not_after } = obligations;
     v1::Obligations {
-        not_after: Some(outbound::instant(*not_after)),
+        not_after: Some(outbound::instant((*not_after).min(LAST_INSTANT))),
         privileged: privileged.as_ref().map(self::privileged),
     }
 }

@@ -113,7 +113,7 @@ async fn while_the_policy_is_loading_nothing_is_decided() {
 }
 
 /// Asks over a connection of its own, as a probe does.
-async fn fetch(address: SocketAddr, path: &str) -> String {
+pub(crate) async fn fetch(address: SocketAddr, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: pdp\r\nconnection: close\r\n\r\n");
     let ask = move || {
         let mut stream = TcpStream::connect(address).unwrap();

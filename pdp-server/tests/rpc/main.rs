@@ -5,10 +5,14 @@
 #![expect(clippy::panic, reason = "an answer of the wrong kind is a failed test")]
 
 mod decisions;
+mod delegated;
 mod errors;
 mod facts;
+mod families;
 mod lifecycle;
+mod lists;
 mod policy;
+mod refused_facts;
 mod served;
 mod tenants;
 mod writes;

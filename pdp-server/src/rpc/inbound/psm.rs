@@ -65,6 +65,9 @@ fn offered(
     Ok(levels)
 }
 
+/// The longest duration that `google.protobuf.Duration` can say, in seconds.
+const MOST_SECONDS: i64 = 315_576_000_000;
+
 /// Whether it is longer than nothing is for the policy to say.
 fn micros(field: &str, wire: prost_types::Duration) -> Result<i64, Malformed> {
     let prost_types::Duration { seconds, nanos } = wire;
@@ -76,10 +79,11 @@ fn micros(field: &str, wire: prost_types::Duration) -> Result<i64, Malformed> {
     if nanos % 1_000 != 0 {
         return Err(wrong("is finer than a microsecond"));
     }
-    seconds
-        .checked_mul(1_000_000)
-        .and_then(|micros| micros.checked_add(i64::from(nanos / 1_000)))
-        .ok_or_else(|| wrong("is longer than 292,000 years"))
+    if !(-MOST_SECONDS..=MOST_SECONDS).contains(&seconds) {
+        return Err(wrong("is longer than 10,000 years"));
+    }
+    // INVARIANT: the range above keeps this far within 64 bits.
+    Ok(seconds * 1_000_000 + i64::from(nanos / 1_000))
 }
 
 pub(super) fn eligibility(wire: v1::Eligibility) -> Result<Eligibility, Malformed> {
@@ -135,6 +139,9 @@ mod tests {
         assert_eq!(of(1, -1_000), Err(disagree.clone()));
         assert_eq!(of(-1, 1_000), Err(disagree.clone()));
         assert_eq!(of(1, 1_000_000_000), Err(disagree));
-        assert_eq!(of(i64::MAX, 0), Err("is longer than 292,000 years".to_owned()));
+        assert_eq!(of(MOST_SECONDS, 0), Ok(MOST_SECONDS * 1_000_000));
+        for seconds in [MOST_SECONDS + 1, i64::MAX, i64::MIN] {
+            assert_eq!(of(seconds, 0), Err("is longer than 10,000 years".to_owned()));
+        }
     }
 }

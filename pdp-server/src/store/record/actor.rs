@@ -8,11 +8,11 @@ use pdp_engine::id::{
     AccountId, BusinessRoleId, GroupId, LocationId, ManagementRoleDefinitionId, ManagementRoleId,
     ObjectId, PersonId, SetGroupId,
 };
-use pdp_engine::share::VaultPrivilege;
 use pdp_engine::time::{Timestamp, Window};
 
 use super::RecordError;
 use super::resource::{into_places, places};
+use super::vault::{VaultPrivilegeNumber, privilege_of};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct PersonRecord {
@@ -32,14 +32,6 @@ pub(super) struct PersonRecord {
     positions: Vec<PositionRecord>,
     #[prost(enumeration = "VaultPrivilegeNumber", repeated, tag = "8")]
     vault_privileges: Vec<i32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
-#[repr(i32)]
-enum VaultPrivilegeNumber {
-    Absent = 0,
-    ConnectionUser = 1,
-    RemoteApp = 2,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -212,26 +204,6 @@ impl PersonRecord {
                 .map(privilege_of)
                 .collect::<Result<_, _>>()?,
         })
-    }
-}
-
-impl From<VaultPrivilege> for VaultPrivilegeNumber {
-    fn from(privilege: VaultPrivilege) -> Self {
-        match privilege {
-            VaultPrivilege::ConnectionUser => Self::ConnectionUser,
-            VaultPrivilege::RemoteApp => Self::RemoteApp,
-        }
-    }
-}
-
-fn privilege_of(number: i32) -> Result<VaultPrivilege, RecordError> {
-    let field = "vault privilege";
-    match VaultPrivilegeNumber::try_from(number) {
-        Ok(VaultPrivilegeNumber::ConnectionUser) => Ok(VaultPrivilege::ConnectionUser),
-        Ok(VaultPrivilegeNumber::RemoteApp) => Ok(VaultPrivilege::RemoteApp),
-        Ok(VaultPrivilegeNumber::Absent) | Err(_) => {
-            Err(RecordError::UnknownNumber { field, value: i64::from(number) })
-        }
     }
 }
 

@@ -79,6 +79,11 @@ fn assignment(scope: Scope) -> Fact {
     Assignment { id, to, level: level(), scope, window: window() }.into()
 }
 
+fn plain_resource() -> Fact {
+    let (platform, owner, parent) = (None, None, None);
+    Resource { name: resource(), locations: places(), platform, owner, parent }.into()
+}
+
 /// One fact of each kind that there was first, with something in every field of then, and one
 /// assignment of each scope.
 fn facts() -> Vec<Fact> {
@@ -143,14 +148,7 @@ fn facts() -> Vec<Fact> {
             locations: places(),
         }
         .into(),
-        Resource {
-            name: resource(),
-            locations: places(),
-            platform: None,
-            owner: None,
-            parent: None,
-        }
-        .into(),
+        plain_resource(),
         assignment(Scope::On(resource())),
         assignment(Scope::In(LocationId::new("l").unwrap())),
     ];

@@ -1,7 +1,9 @@
 //! Disk records of resource groups and shares.
 
 use pdp_engine::id::{GroupId, PersonId, ResourceGroupId};
-use pdp_engine::share::{Entity, Grantee, ResourceGroup, Share, ShareKey, ShareLevel};
+use pdp_engine::share::{
+    Entity, Grantee, ResourceGroup, Share, ShareKey, ShareLevel, VaultPrivilege,
+};
 
 use super::RecordError;
 use super::resource::ResourceRefRecord;
@@ -50,6 +52,14 @@ enum ShareLevelNumber {
     View = 2,
     Modify = 3,
     Full = 4,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum VaultPrivilegeNumber {
+    Absent = 0,
+    ConnectionUser = 1,
+    RemoteApp = 2,
 }
 
 // === impl ResourceGroupRecord ===
@@ -126,5 +136,27 @@ impl ShareRecord {
             }
         };
         Ok(Share { key: ShareKey { to, on }, level })
+    }
+}
+
+// === impl VaultPrivilegeNumber ===
+
+impl From<VaultPrivilege> for VaultPrivilegeNumber {
+    fn from(privilege: VaultPrivilege) -> Self {
+        match privilege {
+            VaultPrivilege::ConnectionUser => Self::ConnectionUser,
+            VaultPrivilege::RemoteApp => Self::RemoteApp,
+        }
+    }
+}
+
+pub(super) fn privilege_of(number: i32) -> Result<VaultPrivilege, RecordError> {
+    let field = "vault privilege";
+    match VaultPrivilegeNumber::try_from(number) {
+        Ok(VaultPrivilegeNumber::ConnectionUser) => Ok(VaultPrivilege::ConnectionUser),
+        Ok(VaultPrivilegeNumber::RemoteApp) => Ok(VaultPrivilege::RemoteApp),
+        Ok(VaultPrivilegeNumber::Absent) | Err(_) => {
+            Err(RecordError::UnknownNumber { field, value: i64::from(number) })
+        }
     }
 }
