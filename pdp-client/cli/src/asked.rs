@@ -155,7 +155,13 @@ fn validate(question: &AnyQuestion, argument: &'static str) -> Result<(), Proble
         AnyQuestion::Delegation(question) => question.as_question().validate(),
         AnyQuestion::Vault(question) => what("vault action", &question.action),
         AnyQuestion::Session(question) => {
-            question.level.as_ref().map_or(Ok(()), |level| what("permission level id", level))
+            let level = question.level.as_ref();
+            let formed = level.map_or(Ok(()), |level| what("permission level id", level));
+            formed.and_then(|()| {
+                let malformed = |source| Malformed::Name { field: "resource", source };
+                let type_name = &question.computer.type_name;
+                validate_type_name("resource type", type_name).map_err(malformed)
+            })
         }
     };
     malformed.map_err(|malformed| {

@@ -254,6 +254,10 @@ mod tests {
                 "RESOURCE: an empty resource group id; give it 1 to 256 bytes",
             ),
             (
+                "person:ana session:none resource_group:a",
+                "RESOURCE: `resource_group` is not a resource type name: a letter, then up to 63 letters, digits, `_` or `-`",
+            ),
+            (
                 "person:ana vault:share Report:a --counterpart Person:bo",
                 "--counterpart: a counterpart goes with an operation only",
             ),

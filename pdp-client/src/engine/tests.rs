@@ -348,6 +348,10 @@ fn an_explanation_of_a_session_is_read_whole_or_not_at_all() {
     };
     let due = v1::Obligations { not_after: at(9), privileged: Some(privileged) };
     let actor = v1::ActorRef { actor: Some(v1::actor_ref::Actor::Group("hr".into())) };
+    let mut left = due.clone();
+    if let Some(privileged) = &mut left.privileged {
+        privileged.on_end = vec![2];
+    }
     let eligibility = v1::AppliedEligibility { to: Some(actor), kind: 2, subject_path: Vec::new() };
     let wire = v1::Explanation {
         decision: Some(v1::Decision {
@@ -377,6 +381,9 @@ fn an_explanation_of_a_session_is_read_whole_or_not_at_all() {
         let wrong = v1::Explanation { session: Some(wrong), ..wire.clone() };
         assert!(session_explanation_from_wire(wrong).is_err());
     }
+    let left = v1::Decision { obligations: Some(left), ..decided(1, 1).unwrap_or_default() };
+    let left = v1::Explanation { decision: Some(left), ..wire.clone() };
+    assert!(session_explanation_from_wire(left).is_err());
     assert!(vault_explanation_from_wire(wire).is_err());
 }
 
