@@ -19,6 +19,8 @@ pub struct DelegationRefusal {
     pub total_refused: u64,
     /// The revision that they were decided on.
     pub revision: Revision,
+    /// What is wrong with the person themselves, unknown or disabled: then no change is decided.
+    pub decision: Option<Decision>,
 }
 
 /// One change that the person may not make.
@@ -87,9 +89,11 @@ impl DelegationRefusal {
     }
 
     fn from_wire(wire: v1::DelegationRefusal) -> Option<Self> {
-        let v1::DelegationRefusal { on_behalf_of, refused, total_refused, revision } = wire;
+        let v1::DelegationRefusal { on_behalf_of, refused, total_refused, revision, decision } =
+            wire;
         let refused = refused.into_iter().map(RefusedChange::from_wire).collect::<Option<_>>()?;
-        Some(Self { on_behalf_of, refused, total_refused, revision: Revision::new(revision) })
+        let (revision, decision) = (Revision::new(revision), decided(decision)?);
+        Some(Self { on_behalf_of, refused, total_refused, revision, decision })
     }
 }
 
@@ -98,19 +102,22 @@ impl DelegationRefusal {
 impl RefusedChange {
     fn from_wire(wire: v1::RefusedChange) -> Option<Self> {
         let v1::RefusedChange { key, kind, decision, approvers, total_approvers, position } = wire;
-        let decision = match decision {
-            Some(decision) => Some(Decision::from_wire(Some(decision), Revision::default()).ok()?),
-            None => None,
-        };
         Some(Self {
             key: key?,
             change: FactChange::from_wire(kind)?,
-            decision,
+            decision: decided(decision)?,
             approvers,
             total_approvers,
             position: position.and_then(|position| usize::try_from(position).ok()),
         })
     }
+}
+
+/// The decision, if there is one; `None` for one that refuses nothing, or is not understood.
+fn decided(wire: Option<v1::Decision>) -> Option<Option<Decision>> {
+    let Some(wire) = wire else { return Some(None) };
+    let decision = Decision::from_wire(Some(wire), Revision::default()).ok()?;
+    (!decision.is_allow()).then_some(Some(decision))
 }
 
 #[cfg(test)]
@@ -142,6 +149,7 @@ mod tests {
             }],
             total_refused: 9,
             revision: 4,
+            decision: None,
         }
     }
 

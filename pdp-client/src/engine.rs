@@ -100,6 +100,16 @@ pub fn session_explanation_from_wire(
     psm::explanation(explanation)
 }
 
+/// The obligations of a decision.
+///
+/// # Errors
+/// [`Error::Protocol`] if they name nothing.
+pub fn obligations_to_engine(
+    obligations: crate::Obligations,
+) -> Result<pdp_engine::session::Obligations, Error> {
+    psm::obligations(obligations)
+}
+
 /// An explanation that arrived, of a delegation.
 ///
 /// # Errors

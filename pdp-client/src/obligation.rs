@@ -71,9 +71,6 @@ impl Privileged {
         }
         let on_end = on_end.into_iter().map(OnEnd::from_wire).collect::<Result<Vec<_>, _>>()?;
         let account = AccountMode::from_wire(account_mode, account)?;
-        if !on_end.contains(&OnEnd::RemoveFromGroup) {
-            return Err(Error::protocol("its obligations leave the account in the native group"));
-        }
         Ok(Self { group, account, on_end })
     }
 }
@@ -188,8 +185,6 @@ mod tests {
             (1, None, vec![1]),
             (2, Some("a"), vec![1]),
             (3, None, vec![1]),
-            (2, None, vec![]),
-            (2, None, vec![2]),
             (2, None, vec![1, 0]),
             (2, None, vec![1, 3]),
         ] {

@@ -67,7 +67,7 @@ pub enum Reason {
     /// The computer takes no sessions without a permission level.
     UnprivilegedNotAllowed,
     /// A reason that this version of the client does not know, by its number on the wire. Never
-    /// with [`Effect::Allow`].
+    /// with [`Effect::Allow`](crate::Effect::Allow).
     Unrecognized(i32),
 }
 

@@ -89,6 +89,9 @@ fn change_set(plan: &Plan, options: &Apply) -> ChangeSet {
     if options.dry_run {
         set = set.dry_run();
     }
+    if let Some(person) = &options.on_behalf_of {
+        set = set.on_behalf_of(person.as_str());
+    }
     match &options.request_id {
         Some(id) => set.request_id(id.as_str()),
         None => set,

@@ -1,11 +1,19 @@
 //! Arguments as they are written. What they mean is for [`crate::options`].
 
+mod shape;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use pdp_bundle::time::parse_time;
+use pdp_engine::level::Relative;
 use pdp_engine::time::Timestamp;
+
+use shape::{
+    APPLY_JSON, APPROVERS_JSON, CHECK_JSON, DELEGATION_JSON, EXPLAIN_JSON, EXPORT_JSON, FACTS_JSON,
+    GET_JSON, HEALTH_JSON, PERMISSIONS_JSON, RESOURCES_JSON, SUBJECTS_JSON, TEST_JSON,
+};
 
 const STATUSES: &str = "\
 Exit status:
@@ -25,7 +33,11 @@ Errors with --output json, on standard error:
   {\"error\": {\"code\": CODE, \"message\": TEXT, \"argument\"?: NAME,
              \"reason\"?: CODE, \"metadata\"?: {...}, \"problems\"?: [TEXT, ...],
              \"fields\"?: [{\"field\": PATH, \"description\": TEXT}, ...],
-             \"retry_after_ms\"?: N}}
+             \"retry_after_ms\"?: N, \"refused\"?: [REFUSED, ...],
+             \"decision\"?: {\"effect\": EFFECT, \"reason\": CODE}}}
+  REFUSED  {\"kind\": KIND, \"name\": NAME, \"change\": WHAT, \"effect\"?: EFFECT, \"reason\"?: CODE,
+            \"approvers\": [\"person:ID\", ...], \"total_approvers\": N}
+            of apply --on-behalf-of; or a decision, where the person cannot change anything
 The JSON of each command's answer is in its own --help.";
 
 /// Ask a policy decision point, and change its policy.
@@ -94,6 +106,12 @@ pub(crate) enum Command {
     /// The same, with everything that led to the decision.
     #[command(override_usage = EXPLAIN_USAGE, after_long_help = EXPLAIN_JSON)]
     Explain(Question),
+    /// May this person or account hand out this Access Level, or take it back?
+    #[command(override_usage = DELEGATION_USAGE, after_long_help = DELEGATION_JSON)]
+    Delegation(Delegation),
+    /// Ask backwards: who may, what may they, where, and who could agree. And list facts.
+    #[command(subcommand)]
+    List(List),
     /// Make the policy hold what a bundle names, and show what changed.
     #[command(after_long_help = APPLY_JSON)]
     Apply(Apply),
@@ -103,9 +121,6 @@ pub(crate) enum Command {
     /// Print one fact.
     #[command(after_long_help = GET_JSON)]
     Get(Get),
-    /// Print the names of the facts of one kind.
-    #[command(after_long_help = LIST_JSON)]
-    List(List),
     /// Run case files: unit tests for a policy. Needs no server.
     #[command(after_long_help = TEST_JSON)]
     Test(Test),
@@ -120,35 +135,205 @@ pub(crate) enum Command {
 }
 
 const CHECK_USAGE: &str = "\
-pdpctl check [OPTIONS] SUBJECT OPERATION RESOURCE
-       pdpctl check [OPTIONS] SUBJECT right:NAME RESOURCE
-       pdpctl check [OPTIONS] SUBJECT --right NAME RESOURCE";
+pdpctl check [OPTIONS] SUBJECT PERMISSION RESOURCE
+       pdpctl check [OPTIONS] SUBJECT --right NAME RESOURCE
+       pdpctl check [OPTIONS] SUBJECT --vault ACTION RESOURCE
+       pdpctl check [OPTIONS] SUBJECT --session LEVEL RESOURCE";
 
 const EXPLAIN_USAGE: &str = "\
-pdpctl explain [OPTIONS] SUBJECT OPERATION RESOURCE
-       pdpctl explain [OPTIONS] SUBJECT right:NAME RESOURCE
-       pdpctl explain [OPTIONS] SUBJECT --right NAME RESOURCE";
+pdpctl explain [OPTIONS] SUBJECT PERMISSION RESOURCE
+       pdpctl explain [OPTIONS] SUBJECT --right NAME RESOURCE
+       pdpctl explain [OPTIONS] SUBJECT --vault ACTION RESOURCE
+       pdpctl explain [OPTIONS] SUBJECT --session LEVEL RESOURCE";
+
+const DELEGATION_USAGE: &str = "\
+pdpctl delegation [OPTIONS] grant LEVEL --as SUBJECT --to ACTOR SCOPE
+       pdpctl delegation [OPTIONS] revoke LEVEL --as SUBJECT --from ACTOR SCOPE
+       where SCOPE is --on RESOURCE, --in LOCATION or --relative RELATION";
+
+const APPROVERS_USAGE: &str = "\
+pdpctl list approvers check [OPTIONS] SUBJECT PERMISSION RESOURCE
+       pdpctl list approvers delegation [OPTIONS] ACTION LEVEL --as SUBJECT --to ACTOR SCOPE
+       with the arguments of `pdpctl check` and of `pdpctl delegation`";
+
+const APPROVED_DELEGATION_USAGE: &str = "\
+pdpctl list approvers delegation [OPTIONS] grant LEVEL --as SUBJECT --to ACTOR SCOPE
+       pdpctl list approvers delegation [OPTIONS] revoke LEVEL --as SUBJECT --from ACTOR SCOPE
+       where SCOPE is --on RESOURCE, --in LOCATION or --relative RELATION";
+
+const APPROVED_CHECK_USAGE: &str = "\
+pdpctl list approvers check [OPTIONS] SUBJECT OPERATION RESOURCE --counterpart RESOURCE
+       pdpctl list approvers check [OPTIONS] SUBJECT session:LEVEL RESOURCE";
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Question {
     /// Who: `person:ID` or `account:ID`.
     #[arg(value_name = "SUBJECT")]
     pub(crate) subject: String,
-    /// What: an operation, or `right:NAME` for a native right (`operation:NAME` says the same as `NAME`).
-    #[arg(value_name = "OPERATION")]
+    /// What: an operation, `right:NAME` for a native right, `vault:ACTION` for a vault action, `session:LEVEL` or `session:none` for a session (`operation:NAME` says the same as `NAME`).
+    #[arg(value_name = "PERMISSION")]
     pub(crate) permission: String,
-    /// To what: `Type:id`.
-    #[arg(value_name = "RESOURCE", required_unless_present = "right")]
+    /// To what: `Type:id`, or `resource_group:id` for a vault action.
+    #[arg(value_name = "RESOURCE", required_unless_present_any = ["right", "vault", "session"])]
     pub(crate) resource: Option<String>,
-    /// Ask about a native right instead of an operation.
+    /// Ask about a native right.
     #[arg(long, value_name = "NAME")]
     pub(crate) right: Option<String>,
+    /// Ask about an action on a vault entity: `use_remote_app`, `view_password`, `modify_password`, `manage` or `share`.
+    #[arg(long, value_name = "ACTION", conflicts_with = "right")]
+    pub(crate) vault: Option<String>,
+    /// Ask about a session with this permission level; `none`: without one.
+    #[arg(long, value_name = "LEVEL", conflicts_with_all = ["right", "vault"])]
+    pub(crate) session: Option<String>,
     /// A dual check: the operation is asked of this second object too.
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) counterpart: Option<String>,
     /// Answer DENY where it would be REQUIRES_APPROVAL.
     #[arg(long)]
     pub(crate) no_routing: bool,
+    /// Wait until the policy is at this revision or a later one.
+    #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
+    pub(crate) at_least: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Delegation {
+    #[command(flatten)]
+    pub(crate) question: DelegationQuestion,
+    /// Also print everything that led to the answer.
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DelegationQuestion {
+    /// Hand the level out, or take it back.
+    #[arg(value_name = "ACTION", value_enum)]
+    pub(crate) action: DelegationAction,
+    /// The Access Level: `Type/Name`.
+    #[arg(value_name = "LEVEL")]
+    pub(crate) level: String,
+    /// Who would do it: `person:ID` or `account:ID`.
+    #[arg(long = "as", value_name = "SUBJECT")]
+    pub(crate) delegator: String,
+    /// Who would get or lose it: any actor, such as `group:ID` or `business_role:ROLE@LOCATION`.
+    #[arg(long, visible_alias = "from", value_name = "ACTOR")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// Answer DENY where it would be REQUIRES_APPROVAL.
+    #[arg(long)]
+    pub(crate) no_routing: bool,
+    /// Wait until the policy is at this revision or a later one.
+    #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
+    pub(crate) at_least: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DelegationAction {
+    Grant,
+    Revoke,
+}
+
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Scope {
+    /// It covers one resource: `Type:id`.
+    #[arg(long, value_name = "RESOURCE")]
+    pub(crate) on: Option<String>,
+    /// It covers everything of the level's type in or below a location.
+    #[arg(long = "in", value_name = "LOCATION")]
+    pub(crate) location: Option<String>,
+    /// It covers what stands in this relation to its holder, such as `self` or `direct_reports`.
+    #[arg(long, value_name = "RELATION", value_parser = parse_relative)]
+    pub(crate) relative: Option<Relative>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum List {
+    /// What may this subject do on this resource?
+    #[command(after_long_help = PERMISSIONS_JSON)]
+    Permissions(ListPermissions),
+    /// On which resources of a type may this subject do this?
+    #[command(after_long_help = RESOURCES_JSON)]
+    Resources(ListResources),
+    /// Who may do this to that?
+    #[command(after_long_help = SUBJECTS_JSON)]
+    Subjects(ListSubjects),
+    /// Who could agree to what needs an approval?
+    #[command(subcommand, override_usage = APPROVERS_USAGE, after_long_help = APPROVERS_JSON)]
+    Approvers(ListApprovers),
+    /// Print the names of the facts of one kind.
+    #[command(after_long_help = FACTS_JSON)]
+    Facts(ListFacts),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListPermissions {
+    /// Who: `person:ID` or `account:ID`.
+    #[arg(value_name = "SUBJECT")]
+    pub(crate) subject: String,
+    /// On what: `Type:id`, or `resource_group:id`.
+    #[arg(value_name = "RESOURCE")]
+    pub(crate) resource: String,
+    #[command(flatten)]
+    pub(crate) how: ListHow,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListResources {
+    /// Who: `person:ID` or `account:ID`.
+    #[arg(value_name = "SUBJECT")]
+    pub(crate) subject: String,
+    /// What: an operation, `right:NAME`, `vault:ACTION`, `session:LEVEL` or `session:none`.
+    #[arg(value_name = "PERMISSION")]
+    pub(crate) permission: String,
+    /// The resource type; `resource_group` for resource groups.
+    #[arg(value_name = "TYPE")]
+    pub(crate) type_name: String,
+    #[command(flatten)]
+    pub(crate) how: ListHow,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListSubjects {
+    /// What: an operation, `right:NAME`, `vault:ACTION`, `session:LEVEL` or `session:none`.
+    #[arg(value_name = "PERMISSION")]
+    pub(crate) permission: String,
+    /// To what: `Type:id`, or `resource_group:id`.
+    #[arg(value_name = "RESOURCE")]
+    pub(crate) resource: String,
+    /// List accounts too, after the people.
+    #[arg(long)]
+    pub(crate) accounts: bool,
+    #[command(flatten)]
+    pub(crate) how: ListHow,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ListApprovers {
+    /// Of a dual check (an operation with --counterpart) or of a session.
+    #[command(override_usage = APPROVED_CHECK_USAGE, after_long_help = APPROVERS_JSON)]
+    Check(ApprovedCheck),
+    /// Of a delegation.
+    #[command(override_usage = APPROVED_DELEGATION_USAGE, after_long_help = APPROVERS_JSON)]
+    Delegation(Delegation),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ApprovedCheck {
+    #[command(flatten)]
+    pub(crate) question: Question,
+    /// Print why with each of them.
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListHow {
+    /// Print why with each of them.
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Wait until the policy is at this revision or a later one.
     #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
     pub(crate) at_least: u64,
@@ -172,6 +357,9 @@ pub(crate) struct Apply {
     /// no name: once it is applied, there is nothing left to replace.
     #[arg(long, value_name = "ID", conflicts_with = "replace")]
     pub(crate) request_id: Option<String>,
+    /// Apply on behalf of `person:ID`: only assignments that this person may hand out or take back, and shares of what this person may share, and nothing else.
+    #[arg(long, value_name = "PERSON")]
+    pub(crate) on_behalf_of: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -179,13 +367,13 @@ pub(crate) struct Get {
     /// The kind of fact, such as `person`, `set_group` or `assignment`.
     #[arg(value_name = "KIND")]
     pub(crate) kind: String,
-    /// Its name: an id, `Type:id` for a resource, `Type/Name` for an access level.
+    /// Its name, as `list facts` prints it: an id, `Type:id` for a resource, `Type/Name` for an access level, `Type:id with person:ID` for a share, the computer's id for its session settings.
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 }
 
 #[derive(Debug, ClapArgs)]
-pub(crate) struct List {
+pub(crate) struct ListFacts {
     /// The kind of fact, such as `person`, `set_group` or `assignment`.
     #[arg(value_name = "KIND")]
     pub(crate) kind: String,
@@ -238,57 +426,6 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
-const CHECK_JSON: &str = "\
-JSON: {\"effect\": EFFECT, \"reason\": CODE, \"revision\": N}
-  EFFECT  \"ALLOW\", \"DENY\" or \"REQUIRES_APPROVAL\"";
-
-const EXPLAIN_JSON: &str = "\
-JSON: {\"effect\": EFFECT, \"reason\": CODE, \"revision\": N,
-       \"evaluated_at\": TIME, \"sides\": [SIDE, ...]}
-  EFFECT      \"ALLOW\", \"DENY\" or \"REQUIRES_APPROVAL\"
-  SIDE        {\"object\": \"Type:id\", \"outcome\": CODE, \"entries\": [ENTRY, ...],
-               \"granting_levels\": [\"Type/Name\", ...], \"near_misses\": [MISS, ...]}
-  ENTRY       {\"assignment\": ASSIGNMENT, \"qualifier\": QUALIFIER,
-               \"standing\": STANDING, \"subject_path\": [HOP, ...],
-               \"coverage\": {\"relation\": [HOP, ...], \"placement\": [HOP, ...]}}
-  QUALIFIER   \"allowed\", \"denied\", \"disabled\" or \"unassigned\"
-  STANDING    \"DECIDING\", \"MASKED\" or \"OUTWEIGHED\"
-  MISS        {\"assignment\": ASSIGNMENT, \"gap\": GAP, \"subject_path\": [HOP, ...]}
-  GAP         \"WINDOW\", \"ASSIGNEE\" or \"SCOPE\"
-  HOP         {\"kind\": CODE, \"from\": THING, \"to\": THING,
-               \"valid_from\"?: TIME, \"valid_until\"?: TIME}
-  ASSIGNMENT  as in a bundle, with its id";
-
-const APPLY_JSON: &str = "\
-JSON: {\"revision\": N, \"dry_run\": BOOL, \"replayed\": BOOL,
-       \"total_changes\": N, \"changes\": [CHANGE, ...]}
-  CHANGE  {\"kind\": KIND, \"name\": NAME, \"change\": WHAT}
-  WHAT    \"created\", \"changed\" or \"removed\"";
-
-const EXPORT_JSON: &str = "\
-JSON: {\"revision\": N, \"bundle\": BUNDLE}
-  BUNDLE  the policy as a bundle, which may be applied";
-
-const GET_JSON: &str = "\
-JSON: {\"revision\": N, \"kind\": KIND, \"name\": NAME, \"fact\": FACT}
-  FACT  as in a bundle";
-
-const LIST_JSON: &str = "\
-JSON: {\"revision\": N, \"kind\": KIND, \"facts\": [{\"name\": NAME, \"fact\": FACT}, ...]}
-  FACT  as in a bundle";
-
-const TEST_JSON: &str = "\
-JSON: {\"checks\": N, \"failed\": N, \"unusable\": N, \"files\": [FILE, ...]}
-  FILE     {\"file\": PATH, \"now\": TIME, \"checks\": N, \"failures\": [FAILURE, ...]},
-           or {\"file\": PATH, \"problems\": [\"FILE:LINE:COLUMN: ...\", ...]}
-           for one that cannot be used
-  FAILURE  {\"line\": N, \"column\": N, \"name\"?: NAME, \"question\": TEXT,
-            \"expected\": TEXT, \"actual\": TEXT, \"explanation\"?: TEXT}";
-
-const HEALTH_JSON: &str = "\
-JSON: {\"service\": NAME, \"status\": STATUS}
-  STATUS  \"SERVING\", \"NOT_SERVING\" or \"UNKNOWN\"";
-
 /// Reads `500ms`, `10s`, `2m`, or a plain number of seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time; write it like `500ms`, `10s` or `2m`");
@@ -304,6 +441,14 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err("a time of nothing leaves no time for an answer".to_owned());
     }
     Ok(length)
+}
+
+fn parse_relative(text: &str) -> Result<Relative, String> {
+    Relative::from_word(text).ok_or_else(|| {
+        let words: Vec<_> =
+            Relative::ALL.iter().map(|word| format!("`{}`", word.as_str())).collect();
+        format!("`{}` is no relation; write {}", text.escape_debug(), words.join(", "))
+    })
 }
 
 fn parse_instant(text: &str) -> Result<Timestamp, String> {

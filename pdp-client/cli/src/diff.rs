@@ -5,6 +5,7 @@ use pdp_client::engine::key_from_wire;
 use pdp_client::{Applied, v1};
 use pdp_engine::facts::{Fact, FactKey, Facts};
 use pdp_engine::level::Assignment;
+use pdp_engine::time::Window;
 use serde_json::{Value, json};
 
 use crate::fact;
@@ -102,49 +103,74 @@ impl Diff {
     }
 
     fn summary(&self) -> String {
-        let Applied { revision, changes: _, total_changes, replayed } = &self.applied;
+        let Applied { revision, changes: _, total_changes, replayed, on_behalf_of } = &self.applied;
+        let whose = on_behalf_of.as_ref().map(|person| format!(", on behalf of person:{person}"));
+        let whose = whose.unwrap_or_default();
         let count = |of: Became| self.entries.iter().filter(|(_, became)| *became == of).count();
         let [created, changed, removed] =
             [Became::Created, Became::Changed, Became::Removed].map(count);
         let counts = format!("{created} created, {changed} changed, {removed} removed");
         match (replayed, total_changes, self.dry_run) {
             (true, _, _) => format!(
-                "this request was applied before, as revision {revision}; nothing was applied now\n"
+                "this request was applied before, as revision {revision}{whose}; nothing was applied now\n"
             ),
             (false, 0, _) => {
                 format!("nothing to change: the policy is so already, at revision {revision}\n")
             }
             (false, _, true) => {
-                format!("dry run: would be {counts}; nothing was changed, revision {revision}\n")
+                format!(
+                    "dry run: would be {counts}{whose}; nothing was changed, revision {revision}\n"
+                )
             }
-            (false, _, false) => format!("{counts}; revision {revision}\n"),
+            (false, _, false) => format!("{counts}{whose}; revision {revision}\n"),
         }
     }
 
     pub(crate) fn json(&self) -> Value {
-        let Applied { revision, changes: _, total_changes, replayed } = &self.applied;
+        let Applied { revision, changes: _, total_changes, replayed, on_behalf_of } = &self.applied;
         let change = |(key, became): &(FactKey, Became)| {
             let (kind, name) = (fact::word(key.kind()), key.name());
             json!({"kind": kind, "name": name, "change": became.as_str()})
         };
-        json!({
+        let mut told = json!({
             "revision": revision.get(),
             "dry_run": self.dry_run,
             "replayed": replayed,
             "total_changes": total_changes,
             "changes": self.entries.iter().map(change).collect::<Vec<_>>(),
-        })
+        });
+        if let (Some(person), Some(map)) = (on_behalf_of, told.as_object_mut()) {
+            map.insert("on_behalf_of".to_owned(), json!(format!("person:{person}")));
+        }
+        told
     }
 }
 
-/// What an assignment says; its id alone says little. Nothing for other facts.
+/// What a fact says that its name does not: all of an assignment, how much a share gives, what a
+/// computer offers, when an eligibility counts. Nothing for things that have names of their own.
 pub(crate) fn in_words(fact: &Fact) -> String {
-    let Fact::Assignment(assignment) = fact else { return String::new() };
-    let Assignment { id: _, to, level, scope, window } = &**assignment;
+    match fact {
+        Fact::Assignment(assignment) => {
+            let Assignment { id: _, to, level, scope, window } = &**assignment;
+            let bounds = bounds(window).into_iter().map(|bound| format!(", {bound}"));
+            format!("{to} has {level} {scope}{}", bounds.collect::<String>())
+        }
+        Fact::Share(share) => share.level.as_str().to_owned(),
+        Fact::Psm(psm) => {
+            let levels: Vec<_> = psm.levels.keys().map(ToString::to_string).collect();
+            let levels = if levels.is_empty() { "no levels".to_owned() } else { levels.join(", ") };
+            let switched = if psm.enabled { "enabled" } else { "disabled" };
+            format!("{switched}, offers {levels}")
+        }
+        Fact::Eligibility(eligibility) => bounds(&eligibility.window).join(", "),
+        _ => String::new(),
+    }
+}
+
+fn bounds(window: &Window) -> Vec<String> {
     let mut bounds = serde_json::Map::new();
     fact::window(&mut bounds, window);
-    let bounds = bounds.iter().map(|(key, value)| format!(", {key} {}", in_line(value)));
-    format!("{to} has {level} {scope}{}", bounds.collect::<String>())
+    bounds.iter().map(|(key, value)| format!("{key} {}", in_line(value))).collect()
 }
 
 /// The fields in which two facts differ.
@@ -255,6 +281,7 @@ mod tests {
             changes: changes.collect(),
             total_changes: 6,
             replayed: false,
+            on_behalf_of: None,
         };
         let diff = Diff::new(applied, false).unwrap();
         let text = diff.text(Some(&before), |key| bundle.facts().find(|fact| fact.key() == *key));
@@ -280,7 +307,9 @@ and 1 more
     fn the_summary_says_whether_anything_was_done() {
         let summary = |total_changes, replayed, dry_run| {
             let revision = Revision::new(3);
-            let applied = Applied { revision, changes: Vec::new(), total_changes, replayed };
+            let changes = Vec::new();
+            let applied =
+                Applied { revision, changes, total_changes, replayed, on_behalf_of: None };
             Diff { entries: Vec::new(), applied, dry_run }.summary()
         };
         assert_eq!(

@@ -1,5 +1,8 @@
 //! Facts as JSON, in the keys of a bundle, and the names of kinds and facts on a command line.
 
+mod family;
+mod key;
+
 use std::collections::BTreeMap;
 
 use pdp_bundle::time::format_time;
@@ -7,18 +10,19 @@ use pdp_engine::actor::{
     Account, BusinessRole, Group, ManagementRole, ManagementRoleDefinition, Membership, Person,
     Position, SetGroup,
 };
-use pdp_engine::facts::{Fact, FactKey, FactKind, Facts};
-use pdp_engine::id::{
-    AccountId, AssignmentId, BusinessRoleId, GroupId, IdError, LocationId,
-    ManagementRoleDefinitionId, ManagementRoleId, PersonId, SetGroupId, TypeName,
-};
-use pdp_engine::level::{AccessLevel, Assignment, LevelRef, Scope};
+use pdp_engine::facts::{Fact, FactKind, Facts};
+use pdp_engine::id::LocationId;
+use pdp_engine::level::{AccessLevel, Assignment, Scope};
 use pdp_engine::permission::{Pattern, Qualifier};
-use pdp_engine::resource::{Location, Resource, ResourceRef, ResourceType};
+use pdp_engine::psm::PermissionLevel;
+use pdp_engine::resource::{Location, Resource, ResourceType};
+use pdp_engine::share::{ShareKey, ShareLevel};
 use pdp_engine::time::Window;
 use serde_json::{Map, Value, json};
 
 use crate::problem::Problem;
+
+pub(crate) use key::parse_key;
 
 /// The kind as one word: `set_group`.
 pub(crate) fn word(kind: FactKind) -> String {
@@ -35,35 +39,6 @@ pub(crate) fn parse_kind(text: &str) -> Result<FactKind, Problem> {
             "KIND",
             format!("`{text}` is no kind of fact; write {}", words.join(", ")),
         )
-    })
-}
-
-/// Reads the name of a fact.
-pub(crate) fn parse_key(kind: &str, name: &str) -> Result<FactKey, Problem> {
-    let kind = parse_kind(kind)?;
-    let wrong = |error: IdError| Problem::argument("NAME", error.to_string());
-    Ok(match kind {
-        FactKind::ResourceType => FactKey::ResourceType(TypeName::new(name).map_err(wrong)?),
-        FactKind::Location => FactKey::Location(LocationId::new(name).map_err(wrong)?),
-        FactKind::BusinessRole => FactKey::BusinessRole(BusinessRoleId::new(name).map_err(wrong)?),
-        FactKind::AccessLevel => FactKey::AccessLevel(
-            LevelRef::parse(name).map_err(|error| Problem::argument("NAME", error.to_string()))?,
-        ),
-        FactKind::Person => FactKey::Person(PersonId::new(name).map_err(wrong)?),
-        FactKind::Account => FactKey::Account(AccountId::new(name).map_err(wrong)?),
-        FactKind::Group => FactKey::Group(GroupId::new(name).map_err(wrong)?),
-        FactKind::SetGroup => FactKey::SetGroup(SetGroupId::new(name).map_err(wrong)?),
-        FactKind::ManagementRoleDefinition => {
-            FactKey::ManagementRoleDefinition(ManagementRoleDefinitionId::new(name).map_err(wrong)?)
-        }
-        FactKind::ManagementRole => {
-            FactKey::ManagementRole(ManagementRoleId::new(name).map_err(wrong)?)
-        }
-        FactKind::Resource => FactKey::Resource(
-            ResourceRef::parse(name)
-                .map_err(|error| Problem::argument("NAME", error.to_string()))?,
-        ),
-        FactKind::Assignment => FactKey::Assignment(AssignmentId::new(name).map_err(wrong)?),
     })
 }
 
@@ -116,9 +91,10 @@ pub(crate) fn json(fact: &Fact) -> Value {
         }
         Fact::Person(fact) => person(&mut map, fact),
         Fact::Account(fact) => {
-            let Account { id, owner, enabled, locations } = &**fact;
+            let Account { id, owner, enabled, computer, locations } = &**fact;
             text(&mut map, "id", Some(id));
             text(&mut map, "owner", owner.as_ref());
+            text(&mut map, "computer", computer.as_ref());
             flag(&mut map, "enabled", *enabled, true);
             places(&mut map, locations);
         }
@@ -129,12 +105,24 @@ pub(crate) fn json(fact: &Fact) -> Value {
             places(&mut map, locations);
         }
         Fact::Resource(fact) => {
-            let Resource { name, locations } = &**fact;
+            let Resource { name, locations, platform, owner, parent } = &**fact;
             text(&mut map, "type", Some(&name.type_name));
             text(&mut map, "id", Some(&name.id));
             places(&mut map, locations);
+            text(&mut map, "platform", platform.as_ref());
+            text(&mut map, "owner", owner.as_ref());
+            text(&mut map, "parent", parent.as_ref());
         }
+        Fact::ResourceGroup(fact) => family::resource_group(&mut map, fact),
         Fact::Assignment(fact) => return assignment(fact),
+        Fact::Share(fact) => family::share(&mut map, &fact.key, fact.level),
+        Fact::PermissionLevel(fact) => {
+            let PermissionLevel { id, name } = &**fact;
+            text(&mut map, "id", Some(id));
+            text(&mut map, "name", name.as_ref());
+        }
+        Fact::Psm(fact) => family::psm(&mut map, fact),
+        Fact::Eligibility(fact) => family::eligibility(&mut map, fact),
     }
     Value::Object(map)
 }
@@ -155,6 +143,13 @@ pub(crate) fn assignment(assignment: &Assignment) -> Value {
     Value::Object(map)
 }
 
+/// A share as it stands in a bundle.
+pub(crate) fn share(key: &ShareKey, level: ShareLevel) -> Value {
+    let mut map = Map::new();
+    family::share(&mut map, key, level);
+    Value::Object(map)
+}
+
 /// The bounds of a window, as far as it has any.
 pub(crate) fn window(map: &mut Map<String, Value>, window: &Window) {
     let Window { from, until } = window;
@@ -163,7 +158,8 @@ pub(crate) fn window(map: &mut Map<String, Value>, window: &Window) {
 }
 
 fn person(map: &mut Map<String, Value>, person: &Person) {
-    let Person { id, name, login, enabled, manager, locations, positions: held } = person;
+    let Person { id, name, login, enabled, manager, locations, positions: held, vault_privileges } =
+        person;
     text(map, "id", Some(id));
     text(map, "name", name.as_ref());
     text(map, "login", login.as_ref());
@@ -171,15 +167,17 @@ fn person(map: &mut Map<String, Value>, person: &Person) {
     text(map, "manager", manager.as_ref());
     places(map, locations);
     positions(map, held);
+    list(map, "vault_privileges", vault_privileges.iter().map(|privilege| privilege.as_str()));
 }
 
 fn members_of(map: &mut Map<String, Value>, fact: &Fact) {
     match fact {
         Fact::Group(fact) => {
-            let Group { id, members: listed, positions: held, locations } = &**fact;
+            let Group { id, members: listed, positions: held, default, locations } = &**fact;
             text(map, "id", Some(id));
             members(map, listed);
             positions(map, held);
+            flag(map, "default", *default, false);
             places(map, locations);
         }
         Fact::SetGroup(fact) => {
@@ -272,6 +270,11 @@ const fn section(kind: FactKind) -> &'static str {
         FactKind::ManagementRoleDefinition => "management_role_definitions",
         FactKind::ManagementRole => "management_roles",
         FactKind::Resource => "resources",
+        FactKind::ResourceGroup => "resource_groups",
         FactKind::Assignment => "assignments",
+        FactKind::Share => "shares",
+        FactKind::PermissionLevel => "permission_levels",
+        FactKind::Psm => "psm",
+        FactKind::Eligibility => "eligibilities",
     }
 }

@@ -8,6 +8,8 @@
 
 mod apply;
 mod args;
+mod asked;
+mod behalf;
 mod cases;
 mod completions;
 mod connection;
@@ -16,6 +18,7 @@ mod exit;
 mod explained;
 mod fact;
 mod health;
+mod list;
 mod options;
 mod policy;
 mod problem;

@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pdp_bundle::question::{OwnedObject, OwnedQuestion, OwnedSubject};
+use pdp_bundle::question::{AnyQuestion, OwnedObject, OwnedSubject};
 use pdp_client::Revision;
 use pdp_engine::facts::{FactKey, FactKind};
-use pdp_engine::permission::PermissionKind;
-use pdp_engine::query::Malformed;
+use pdp_engine::id::validate_type_name;
+use pdp_engine::share::Entity;
 use pdp_engine::time::Timestamp;
 
 use crate::args::{self, Args, Command};
+use crate::asked::{self, Asked, What};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::screen::Screen;
-use crate::{apply, cases, completions, fact, health, policy, question, tenant};
+use crate::{apply, cases, completions, fact, health, list, policy, question, tenant};
 
 /// Where the server is and how long it may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,18 +39,29 @@ enum Task {
     Apply(Apply),
     Export,
     Get(FactKey),
-    List(FactKind),
+    List(List),
+    Facts(FactKind),
     Test { paths: Vec<PathBuf>, now: Option<Timestamp> },
     Tenant(args::Tenant),
     Health { service: String, wait: bool },
     Completions(clap_complete::Shell),
 }
 
-/// A question, well formed, and how fresh its answer must be.
+/// A list to print.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
-    pub(crate) question: OwnedQuestion,
+pub(crate) struct List {
+    pub(crate) of: Listed,
+    pub(crate) explain: bool,
     pub(crate) at_least: Revision,
+}
+
+/// What is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Listed {
+    Permissions { subject: OwnedSubject, resource: OwnedObject },
+    Resources { subject: OwnedSubject, what: What, type_name: String },
+    Subjects { what: What, resource: OwnedObject, accounts: bool },
+    Approvers(AnyQuestion),
 }
 
 /// A bundle to apply.
@@ -60,6 +72,8 @@ pub(crate) struct Apply {
     pub(crate) dry_run: bool,
     pub(crate) expected_revision: Option<Revision>,
     pub(crate) request_id: Option<String>,
+    /// A person's id.
+    pub(crate) on_behalf_of: Option<String>,
 }
 
 /// Where a bundle comes from.
@@ -76,12 +90,18 @@ impl Options {
         let args::Global { server, tenant, timeout, output: _, color: _ } = args.global;
         let url = if server.contains("://") { server } else { format!("http://{server}") };
         let task = match args.command {
-            Command::Check(question) => Task::Check(asked(question)?),
-            Command::Explain(question) => Task::Explain(asked(question)?),
-            Command::Apply(args) => Task::Apply(to_apply(args)),
+            Command::Check(question) => Task::Check(Asked::check(question)?),
+            Command::Explain(question) => Task::Explain(Asked::check(question)?),
+            Command::Delegation(args::Delegation { question, explain: false }) => {
+                Task::Check(Asked::delegation(question)?)
+            }
+            Command::Delegation(args::Delegation { question, explain: true }) => {
+                Task::Explain(Asked::delegation(question)?)
+            }
+            Command::List(args) => to_list(args)?,
+            Command::Apply(args) => Task::Apply(to_apply(args)?),
             Command::Export => Task::Export,
             Command::Get(args::Get { kind, name }) => Task::Get(fact::parse_key(&kind, &name)?),
-            Command::List(args::List { kind }) => Task::List(fact::parse_kind(&kind)?),
             Command::Test(args::Test { paths, now }) => Task::Test { paths, now },
             Command::Tenant(task) => Task::Tenant(task),
             Command::Health(args::Health { service, wait }) => Task::Health { service, wait },
@@ -98,7 +118,8 @@ impl Options {
             Task::Apply(options) => apply::apply(&server, options, screen).await,
             Task::Export => policy::export(&server, screen).await,
             Task::Get(key) => policy::get(&server, &key, screen).await,
-            Task::List(kind) => policy::list(&server, kind, screen).await,
+            Task::List(options) => list::list(&server, options, screen).await,
+            Task::Facts(kind) => policy::list(&server, kind, screen).await,
             Task::Test { paths, now } => cases::test(&paths, now, screen),
             Task::Tenant(task) => tenant::run(&server, task, screen).await,
             Task::Health { service, wait } => health::health(&server, &service, wait, screen).await,
@@ -107,58 +128,60 @@ impl Options {
     }
 }
 
-fn to_apply(args: args::Apply) -> Apply {
-    let args::Apply { file, replace, dry_run, expected_revision, request_id } = args;
+fn to_list(args: args::List) -> Result<Task, Problem> {
+    let (of, how) = match args {
+        args::List::Permissions(args::ListPermissions { subject, resource, how }) => {
+            let subject = asked::subject("SUBJECT", &subject)?;
+            (Listed::Permissions { subject, resource: asked::object("RESOURCE", &resource)? }, how)
+        }
+        args::List::Resources(args::ListResources { subject, permission, type_name, how }) => {
+            let subject = asked::subject("SUBJECT", &subject)?;
+            let what = What::read(&permission)?;
+            if type_name != Entity::GROUP_WORD {
+                validate_type_name("resource type", &type_name)
+                    .map_err(|error| Problem::argument("TYPE", error.to_string()))?;
+            }
+            (Listed::Resources { subject, what, type_name }, how)
+        }
+        args::List::Subjects(args::ListSubjects { permission, resource, accounts, how }) => {
+            let what = What::read(&permission)?;
+            let resource = asked::object("RESOURCE", &resource)?;
+            (Listed::Subjects { what, resource, accounts }, how)
+        }
+        args::List::Approvers(of) => {
+            let (asked, explain) = match of {
+                args::ListApprovers::Check(args::ApprovedCheck { question, explain }) => {
+                    (Asked::check(question)?, explain)
+                }
+                args::ListApprovers::Delegation(args::Delegation { question, explain }) => {
+                    (Asked::delegation(question)?, explain)
+                }
+            };
+            let Asked { question, at_least } = asked;
+            (Listed::Approvers(question), args::ListHow { explain, at_least: at_least.get() })
+        }
+        args::List::Facts(args::ListFacts { kind }) => {
+            return Ok(Task::Facts(fact::parse_kind(&kind)?));
+        }
+    };
+    let args::ListHow { explain, at_least } = how;
+    Ok(Task::List(List { of, explain, at_least: Revision::new(at_least) }))
+}
+
+fn to_apply(args: args::Apply) -> Result<Apply, Problem> {
+    let args::Apply { file, replace, dry_run, expected_revision, request_id, on_behalf_of } = args;
     let source = if file.as_os_str() == "-" { Source::StandardInput } else { Source::File(file) };
     let expected_revision = expected_revision.map(Revision::new);
-    Apply { source, replace, dry_run, expected_revision, request_id }
-}
-
-fn asked(args: args::Question) -> Result<Asked, Problem> {
-    let args::Question { subject, permission, resource, right, counterpart, no_routing, at_least } =
-        args;
-    let (kind, permission, resource) = match (right, resource) {
-        (Some(right), None) => (PermissionKind::Right, right, permission),
-        (Some(_), Some(_)) => {
-            let message =
-                format!("`{permission}` and --right both say what is asked; leave one out");
-            return Err(Problem::argument("OPERATION", message));
-        }
-        (None, resource) => {
-            let (kind, name) = match permission.split_once(':') {
-                Some(("right", name)) => (PermissionKind::Right, name.to_owned()),
-                Some(("operation", name)) => (PermissionKind::Operation, name.to_owned()),
-                Some(_) | None => (PermissionKind::Operation, permission),
-            };
-            (kind, name, resource.unwrap_or_default())
+    let person = |text: String| match asked::subject("--on-behalf-of", &text)? {
+        OwnedSubject::Person(id) => Ok(id),
+        OwnedSubject::Account(_) => {
+            let text = text.escape_debug();
+            let message = format!("`{text}` is no person; write `person:ID`");
+            Err(Problem::argument("--on-behalf-of", message))
         }
     };
-    let object = |name, text: &str| {
-        OwnedObject::parse(text).map_err(|error| Problem::argument(name, error.to_string()))
-    };
-    let question = OwnedQuestion {
-        subject: OwnedSubject::parse(&subject)
-            .map_err(|error| Problem::argument("SUBJECT", error.to_string()))?,
-        kind,
-        permission,
-        resource: object("RESOURCE", &resource)?,
-        counterpart: counterpart.map(|text| object("--counterpart", &text)).transpose()?,
-        routing: !no_routing,
-    };
-    question.as_question().validate().map_err(|malformed| misnamed(&malformed, kind))?;
-    Ok(Asked { question, at_least: Revision::new(at_least) })
-}
-
-/// A malformed question, by the argument that is at fault.
-fn misnamed(malformed: &Malformed, kind: PermissionKind) -> Problem {
-    let name = match (malformed.field(), kind) {
-        ("subject", _) => "SUBJECT",
-        ("permission", PermissionKind::Operation) => "OPERATION",
-        ("permission", PermissionKind::Right) => "right",
-        ("counterpart", _) => "--counterpart",
-        _ => "RESOURCE",
-    };
-    Problem::argument(name, malformed.to_string())
+    let on_behalf_of = on_behalf_of.map(person).transpose()?;
+    Ok(Apply { source, replace, dry_run, expected_revision, request_id, on_behalf_of })
 }
 
 #[cfg(test)]
@@ -171,7 +194,7 @@ mod tests {
         Options::new(args).map_err(|problem| problem.to_string())
     }
 
-    fn question(line: &str) -> Result<OwnedQuestion, String> {
+    fn question(line: &str) -> Result<AnyQuestion, String> {
         match options(&format!("pdpctl check {line}"))?.task {
             Task::Check(asked) => Ok(asked.question),
             other => Err(format!("{other:?}")),
@@ -179,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_may_be_written_in_three_ways() {
+    fn a_question_may_be_written_in_several_ways() {
         let words = |line| question(line).unwrap().to_string();
         assert_eq!(
             words("person:ana View Report:absence"),
@@ -191,6 +214,16 @@ mod tests {
         assert_eq!(
             words("person:ana operation:right:x Report:a --counterpart Person:bo --no-routing"),
             "person:ana, operation right:x, Report:a, counterpart Person:bo, without routing"
+        );
+        let vault = "person:ana, vault manage, resource_group:web";
+        assert_eq!(words("person:ana vault:manage resource_group:web"), vault);
+        assert_eq!(words("person:ana --vault manage resource_group:web"), vault);
+        let session = "person:ana, session root, Computer:web-07";
+        assert_eq!(words("person:ana session:root Computer:web-07"), session);
+        assert_eq!(words("person:ana --session root Computer:web-07"), session);
+        assert_eq!(
+            words("person:ana session:none Computer:web-07 --no-routing"),
+            "person:ana, session none, Computer:web-07, without routing"
         );
     }
 
@@ -206,7 +239,28 @@ mod tests {
                 "person:ana View Report",
                 "RESOURCE: `Report` does not name a resource; write `Type:id`",
             ),
-            ("person:ana right: Report:a", "right: an empty right; give it 1 to 256 bytes"),
+            ("person:ana right: Report:a", "PERMISSION: an empty right; give it 1 to 256 bytes"),
+            ("person:ana Report:a --right=", "--right: an empty right; give it 1 to 256 bytes"),
+            (
+                "person:ana vault: Report:a",
+                "PERMISSION: an empty vault action; give it 1 to 256 bytes",
+            ),
+            (
+                "person:ana session: Computer:a",
+                "PERMISSION: an empty permission level id; give it 1 to 256 bytes",
+            ),
+            (
+                "person:ana vault:share resource_group:",
+                "RESOURCE: an empty resource group id; give it 1 to 256 bytes",
+            ),
+            (
+                "person:ana session:none resource_group:a",
+                "RESOURCE: `resource_group` is not a resource type name: a letter, then up to 63 letters, digits, `_` or `-`",
+            ),
+            (
+                "person:ana vault:share Report:a --counterpart Person:bo",
+                "--counterpart: a counterpart goes with an operation only",
+            ),
             (
                 "person:ana View Report:a --counterpart bo",
                 "--counterpart: `bo` does not name a resource; write `Type:id`",
@@ -217,12 +271,103 @@ mod tests {
             ),
             (
                 "person:ana View Report:a --right x",
-                "OPERATION: `View` and --right both say what is asked; leave one out",
+                "PERMISSION: `View` and --right both say what is asked; leave one out",
             ),
         ] {
             assert_eq!(question(line).unwrap_err(), message);
         }
         assert!(question("person:ana View").unwrap_err().contains("<RESOURCE>"));
+    }
+
+    fn delegation(line: &str) -> Result<String, String> {
+        match options(&format!("pdpctl delegation {line}"))?.task {
+            Task::Check(asked) => Ok(asked.question.to_string()),
+            Task::Explain(asked) => Ok(format!("explain {}", asked.question)),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn a_delegation_has_one_scope() {
+        let asked = delegation("grant Report/Viewer --as person:ana --to group:hr --on Report:a:b");
+        assert_eq!(asked.unwrap(), "person:ana, grant Report/Viewer on Report:a:b, to group:hr");
+        let asked = delegation(
+            "revoke Person/No --as account:a --from business_role:t@z --relative self --no-routing --explain",
+        );
+        assert_eq!(
+            asked.unwrap(),
+            "explain account:a, revoke Person/No relative self, from business_role:t@z, without routing"
+        );
+        let asked = delegation("grant Report/Viewer --as person:ana --to group:hr --in zurich");
+        assert_eq!(asked.unwrap(), "person:ana, grant Report/Viewer in zurich, to group:hr");
+        let common = "grant Report/Viewer --as person:ana --to group:hr";
+        for (rest, message) in [
+            ("", "required arguments were not provided"),
+            ("--in a --on Report:b", "cannot be used with"),
+            ("--relative friends", "`friends` is no relation; write `self`, `manager`,"),
+            ("--relative self", "--relative: `relative self` does not go with a level of type"),
+            ("--on Person:b", "--on: `on Person:b` does not go with a level of type `Report`"),
+            ("--in ", "--in: an empty location id"),
+        ] {
+            let rest = if rest == "--in " { "--in=" } else { rest };
+            let line = format!("{common} {rest}");
+            let told = delegation(line.trim_end()).unwrap_err();
+            assert!(told.contains(message), "{rest}: {told}");
+        }
+        for (line, message) in [
+            ("grant Viewer --as person:a --to group:b --in c", "LEVEL: `Viewer` does not name"),
+            ("grant A/B --as a --to group:b --in c", "--as: `a` does not name a subject"),
+            ("grant A/B --as person:a --to b --in c", "--to: `b` does not name an actor"),
+            ("grant A/B --as person:a --to group: --in c", "--to: an empty recipient id"),
+        ] {
+            let told = delegation(line).unwrap_err();
+            assert!(told.starts_with(message), "{line}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_list_says_what_is_listed() {
+        let list = |line: &str| match options(&format!("pdpctl list {line}")).map(|o| o.task) {
+            Ok(Task::List(list)) => Ok(list),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(told) => Err(told),
+        };
+        let listed = list("subjects vault:share resource_group:web --accounts --explain").unwrap();
+        let resource = OwnedObject { type_name: "resource_group".into(), id: "web".into() };
+        let what = What::Vault("share".into());
+        assert_eq!(listed.of, Listed::Subjects { what, resource, accounts: true });
+        assert!(listed.explain);
+        let listed = list("approvers check person:a Add Report:r --counterpart Person:b").unwrap();
+        assert!(matches!(listed.of, Listed::Approvers(AnyQuestion::Access(_))));
+        let delegation = "approvers delegation grant A/B --as person:a --to group:b --in c";
+        assert!(matches!(
+            list(delegation).unwrap().of,
+            Listed::Approvers(AnyQuestion::Delegation(_))
+        ));
+        assert!(list("resources person:a session:none resource_group").is_ok());
+        let told = list("resources person:a View 1").unwrap_err();
+        assert!(told.starts_with("TYPE: "), "{told}");
+        assert!(list("facts persons").unwrap_err().contains("`persons` is no kind of fact"));
+        assert!(list("person").unwrap_err().contains("unrecognized subcommand 'person'"));
+    }
+
+    #[test]
+    fn only_a_person_is_changed_for() {
+        let behalf = |whose: &str| {
+            let line = format!("pdpctl apply x.yaml --on-behalf-of {whose}");
+            match options(&line).map(|options| options.task) {
+                Ok(Task::Apply(apply)) => Ok(apply.on_behalf_of),
+                Ok(other) => Err(format!("{other:?}")),
+                Err(told) => Err(told),
+            }
+        };
+        assert_eq!(behalf("person:ana"), Ok(Some("ana".to_owned())));
+        for (whose, told) in [
+            ("account:a", "--on-behalf-of: `account:a` is no person; write `person:ID`"),
+            ("person:", "--on-behalf-of: an empty person id; give it 1 to 256 bytes"),
+        ] {
+            assert_eq!(behalf(whose), Err(told.to_owned()));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use pdp_bundle::BundleError;
 use pdp_client::{Code, Error, Refusal};
 use serde_json::{Value, json};
 
+use crate::behalf;
 use crate::screen::{BAD, FAINT, paint};
 
 /// Why there is no answer.
@@ -61,7 +62,7 @@ impl Problem {
     }
 
     /// `{"error": {"code", "message", "argument"?, "reason"?, "metadata"?, "fields"?, "problems"?,
-    /// "retry_after_ms"?}}`.
+    /// "refused"?, "decision"?, "retry_after_ms"?}}`.
     pub(crate) fn json(&self) -> Value {
         let mut error = json!({"code": code_name(self.code()), "message": self.to_string()});
         let refusal = match self {
@@ -95,6 +96,14 @@ impl Problem {
             if !refusal.fields.is_empty() {
                 add("fields", fields.collect());
             }
+            if let Some(delegation) = &refusal.delegation {
+                if let Some(decision) = &delegation.decision {
+                    let (effect, reason) = (decision.effect.as_str(), decision.reason.to_string());
+                    add("decision", json!({"effect": effect, "reason": reason}));
+                } else {
+                    add("refused", delegation.refused.iter().map(behalf::json).collect());
+                }
+            }
             if let Some(delay) = refusal.retry_delay {
                 add("retry_after_ms", json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
             }
@@ -122,6 +131,13 @@ impl Problem {
             ),
             (Error::DeadlineExceeded { .. }, _) => Some("give it longer with --timeout"),
             (_, Some("UNKNOWN_TENANT")) => Some("`pdpctl tenant list` shows the tenants"),
+            (Error::Refused(refusal), Some("DELEGATION_REFUSED"))
+                if refusal.delegation.as_ref().is_none_or(|why| why.decision.is_none()) =>
+            {
+                Some(
+                    "`pdpctl delegation ... --explain` says what the person lacks; who may approve can apply it themselves",
+                )
+            }
             (_, Some("REVISION_CONFLICT")) => Some(
                 "somebody else changed the policy first; look at `pdpctl export` and apply again",
             ),
@@ -159,6 +175,9 @@ impl fmt::Display for Problem {
 
 /// The server's sentence. Where it lists several problems, each has a line instead.
 fn refused(f: &mut fmt::Formatter<'_>, refusal: &Refusal) -> fmt::Result {
+    if let Some(delegation) = &refusal.delegation {
+        return f.write_str(&behalf::text(delegation));
+    }
     if refusal.preconditions.is_empty() {
         return write!(f, "{refusal}");
     }

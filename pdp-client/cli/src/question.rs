@@ -1,17 +1,19 @@
-//! `check` and `explain`.
+//! `check`, `explain` and `delegation`.
 
-use pdp_bundle::question::{OwnedObject, OwnedQuestion, OwnedSubject};
-use pdp_bundle::render::{Tone, render_explanation_with};
-use pdp_client::engine::explanation_from_wire;
-use pdp_client::{Decision, Effect, Permission, Question, Resource, Subject};
-use pdp_engine::permission::PermissionKind;
-use serde_json::{Value, json};
+use pdp_bundle::question::AnyQuestion;
+use pdp_bundle::render::Tone;
+use pdp_bundle::time::format_time;
+use pdp_client::engine::obligations_to_engine;
+use pdp_client::{Client, Decision, Effect};
+use pdp_engine::session::{Obligations, Privileged};
+use serde_json::{Map, Value, json};
 
+use crate::asked::{Asked, ToClient};
 use crate::exit::Exit;
-use crate::explained;
-use crate::options::{Asked, Server};
+use crate::explained::Explained;
+use crate::options::Server;
 use crate::problem::Problem;
-use crate::screen::{BAD, FAINT, GOOD, MIDDLING, STRONG, Screen, paint};
+use crate::screen::{BAD, FAINT, GOOD, MIDDLING, STRONG, Screen, paint, table};
 
 /// Asks, and prints the decision.
 pub(crate) async fn check(
@@ -20,8 +22,15 @@ pub(crate) async fn check(
     screen: &mut Screen,
 ) -> Result<Exit, Problem> {
     let client = server.connect().await?.at_least(asked.at_least);
-    let decision = client.check(&to_client(&asked.question)).await?;
-    screen.answer(|| decision_line(&decision, &asked.question), || decision_json(&decision))?;
+    let decision = match ToClient::new(&asked.question) {
+        ToClient::Check(question) => client.check(&question).await?,
+        ToClient::Delegation(question) => client.check_delegation(&question).await?,
+    };
+    let due = decision.obligations.clone().map(obligations_to_engine).transpose()?;
+    screen.answer(
+        || decision_text(&decision, due.as_ref(), &asked.question),
+        || decision_json(&decision, due.as_ref()),
+    )?;
     Ok(decision.effect.into())
 }
 
@@ -32,35 +41,32 @@ pub(crate) async fn explain(
     screen: &mut Screen,
 ) -> Result<Exit, Problem> {
     let client = server.connect().await?.at_least(asked.at_least);
-    let explanation = client.explain(&to_client(&asked.question)).await?;
-    let explanation = explanation_from_wire(explanation.message)?;
+    let (effect, explained) = explanation(&client, &asked.question).await?;
     screen.answer(
-        || format!("{}\n", render_explanation_with(&explanation, &asked.question, &painted)),
-        || explained::explanation(&explanation),
+        || format!("{}\n", explained.text(&asked.question, &painted)),
+        || explained.json(),
     )?;
-    Ok(explanation.decision.effect.into())
+    Ok(effect.into())
 }
 
-fn to_client(question: &OwnedQuestion) -> Question {
-    let OwnedQuestion { subject, kind, permission, resource, counterpart, routing } = question;
-    let object = |object: &OwnedObject| Resource::new(&object.type_name, &object.id);
-    Question {
-        subject: match subject {
-            OwnedSubject::Person(id) => Subject::person(id),
-            OwnedSubject::Account(id) => Subject::account(id),
-        },
-        permission: match kind {
-            PermissionKind::Operation => Permission::operation(permission),
-            PermissionKind::Right => Permission::right(permission),
-        },
-        resource: object(resource),
-        counterpart: counterpart.as_ref().map(object),
-        routing: *routing,
-    }
+async fn explanation(
+    client: &Client,
+    question: &AnyQuestion,
+) -> Result<(Effect, Explained), Problem> {
+    Ok(match ToClient::new(question) {
+        ToClient::Check(asked) => {
+            let told = client.explain(&asked).await?;
+            (told.decision.effect, Explained::check(told.message, question)?)
+        }
+        ToClient::Delegation(asked) => {
+            let told = client.explain_delegation(&asked).await?;
+            (told.decision.effect, Explained::delegation(told.message)?)
+        }
+    })
 }
 
-fn decision_line(decision: &Decision, question: &OwnedQuestion) -> String {
-    let Decision { effect, reason, revision } = decision;
+fn decision_text(decision: &Decision, due: Option<&Obligations>, question: &AnyQuestion) -> String {
+    let Decision { effect, reason, revision, obligations: _ } = decision;
     let style = match effect {
         Effect::Allow => GOOD,
         Effect::Deny => BAD,
@@ -68,16 +74,78 @@ fn decision_line(decision: &Decision, question: &OwnedQuestion) -> String {
     };
     let decision = paint(style, &format!("{effect} {reason}"));
     let revision = paint(FAINT, &format!("revision {revision}"));
-    format!("{decision}  {question}  {revision}\n")
+    let mut text = format!("{decision}  {question}  {revision}\n");
+    if let Some(due) = due {
+        text.push_str(&table(&obligation_rows(due), &[FAINT]));
+    }
+    text
 }
 
-fn decision_json(decision: &Decision) -> Value {
-    let Decision { effect, reason, revision } = decision;
-    let (effect, reason) = (effect.as_str(), reason.to_string());
-    json!({"effect": effect, "reason": reason, "revision": revision.get()})
+fn obligation_rows(due: &Obligations) -> Vec<Vec<String>> {
+    let Obligations { privileged, not_after } = due;
+    let row = |name: &str, value: String| vec![format!("  {name}"), value];
+    let mut rows = vec![row("not after", format_time(*not_after))];
+    if let Some(privileged) = privileged {
+        let Privileged { group, account, delete_account: _ } = privileged;
+        let mode = account.as_str();
+        let account = match account_id(privileged) {
+            Some(id) => format!("account:{id} ({mode})"),
+            None => mode.to_owned(),
+        };
+        rows.push(row("group", format!("group:{group}")));
+        rows.push(row("account", account));
+        rows.push(row("on end", on_end(privileged).join(", ")));
+    }
+    rows
 }
 
-fn painted(tone: Tone, text: &str) -> String {
+fn decision_json(decision: &Decision, due: Option<&Obligations>) -> Value {
+    let Decision { effect, reason, revision, obligations: _ } = decision;
+    let mut map = Map::new();
+    map.insert("effect".to_owned(), json!(effect.as_str()));
+    map.insert("reason".to_owned(), json!(reason.to_string()));
+    map.insert("revision".to_owned(), json!(revision.get()));
+    if let Some(due) = due {
+        map.insert("obligations".to_owned(), obligations_json(due));
+    }
+    Value::Object(map)
+}
+
+/// What goes with the `ALLOW` of a session.
+pub(crate) fn obligations_json(due: &Obligations) -> Value {
+    let Obligations { privileged, not_after } = due;
+    let mut map = Map::new();
+    let mut add = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    add("not_after", json!(format_time(*not_after)));
+    if let Some(privileged) = privileged {
+        add("group", json!(privileged.group.to_string()));
+        add("account_mode", json!(privileged.account.as_str()));
+        if let Some(id) = account_id(privileged) {
+            add("account", json!(id));
+        }
+        add("on_end", json!(on_end(privileged)));
+    }
+    Value::Object(map)
+}
+
+fn account_id(privileged: &Privileged) -> Option<String> {
+    use pdp_engine::session::AccountMode;
+    match &privileged.account {
+        AccountMode::Existing(id) | AccountMode::JitReuse(id) => Some(id.to_string()),
+        AccountMode::JitNew => None,
+    }
+}
+
+fn on_end(privileged: &Privileged) -> Vec<&'static str> {
+    let mut due = vec!["REMOVE_FROM_GROUP"];
+    if privileged.delete_account {
+        due.push("DELETE_ACCOUNT");
+    }
+    due
+}
+
+/// The text in the style of its tone.
+pub(crate) fn painted(tone: Tone, text: &str) -> String {
     let style = match tone {
         Tone::Allow => GOOD,
         Tone::Deny => BAD,

@@ -185,7 +185,8 @@ fn applied(wire: v1::AppliedEligibility) -> Result<AppliedEligibility, Error> {
     })
 }
 
-fn obligations(read: obligation::Obligations) -> Result<Obligations, Error> {
+/// What goes with an `ALLOW`.
+pub(super) fn obligations(read: obligation::Obligations) -> Result<Obligations, Error> {
     let obligation::Obligations { not_after, privileged } = read;
     let privileged = privileged.map(|read| {
         let obligation::Privileged { group, account, on_end } = read;
@@ -198,6 +199,10 @@ fn obligations(read: obligation::Obligations) -> Result<Obligations, Error> {
                 AccountMode::JitReuse(name(&id, AccountId::new)?)
             }
         };
+        // The engine knows no session that leaves its account in the group.
+        if !on_end.contains(&OnEnd::RemoveFromGroup) {
+            return Err(Error::protocol("its obligations leave the account in the native group"));
+        }
         Ok::<_, Error>(Privileged {
             group: name(&group, GroupId::new)?,
             account,

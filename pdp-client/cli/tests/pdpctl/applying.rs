@@ -128,7 +128,7 @@ error: the change set was refused; nothing was changed
     assert_eq!((status, &told["error"]["reason"]), (2, &json!("CHANGE_SET_REJECTED")));
     assert_eq!(told["error"]["problems"].as_array().map(Vec::len), Some(2));
     assert!(served.ctl(&["health"]).await.status == 0);
-    assert_eq!(served.ctl(&["list", "group"]).await, Ran::said("hr\n"));
+    assert_eq!(served.ctl(&["list", "facts", "group"]).await, Ran::said("hr\n"));
     served.stop().await;
 }
 
@@ -184,19 +184,19 @@ async fn facts_are_read_one_by_one_and_by_kind() {
         Ran::failed("error: group `nix` does not exist\n")
     );
     assert_eq!(
-        served.ctl(&["list", "assignments"]).await,
+        served.ctl(&["list", "facts", "assignments"]).await,
         Ran::said(
             "a-1  group:hr has Report/Viewer in europe\n\
              a-2  person:ana has Report/No Deletes on Report:absence\n"
         )
     );
-    let (_, told) = served.json(&["list", "location"]).await;
+    let (_, told) = served.json(&["list", "facts", "location"]).await;
     let facts = json!([
         {"name": "europe", "fact": {"id": "europe"}},
         {"name": "zurich", "fact": {"id": "zurich", "parent": "europe"}},
     ]);
     assert_eq!(told, json!({"revision": 1, "kind": "location", "facts": facts}));
-    let ran = served.ctl(&["list", "persn"]).await;
+    let ran = served.ctl(&["list", "facts", "persn"]).await;
     assert!(ran.err.starts_with("error: KIND: `persn` is no kind of fact; write `resource_type`"));
     served.stop().await;
 }

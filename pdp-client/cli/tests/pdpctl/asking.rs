@@ -184,7 +184,7 @@ fn wrong_usage_is_an_error_and_help_is_not() {
     let here = std::env::temp_dir();
     let ran = ctl(&here, &["check", "person:ana"]);
     assert_eq!(ran.status, 2);
-    assert!(ran.err.contains("Usage: pdpctl check [OPTIONS] SUBJECT OPERATION RESOURCE"));
+    assert!(ran.err.contains("Usage: pdpctl check [OPTIONS] SUBJECT PERMISSION RESOURCE"));
     assert_eq!(ctl(&here, &["chekc"]).status, 2);
     let ran = ctl(&here, &["health", "--timeout", "soon"]);
     assert!(ran.err.contains("`soon` is not a time; write it like `500ms`, `10s` or `2m`"));

@@ -4,6 +4,9 @@
 
 mod applying;
 mod asking;
+mod behalf;
 mod cases;
+mod families;
+mod lists;
 mod served;
 mod tenants;

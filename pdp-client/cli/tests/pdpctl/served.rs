@@ -50,9 +50,14 @@ pub(crate) struct Ran {
 
 impl Served {
     pub(crate) async fn start() -> Self {
+        Self::start_with(POLICY).await
+    }
+
+    /// One whose policy this bundle is.
+    pub(crate) async fn start_with(bundle: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let policy = folder.path().join("policy.yaml");
-        std::fs::write(&policy, POLICY).unwrap();
+        std::fs::write(&policy, bundle).unwrap();
         let settings = Settings {
             data: Some(folder.path().join("data")),
             load: Some(policy),
