@@ -4,13 +4,16 @@ use pdp_engine::actor::ActorRef;
 use pdp_engine::delegate::{
     AskedOf, DelegationExplanation, DelegationQuestion, DelegationSide, ObjectSide, Status,
 };
-use pdp_engine::id::{PermissionLevelId, PermissionName};
+use pdp_engine::explain::{Coverage, HopKind, Thing};
+use pdp_engine::id::{LocationId, PermissionLevelId, PermissionName};
+use pdp_engine::level::Scope;
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{Reason, SubjectRef};
 use pdp_engine::session::{SessionExplanation, SessionQuestion};
 use pdp_engine::share::{Entity, ShareLevel};
 use pdp_engine::vault::{Ruling, VaultExplanation, VaultQuestion};
 
+use super::chain::follow;
 use super::{Verdict, Verifier, hold, same};
 use crate::oracle::{Delegation, Demand, Of, Standing, object, strongest, subject};
 
@@ -117,10 +120,31 @@ impl Verifier<'_> {
                         object: name.clone(),
                     };
                     self.coverage(&asked, &fact.scope, &entry.coverage)?;
+                } else if let Of::TypeAt(_, asked) = of {
+                    self.reach(asked, &fact.scope, &entry.coverage)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// A way up the locations between the one asked of and the one of the scope, either way round.
+    fn reach(&self, asked: &LocationId, scope: &Scope, coverage: &Coverage) -> Verdict {
+        let Scope::In(given) = scope else { return Err(format!("{scope} is no place")) };
+        same("relation", &coverage.relation, &Vec::new())?;
+        let way = &coverage.placement;
+        for hop in way {
+            let (Thing::Location(from), Thing::Location(to)) = (&hop.from, &hop.to) else {
+                return Err("does not lead from place to place".to_owned());
+            };
+            let lies_in = self.facts.location(from).and_then(|it| it.parent.as_ref()) == Some(to);
+            let plain = hop.kind == HopKind::LocationParent && hop.window.is_always();
+            hold(lies_in && plain, format!("{from} does not lie in {to}"))?;
+        }
+        let (asked, given) = (Thing::Location(asked.clone()), Thing::Location(given.clone()));
+        let starts_at_asked = way.first().is_none_or(|hop| hop.from == asked);
+        let (start, end) = if starts_at_asked { (asked, given) } else { (given, asked) };
+        same("end of the way", &follow(&start, way)?, &end)
     }
 
     /// The layers in their order, every applying share on each, and what decided.
@@ -167,6 +191,7 @@ impl Verifier<'_> {
             for (applied, share) in listed.into_iter().zip(expected) {
                 same("share", &applied.share, &share.key)?;
                 same("level", &applied.level, &share.level)?;
+                self.subject_path(&asker, &applied.subject_path, &share.key.to.actor(), true)?;
                 if owns {
                     let full = share.level == ShareLevel::Full;
                     hold(full || !applied.deciding, format!("{} decides", share.key))?;
