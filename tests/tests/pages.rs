@@ -14,8 +14,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pdp_client::{ChangeSet, Code};
+use pdp_engine::actor::Person;
 use pdp_engine::compile::compile;
-use pdp_engine::facts::{Change, Facts};
+use pdp_engine::facts::{Change, Fact, Facts};
 use pdp_engine::list::{AnyPermission, ApprovalQuestion, SubjectKinds};
 use pdp_engine::query::{ObjectRef, Revision, SubjectRef};
 use pdp_engine::snapshot::Snapshot;
@@ -23,6 +24,7 @@ use pdp_tests::door::page::Wanted;
 use pdp_tests::door::{Door, Server};
 use pdp_tests::proof::for_worlds;
 use pdp_tests::world::{Genome, NOON};
+use tonic_types::StatusExt as _;
 
 /// How many questions of each family a world is listed for.
 const EACH: usize = 3;
@@ -110,7 +112,8 @@ fn compare(
 /// The reason of a refused token.
 fn reason(door: &Door<'_>, wanted: &Wanted<'_>, token: &str) -> Option<String> {
     let status = door.page(wanted, 1, token).err()?;
-    (status.code() == Code::InvalidArgument).then(|| status.message().to_owned())
+    assert_eq!(status.code(), Code::InvalidArgument, "{wanted:?}: {status:?}");
+    Some(status.get_error_details().error_info().expect("every error says why").reason.clone())
 }
 
 #[test]
@@ -130,9 +133,9 @@ fn lists_over_grpc_are_the_lists_of_the_engine() {
             compare(&door, &snapshot, &wanted, &counts)?;
             let name = format!("{wanted:?}");
             if let Some((of, token)) = before.as_ref().filter(|(of, _)| *of != name) {
-                match reason(&door, &wanted, token) {
-                    Some(_) => note(&counts, &wanted, 2),
-                    None => return Err(format!("{wanted:?} takes the token of {of}")),
+                match reason(&door, &wanted, token).as_deref() {
+                    Some("PAGE_TOKEN_MISMATCH") => note(&counts, &wanted, 2),
+                    other => return Err(format!("{wanted:?} and the token of {of}: {other:?}")),
                 }
             }
             if let Ok(first) = door.page(&wanted, 1, "")
@@ -171,8 +174,8 @@ fn expire(door: &Door<'_>, genome: &Genome, facts: &Facts) -> Result<(), String>
     let mut tokens = tokens.into_iter();
     for_lists(genome, facts, |wanted| {
         let Some(token) = tokens.next().flatten() else { return Ok(()) };
-        match reason(door, &wanted, &token) {
-            Some(message) if message.contains("revision") => Ok(()),
+        match reason(door, &wanted, &token).as_deref() {
+            Some("PAGE_TOKEN_EXPIRED") => Ok(()),
             other => Err(format!("{wanted:?} answers an old token with {other:?}")),
         }
     })
@@ -180,11 +183,10 @@ fn expire(door: &Door<'_>, genome: &Genome, facts: &Facts) -> Result<(), String>
 
 /// A person by another name, which changes the policy and no decision.
 fn renamed(change: Change) -> Option<Change> {
-    use pdp_engine::facts::Fact;
     match change {
-        Change::Put(Fact::Person(mut person)) => {
-            person.name = Some("somebody else's name".to_owned());
-            Some(Change::Put(Fact::Person(person)))
+        Change::Put(Fact::Person(person)) => {
+            let name = Some("somebody else's name".to_owned());
+            Some(Change::Put(Person { name, ..(*person).clone() }.into()))
         }
         _ => None,
     }
