@@ -1,7 +1,7 @@
 //! End-to-end proof: scenarios through every door, the oracle, crashes, the tidy test.
 //!
 //! Nothing here ships. The [`oracle`] decides slowly and straight from the semantics; [`world`]
-//! makes random policies and questions.
+//! makes random policies and questions; [`door`] is a whole server.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -20,5 +20,6 @@ pub mod oracle;
 pub mod proof;
 pub mod scenario;
 pub mod tally;
+pub mod tree;
 pub mod verify;
 pub mod world;
