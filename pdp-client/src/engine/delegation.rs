@@ -50,12 +50,13 @@ fn object(wire: v1::DelegationObject) -> Result<ObjectSide, Error> {
 }
 
 fn alternative(wire: v1::DelegationAlternative) -> Result<Alternative, Error> {
-    let v1::DelegationAlternative { operation, declared, outcome, entries } = wire;
+    let v1::DelegationAlternative { operation, declared, outcome, entries, omitted_entries } = wire;
     Ok(Alternative {
         operation,
         declared,
         outcome: reason(crate::Reason::from_wire(outcome))?,
         entries: entries.into_iter().map(entry).collect::<Result<_, _>>()?,
+        omitted_entries: usize::try_from(omitted_entries).unwrap_or(usize::MAX),
     })
 }
 

@@ -91,12 +91,20 @@ pub(super) fn reason(reason: crate::Reason) -> Result<Reason, Error> {
 }
 
 fn side(wire: v1::ExplainedSide) -> Result<Side, Error> {
-    let v1::ExplainedSide { object, outcome, entries, granting_levels, near_misses } = wire;
+    let v1::ExplainedSide {
+        object,
+        outcome,
+        entries,
+        granting_levels,
+        near_misses,
+        omitted_entries,
+    } = wire;
     let levels = granting_levels.into_iter().map(|wire| level(Some(wire)));
     Ok(Side {
         object: resource_ref(object)?,
         outcome: reason(crate::Reason::from_wire(outcome))?,
         entries: entries.into_iter().map(entry).collect::<Result<_, _>>()?,
+        omitted_entries: usize::try_from(omitted_entries).unwrap_or(usize::MAX),
         granting_levels: levels.collect::<Result<_, _>>()?,
         near_misses: near_misses.into_iter().map(near_miss).collect::<Result<_, _>>()?,
     })

@@ -398,6 +398,7 @@ fn an_explanation_of_a_delegation_is_read_whole_or_not_at_all() {
         declared: true,
         outcome: 4,
         entries: Vec::new(),
+        omitted_entries: 0,
     };
     let object = v1::DelegationObject { of: Some(of), status: 3, alternatives: vec![alternative] };
     let side = v1::DelegationSide { status: 3, objects: vec![object.clone()] };

@@ -130,6 +130,7 @@ impl Words<'_> {
             branches
                 .extend(entries.map(|entry| self.entry(entry, self.coverage(&side.object, entry))));
         }
+        branches.extend(omitted(side.omitted_entries));
         if side.outcome != Reason::NotGranted {
             return branches;
         }
@@ -258,6 +259,11 @@ const fn relation_of(relative: Relative) -> &'static str {
         Relative::MyLocationsAndBelow => "is, or lies below, a location of",
         Relative::InMyOrganization => "is placed in or below the organization of a position of",
     }
+}
+
+/// Says how many entries there are besides those listed, if there are any.
+fn omitted(count: usize) -> Option<Branch> {
+    (count > 0).then(|| Branch::leaf(format!("and {count} more that apply, not listed")))
 }
 
 fn hops(path: &[Hop]) -> Vec<Branch> {

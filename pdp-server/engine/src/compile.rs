@@ -4,6 +4,7 @@
 //! every look-up of a name in here succeeds.
 
 mod actors;
+mod budget;
 mod grants;
 mod names;
 mod places;
@@ -11,24 +12,43 @@ mod psm;
 mod timeset;
 mod vault;
 
+pub use budget::{CompileLimits, TooLarge};
+
 use crate::facts::Facts;
 use crate::query::Revision;
 use crate::snapshot::{Cold, Snapshot};
 
-/// Compiles the whole policy. The cost grows with the facts, plus one entry for each actor that
-/// each person and account counts as.
+use budget::Budget;
+
+/// Compiles the whole policy, however large it gets.
 #[must_use]
+#[expect(clippy::expect_used, reason = "INVARIANT: without limits nothing is over one")]
 pub fn compile(facts: &Facts, revision: Revision) -> Snapshot {
+    compile_within(facts, revision, CompileLimits::NONE).expect("there are no limits")
+}
+
+/// Compiles the whole policy. The cost grows with the facts, with what each subject counts as, and
+/// with the positions times the Business Role and Location pairs above them.
+///
+/// # Errors
+/// [`TooLarge`] if it would be more than the limits allow.
+pub fn compile_within(
+    facts: &Facts,
+    revision: Revision,
+    limits: CompileLimits,
+) -> Result<Snapshot, TooLarge> {
+    let mut budget = Budget::new(limits);
     let names = names::Names::new(facts);
     let places = places::compile(facts, &names);
-    let actors = actors::compile(facts, &names, &places);
+    let actors = actors::compile(facts, &names, &places, &mut budget)?;
     let grants = grants::compile(facts, &names, &places);
-    let reached_positions = actors.reached_positions(&names, grants.asks_reached_positions());
+    let asked = grants.asks_reached_positions();
+    let reached_positions = actors.reached_positions(&names, asked, &mut budget)?;
     let subjects_of = actors.subjects_of(&names);
     let reports = actors.by(|subject| subject.manager);
     let owned = actors.by(|subject| subject.owner);
     let object_of = names.object_of();
-    Snapshot {
+    Ok(Snapshot {
         revision,
         vault: vault::compile(facts, &names),
         psm: psm::compile(facts, &names),
@@ -71,5 +91,5 @@ pub fn compile(facts: &Facts, revision: Revision) -> Snapshot {
             actors: names.actor_rows,
         },
         kinds: grants.kinds,
-    }
+    })
 }

@@ -12,6 +12,7 @@ pub use near::MAX_NEAR_MISSES_PER_GAP;
 pub(crate) use path::Paths;
 pub(crate) use side::Recorder;
 pub use side::explain;
+pub use side::{MAX_ENTRIES, MAX_HOPS};
 
 use crate::actor::ActorRef;
 use crate::id::{AssignmentId, BusinessRoleId, LocationId};
@@ -40,8 +41,12 @@ pub struct Side {
     pub object: ResourceRef,
     /// What Q1 to Q4 come to for this object alone.
     pub outcome: Reason,
-    /// Every applicable assignment whose definition mentions the permission, by assignment id.
+    /// Every applicable assignment whose definition mentions the permission, by assignment id. Where
+    /// there are more than [`MAX_ENTRIES`], or than have [`MAX_HOPS`] together, those that decided
+    /// are listed before others.
     pub entries: Vec<Entry>,
+    /// How many more apply than are listed.
+    pub omitted_entries: usize,
     /// For `NOT_GRANTED`: the levels of the type that allow the permission, by name.
     pub granting_levels: Vec<LevelRef>,
     /// For `NOT_GRANTED`: assignments that almost grant it, nearest first; a bounded number.

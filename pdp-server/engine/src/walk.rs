@@ -160,6 +160,13 @@ impl<'a> Who<'a> {
                 }
             }
         }
+        if sorted.len() < self.sometimes.len() {
+            let counts_as = |actor| {
+                let listed = run(self.sometimes, |timed| timed.item, actor);
+                listed.iter().any(|timed| timed.window.contains(self.t))
+            };
+            return sorted.iter().filter(|item| counts_as(assignee(item))).try_for_each(&mut f);
+        }
         for timed in self.sometimes {
             if timed.window.contains(self.t) {
                 run(sorted, &assignee, timed.item).iter().try_for_each(&mut f)?;

@@ -55,13 +55,14 @@ pub(crate) fn explanation(explanation: &Explanation) -> v1::Explanation {
 }
 
 fn side(side: &Side) -> v1::ExplainedSide {
-    let Side { object, outcome, entries, granting_levels, near_misses } = side;
+    let Side { object, outcome, entries, omitted_entries, granting_levels, near_misses } = side;
     v1::ExplainedSide {
         object: Some(outbound::resource_ref(object)),
         outcome: reason(*outcome).into(),
         entries: entries.iter().map(entry).collect(),
         granting_levels: granting_levels.iter().map(outbound::level).collect(),
         near_misses: near_misses.iter().map(near_miss).collect(),
+        omitted_entries: *omitted_entries as u64,
     }
 }
 

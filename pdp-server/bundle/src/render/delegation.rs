@@ -8,7 +8,7 @@ use pdp_engine::explain::{Entry, Standing, Thing};
 use pdp_engine::level::Scope;
 use pdp_engine::query::Reason;
 
-use super::{Branch, Tone, Words, draw, headline, hops, meaning};
+use super::{Branch, Tone, Words, draw, headline, hops, meaning, omitted};
 use crate::question::OwnedDelegation;
 
 /// The explanation as plain text, without a line feed at the end.
@@ -86,7 +86,7 @@ impl Words<'_> {
     }
 
     fn alternative(&self, of: &AskedOf, tried: &Alternative) -> Branch {
-        let Alternative { operation, declared, outcome, entries } = tried;
+        let Alternative { operation, declared, outcome, entries, omitted_entries } = tried;
         if !declared {
             let faint = (self.paint)(Tone::Faint, "not declared");
             return Branch::leaf(format!("{operation}  {faint}"));
@@ -96,6 +96,7 @@ impl Words<'_> {
             let entries = entries.iter().filter(|entry| entry.standing == standing);
             below.extend(entries.map(|entry| self.entry(entry, self.asked_coverage(of, entry))));
         }
+        below.extend(omitted(*omitted_entries));
         let tone = match outcome {
             Reason::Granted => Tone::Allow,
             Reason::ExplicitDeny => Tone::Deny,

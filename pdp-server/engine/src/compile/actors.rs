@@ -1,6 +1,6 @@
 //! Who counts as whom: the edges between actors, and for every subject where they lead (A1 to A9).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::actor::{ActorRef, Membership, Position};
 use crate::arena::{ActorIx, Handle, Lists, LocationIx, RoleIx, Table};
@@ -8,6 +8,7 @@ use crate::facts::Facts;
 use crate::snapshot::{Edge, EdgeKind, Held, Subject, Timed};
 use crate::time::Window;
 
+use super::budget::{Budget, TooLarge};
 use super::names::Names;
 use super::places::Places;
 use super::timeset::{TimeSet, both};
@@ -20,20 +21,26 @@ pub(super) struct Actors {
     pub(super) closure_timed: Lists<ActorIx, Timed<ActorIx>>,
 }
 
-pub(super) fn compile(facts: &Facts, names: &Names, places: &Places) -> Actors {
+pub(super) fn compile(
+    facts: &Facts,
+    names: &Names,
+    places: &Places,
+    budget: &mut Budget,
+) -> Result<Actors, TooLarge> {
     let subjects = subjects(facts, names);
-    let mut edges = EdgeList { names, places, pairs: pairs_by_role(names), edges: Vec::new() };
-    edges.collect(facts);
+    let pairs = pairs_by_role(names);
+    let mut edges = EdgeList { names, places, pairs, edges: Vec::new(), budget };
+    edges.collect(facts)?;
     let edges = Lists::from_pairs(names.actor_rows.len(), edges.edges);
     let mut closure = Lists::default();
     let mut closure_timed = Lists::default();
     let mut reach = Reach::new(&edges, names.actor_rows.len());
     for (subject, row) in subjects.iter() {
-        reach.follow(row.enabled.then_some(subject));
+        reach.follow(row.enabled.then_some(subject), budget)?;
         closure.push(reach.always.iter().copied());
         closure_timed.push(reach.timed());
     }
-    Actors { subjects, edges, positions: positions(facts, names), closure, closure_timed }
+    Ok(Actors { subjects, edges, positions: positions(facts, names), closure, closure_timed })
 }
 
 fn subjects(facts: &Facts, names: &Names) -> Table<ActorIx, Subject> {
@@ -91,10 +98,11 @@ struct EdgeList<'a> {
     places: &'a Places,
     pairs: HashMap<RoleIx, Vec<(LocationIx, ActorIx)>>,
     edges: Vec<(ActorIx, Edge)>,
+    budget: &'a mut Budget,
 }
 
 impl EdgeList<'_> {
-    fn collect(&mut self, facts: &Facts) {
+    fn collect(&mut self, facts: &Facts) -> Result<(), TooLarge> {
         for account in facts.accounts().filter(|account| account.enabled) {
             if let Some(owner) = &account.owner {
                 // A2; a disabled owner is no subject, so the edge is never followed (A8).
@@ -104,12 +112,12 @@ impl EdgeList<'_> {
             }
         }
         for person in facts.people() {
-            self.positions(&ActorRef::Person(person.id.clone()), &person.positions);
+            self.positions(&ActorRef::Person(person.id.clone()), &person.positions)?;
         }
         for group in facts.groups() {
             let actor = ActorRef::Group(group.id.clone());
             self.members(&actor, &group.members);
-            self.positions(&actor, &group.positions);
+            self.positions(&actor, &group.positions)?;
         }
         for group in facts.set_groups() {
             self.members(&ActorRef::SetGroup(group.id.clone()), &group.members);
@@ -126,6 +134,7 @@ impl EdgeList<'_> {
                 self.edge(&actor, &to, Window::ALWAYS, EdgeKind::MadeFrom);
             }
         }
+        Ok(())
     }
 
     fn members(&mut self, container: &ActorRef, members: &[Membership]) {
@@ -134,7 +143,9 @@ impl EdgeList<'_> {
         }
     }
 
-    fn positions(&mut self, holder: &ActorRef, positions: &[Position]) {
+    /// A position makes an edge to every pair above it that something names, so that what few facts
+    /// say can be many edges.
+    fn positions(&mut self, holder: &ActorRef, positions: &[Position]) -> Result<(), TooLarge> {
         let from = self.names.actors[holder];
         for position in positions {
             let role = self.names.roles[&position.business_role];
@@ -144,11 +155,13 @@ impl EdgeList<'_> {
                 for (location, pair) in self.pairs.get(&role).into_iter().flatten() {
                     if self.places.climbs_to(at, *location) {
                         let edge = Edge { to: *pair, window: position.window, by };
+                        self.budget.edges(1)?;
                         self.edges.push((from, edge));
                     }
                 }
             }
         }
+        Ok(())
     }
 
     fn edge(&mut self, from: &ActorRef, to: &ActorRef, window: Window, by: EdgeKind) {
@@ -175,11 +188,11 @@ impl<'a> Reach<'a> {
         Self { edges, seen, round: 0, always: Vec::new(), sometimes: BTreeMap::new() }
     }
 
-    fn follow(&mut self, subject: Option<ActorIx>) {
+    fn follow(&mut self, subject: Option<ActorIx>, budget: &mut Budget) -> Result<(), TooLarge> {
         self.round += 1;
         self.always.clear();
         self.sometimes.clear();
-        let Some(subject) = subject else { return };
+        let Some(subject) = subject else { return Ok(()) };
         self.seen[subject] = self.round;
         self.always.push(subject);
         let mut windowed = Vec::new();
@@ -196,22 +209,49 @@ impl<'a> Reach<'a> {
             }
         }
         self.always.sort_unstable();
-        self.follow_windows(windowed);
+        budget.closure(self.always.len())?;
+        self.follow_windows(windowed, budget)
     }
 
     /// The least fixed point over sets of instants: it ends because every set only grows, and only
-    /// by windows bounded by the finitely many instants that occur.
-    fn follow_windows(&mut self, mut open: Vec<(ActorIx, Window)>) {
-        while let Some((actor, window)) = open.pop() {
-            if self.seen[actor] == self.round {
-                continue;
-            }
-            if !self.sometimes.entry(actor).or_default().add(window) {
-                continue;
-            }
-            let onward = self.edges[actor].iter();
-            open.extend(onward.filter_map(|edge| Some((edge.to, both(edge.window, window)?))));
+    /// by windows bounded by the finitely many instants that occur. An actor hands on its whole set
+    /// at once, so that many windows along a long path cost their sum and not their product.
+    fn follow_windows(
+        &mut self,
+        open: Vec<(ActorIx, Window)>,
+        budget: &mut Budget,
+    ) -> Result<(), TooLarge> {
+        let mut arrived: BTreeMap<ActorIx, Vec<Window>> = BTreeMap::new();
+        for (actor, window) in open {
+            arrived.entry(actor).or_default().push(window);
         }
+        let mut queue = VecDeque::new();
+        let mut queued = BTreeSet::new();
+        for (actor, windows) in arrived {
+            if self.seen[actor] != self.round {
+                budget.steps(windows.len())?;
+                self.sometimes.entry(actor).or_default().add(&windows);
+                queue.push_back(actor);
+                queued.insert(actor);
+            }
+        }
+        while let Some(actor) = queue.pop_front() {
+            queued.remove(&actor);
+            let Some(times) = self.sometimes.get(&actor).cloned() else { continue };
+            for edge in &self.edges[actor] {
+                if self.seen[edge.to] == self.round {
+                    continue;
+                }
+                let passed = times.within(edge.window);
+                let reached = self.sometimes.entry(edge.to).or_default();
+                budget.steps(times.windows().len() + reached.windows().len())?;
+                if reached.add(&passed) && queued.insert(edge.to) {
+                    queue.push_back(edge.to);
+                }
+            }
+        }
+        let windows = self.sometimes.values().map(|times| times.windows().len()).sum();
+        budget.windows(windows)
     }
 
     fn timed(&self) -> impl Iterator<Item = Timed<ActorIx>> + '_ {
@@ -249,7 +289,8 @@ impl Actors {
         &self,
         names: &Names,
         asked: bool,
-    ) -> Lists<ActorIx, Timed<LocationIx>> {
+        budget: &mut Budget,
+    ) -> Result<Lists<ActorIx, Timed<LocationIx>>, TooLarge> {
         let mut lists = Lists::default();
         for index in 0..names.subjects {
             let subject = ActorIx::from_index(index);
@@ -270,8 +311,9 @@ impl Actors {
                 reached.sort_unstable();
                 reached.dedup();
             }
+            budget.closure(reached.len())?;
             lists.push(reached);
         }
-        lists
+        Ok(lists)
     }
 }

@@ -11,10 +11,9 @@ impl TimeSet {
         &self.0
     }
 
-    /// Adds the instants of a window; says whether that made the set larger.
-    pub(super) fn add(&mut self, window: Window) -> bool {
-        let mut all = self.0.clone();
-        all.push(window);
+    /// Adds the instants of some windows; says whether that made the set larger.
+    pub(super) fn add(&mut self, windows: &[Window]) -> bool {
+        let mut all = [self.0.as_slice(), windows].concat();
         all.sort_by_key(|window| window.from);
         let mut merged: Vec<Window> = Vec::with_capacity(all.len());
         for next in all {
@@ -29,6 +28,11 @@ impl TimeSet {
         let grew = merged != self.0;
         self.0 = merged;
         grew
+    }
+
+    /// The part of the set that lies in a window.
+    pub(super) fn within(&self, window: Window) -> Vec<Window> {
+        self.0.iter().filter_map(|part| both(*part, window)).collect()
     }
 }
 
@@ -62,16 +66,16 @@ mod tests {
     #[test]
     fn windows_that_touch_become_one() {
         let mut set = TimeSet::default();
-        assert!(set.add(window(10, 20)));
-        assert!(set.add(window(30, 40)));
-        assert!(!set.add(window(12, 18)));
+        assert!(set.add(&[window(10, 20)]));
+        assert!(set.add(&[window(30, 40)]));
+        assert!(!set.add(&[window(12, 18)]));
         assert_eq!(set.windows(), [window(10, 20), window(30, 40)]);
-        assert!(set.add(window(20, 30)));
+        assert!(set.add(&[window(20, 30)]));
         assert_eq!(set.windows(), [window(10, 40)]);
-        assert!(set.add(window(-1000, 5)));
-        assert!(set.add(window(35, 1000)));
+        assert!(set.add(&[window(-1000, 5)]));
+        assert!(set.add(&[window(35, 1000)]));
         assert_eq!(set.windows(), [window(-1000, 5), window(10, 1000)]);
-        assert!(set.add(Window::ALWAYS));
+        assert!(set.add(&[Window::ALWAYS]));
         assert_eq!(set.windows(), [Window::ALWAYS]);
     }
 

@@ -74,8 +74,11 @@ pub struct Alternative {
     pub declared: bool,
     /// What Q1 to Q4 come to for it.
     pub outcome: Reason,
-    /// Every applicable assignment whose definition mentions it, by assignment id.
+    /// Every applicable assignment whose definition mentions it, by assignment id; bounded as those
+    /// of a [`crate::explain::Side`].
     pub entries: Vec<Entry>,
+    /// How many more apply than are listed.
+    pub omitted_entries: usize,
 }
 
 /// Decides a delegation at the instant `now` and says why.
@@ -128,6 +131,7 @@ fn side(
                         declared: permission.is_some(),
                         outcome: Reason::NotGranted,
                         entries: Vec::new(),
+                        omitted_entries: 0,
                     };
                     if let Some(permission) = *permission {
                         let mut recorder = Recorder::new(snapshot, permission, now);
@@ -139,7 +143,9 @@ fn side(
                                 walk_location(snapshot, delegator, kind, at, now, &mut recorder)
                             }
                         };
-                        (told.outcome, told.entries) = recorder.entries(asked.of, paths);
+                        let heard = recorder.heard(asked.of, paths);
+                        told.outcome = heard.outcome;
+                        (told.entries, told.omitted_entries) = (heard.entries, heard.omitted);
                     }
                     told
                 })

@@ -32,22 +32,24 @@ pub(super) fn near_misses(
         if windows.len() >= MAX_NEAR_MISSES_PER_GAP && assignees.len() >= MAX_NEAR_MISSES_PER_GAP {
             break;
         }
+        let full = |list: &Vec<NearMiss>| list.len() >= MAX_NEAR_MISSES_PER_GAP;
         match (who.is(grant.assignee), search.is_open(grant)) {
-            (true, false) => {
-                windows.push(search.miss(grant, Gap::Window, paths.to(grant.assignee)))
+            (true, false) if !full(&windows) => {
+                windows.push(search.miss(grant, Gap::Window, paths.to(grant.assignee)));
             }
             (false, true) => match search.other_time(grant.assignee) {
-                Some(instant) => {
+                Some(instant) if !full(&windows) => {
                     let path = Paths::new(snapshot, subject, instant).to(grant.assignee);
                     windows.push(search.miss(grant, Gap::Window, path));
                 }
-                None => assignees.push(search.miss(grant, Gap::Assignee, Vec::new())),
+                None if !full(&assignees) => {
+                    assignees.push(search.miss(grant, Gap::Assignee, Vec::new()));
+                }
+                Some(_) | None => {}
             },
-            // Granted after all, or lacking two things.
-            (true, true) | (false, false) => {}
+            // Granted after all, lacking two things, or one too many of its kind.
+            (true, _) | (false, false) => {}
         }
-        windows.truncate(MAX_NEAR_MISSES_PER_GAP);
-        assignees.truncate(MAX_NEAR_MISSES_PER_GAP);
     }
     let elsewhere = search.elsewhere().map(|grant| search.miss(grant, Gap::Scope, Vec::new()));
     let elsewhere = elsewhere.take(MAX_NEAR_MISSES_PER_GAP);

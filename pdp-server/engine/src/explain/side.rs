@@ -1,11 +1,12 @@
 //! Putting an explanation together: the walk with a recorder, then the paths of what it found.
 
+use std::cmp::Reverse;
 use std::ops::ControlFlow;
 
 use super::coverage::{coverage, location_coverage};
 use super::near::near_misses;
 use super::path::Paths;
-use super::{Entry, Explanation, Side, Standing};
+use super::{Coverage, Entry, Explanation, Side, Standing};
 use crate::arena::{ActorIx, AssignmentIx, PermissionIx};
 use crate::check::{Resolved, Target, conclude, outcome_of, resolve};
 use crate::delegate::Of;
@@ -52,12 +53,13 @@ fn side(
     // The recorder never breaks off.
     let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
         walk(snapshot, subject, target.object, now, &mut recorder);
-    let (outcome, entries) = recorder.entries(Of::Object(target.object), paths);
+    let Heard { outcome, entries, omitted } = recorder.heard(Of::Object(target.object), paths);
     let missing = outcome == Reason::NotGranted;
     Side {
         object: snapshot.cold.resources[target.object].clone(),
         outcome,
         entries,
+        omitted_entries: omitted,
         granting_levels: if missing { granting_levels(snapshot, target) } else { Vec::new() },
         near_misses: if missing {
             near_misses(snapshot, subject, target, now, paths)
@@ -85,6 +87,20 @@ fn granting_levels(snapshot: &Snapshot, target: Target) -> Vec<crate::level::Lev
         .collect()
 }
 
+/// How many entries a side lists.
+pub const MAX_ENTRIES: usize = 1_000;
+
+/// How many hops the entries of a side have together: a path through thousands of nested groups is
+/// as long as it is, and a thousand such paths would fill the memory.
+pub const MAX_HOPS: usize = 20_000;
+
+/// What a recorder found.
+pub(crate) struct Heard {
+    pub(crate) outcome: Reason,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) omitted: usize,
+}
+
 /// One applicable assignment that mentions the permission.
 struct Found {
     assignment: AssignmentIx,
@@ -107,31 +123,48 @@ impl<'a> Recorder<'a> {
     }
 
     /// What was found, with its paths, and what it comes to (Q1 to Q4).
-    pub(crate) fn entries(mut self, of: Of, paths: &Paths<'_>) -> (Reason, Vec<Entry>) {
-        self.found.sort_by_key(|found| found.assignment);
+    pub(crate) fn heard(mut self, of: Of, paths: &Paths<'_>) -> Heard {
         let strongest = self.found.iter().map(|found| found.qualifier).max();
-        let entry = |found: &Found| {
-            let assignment = &self.snapshot.cold.assignments[found.assignment];
-            Entry {
-                assignment: assignment.id.clone(),
-                to: assignment.to.clone(),
-                level: assignment.level.clone(),
-                scope: assignment.scope.clone(),
-                window: assignment.window,
-                qualifier: found.qualifier,
-                standing: standing(found.qualifier, strongest),
-                subject_path: paths.to(found.assignee),
-                coverage: match of {
-                    Of::Object(object) => {
-                        coverage(self.snapshot, object, found.via, self.now, paths)
-                    }
-                    Of::TypeAt(_, location) => {
-                        location_coverage(self.snapshot, location, found.via)
-                    }
-                },
+        // The strongest first, so that what decided is listed before anything is left out.
+        self.found.sort_by_key(|found| (Reverse(found.qualifier), found.assignment));
+        let (mut entries, mut hops) = (Vec::new(), 0);
+        for found in self.found.iter().take(MAX_ENTRIES) {
+            let entry = self.entry(found, of, strongest, paths);
+            let Coverage { relation, placement } = &entry.coverage;
+            hops += entry.subject_path.len() + relation.len() + placement.len();
+            if hops > MAX_HOPS {
+                break;
             }
-        };
-        (outcome_of(strongest), self.found.iter().map(entry).collect())
+            entries.push((found.assignment, entry));
+        }
+        entries.sort_by_key(|(assignment, _)| *assignment);
+        let omitted = self.found.len() - entries.len();
+        let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+        Heard { outcome: outcome_of(strongest), entries, omitted }
+    }
+
+    fn entry(
+        &self,
+        found: &Found,
+        of: Of,
+        strongest: Option<Qualifier>,
+        paths: &Paths<'_>,
+    ) -> Entry {
+        let assignment = &self.snapshot.cold.assignments[found.assignment];
+        Entry {
+            assignment: assignment.id.clone(),
+            to: assignment.to.clone(),
+            level: assignment.level.clone(),
+            scope: assignment.scope.clone(),
+            window: assignment.window,
+            qualifier: found.qualifier,
+            standing: standing(found.qualifier, strongest),
+            subject_path: paths.to(found.assignee),
+            coverage: match of {
+                Of::Object(object) => coverage(self.snapshot, object, found.via, self.now, paths),
+                Of::TypeAt(_, location) => location_coverage(self.snapshot, location, found.via),
+            },
+        }
     }
 }
 

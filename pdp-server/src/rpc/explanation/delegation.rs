@@ -47,12 +47,13 @@ fn object(object: &ObjectSide) -> v1::DelegationObject {
 }
 
 fn alternative(alternative: &Alternative) -> v1::DelegationAlternative {
-    let Alternative { operation, declared, outcome, entries } = alternative;
+    let Alternative { operation, declared, outcome, entries, omitted_entries } = alternative;
     v1::DelegationAlternative {
         operation: operation.clone(),
         declared: *declared,
         outcome: reason(*outcome).into(),
         entries: entries.iter().map(entry).collect(),
+        omitted_entries: *omitted_entries as u64,
     }
 }
 

@@ -34,11 +34,7 @@ fn layer(layer: &Layer) -> v1::VaultLayer {
 fn applied(applied: &AppliedShare) -> v1::AppliedShare {
     let AppliedShare { share, level, deciding, subject_path } = applied;
     let share = outbound::vault::share(&Share { key: share.clone(), level: *level });
-    v1::AppliedShare {
-        share: Some(share),
-        deciding: *deciding,
-        subject_path: path(subject_path),
-    }
+    v1::AppliedShare { share: Some(share), deciding: *deciding, subject_path: path(subject_path) }
 }
 
 fn ruling(ruling: &Ruling) -> v1::VaultRuling {
