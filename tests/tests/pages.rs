@@ -122,7 +122,7 @@ fn lists_over_grpc_are_the_lists_of_the_engine() {
     let server = Server::start();
     server.set_clock(NOON);
     let (worlds, counts) = (AtomicUsize::new(0), Counts::default());
-    for_worlds(96, EACH, |genome| {
+    for_worlds(192, EACH, |genome| {
         let facts = genome.facts();
         let n = worlds.fetch_add(1, Ordering::Relaxed);
         let door = server.tenant(&format!("world-{n}"), &genome.changes());
@@ -154,7 +154,7 @@ fn lists_over_grpc_are_the_lists_of_the_engine() {
             "{kind:<12} {single:>6} of one page, {many:>6} of several, {tokens:>6} tokens of other \
              lists refused, {refused:>6} no questions"
         );
-        assert!(many * 100 > *single, "{kind}: too few lists have several pages");
+        assert!(*many >= 20, "{kind}: too few lists have several pages");
         assert!(*tokens > 100, "{kind}: too few tokens were tried");
     }
     assert_eq!(counts.len(), 4, "{counts:?}");
