@@ -93,13 +93,16 @@ fn serve(config: Config, listeners: Listeners) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the threads cannot be started")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let telemetry = telemetry::install(&config)?;
         let shutdown = shutdown_signal()?;
         let served = run(config, listeners, Clock::system(), shutdown).await;
         tokio::task::spawn_blocking(|| telemetry.finish()).await.ok();
         Ok(served?)
-    })
+    });
+    // What is still at work, such as a load that was told to stop, does not hold the process.
+    runtime.shutdown_background();
+    served
 }
 
 fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {

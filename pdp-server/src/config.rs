@@ -75,7 +75,7 @@ macro_rules! settings {
 settings! {
     /// Folder of the policy store
     data: PathBuf, "PDP_DATA", "DIR";
-    /// Policy bundle to apply to the tenant `default` at every start
+    /// Policy bundle for the tenant `default` of a new store; a policy that is there already stays
     load: PathBuf, "PDP_LOAD", "BUNDLE";
     /// Address of the gRPC door
     grpc: SocketAddr, "PDP_GRPC", "ADDR";
@@ -118,7 +118,7 @@ pub enum LogFormat {
 pub struct Config {
     /// Folder of the policy store.
     pub data: PathBuf,
-    /// Policy bundle to apply at the start.
+    /// Policy bundle for a new store.
     pub load: Option<PathBuf>,
     /// Address of the gRPC door.
     pub grpc: SocketAddr,

@@ -20,6 +20,7 @@ pub mod telemetry;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -135,11 +136,23 @@ pub async fn run(
     let upkeep = Task(tokio::spawn(upkeep(Arc::downgrade(&door))));
 
     let started = Instant::now();
-    let loaded =
+    let mut shutdown = pin!(shutdown);
+    let loading =
         tokio::task::spawn_blocking(move || load_policy(&config.data, config.load.as_deref()));
-    let outcome = match loaded.await.unwrap_or(Err(RunError::Panicked("loading the policy"))) {
-        Err(error) => Err(error),
-        Ok(publisher) => {
+    let loaded = tokio::select! {
+        loaded = loading => {
+            Some(loaded.unwrap_or(Err(RunError::Panicked("loading the policy"))))
+        }
+        () = &mut shutdown => None,
+    };
+    let outcome = match loaded {
+        None => {
+            // The loading thread cannot be stopped; it ends with the process.
+            tracing::info!("told to stop before the policy was loaded");
+            Ok(())
+        }
+        Some(Err(error)) => Err(error),
+        Some(Ok(publisher)) => {
             door.metrics().loaded(started.elapsed());
             door.open(publisher);
             ready.set(true);
@@ -149,7 +162,7 @@ pub async fn run(
                 tracing::info!(%grpc, %http, took_ms, "serving");
             }
             tokio::select! {
-                () = shutdown => Ok(()),
+                () = &mut shutdown => Ok(()),
                 ended = &mut serving => ended.unwrap_or(Err(RunError::Panicked("the gRPC door"))),
             }
         }

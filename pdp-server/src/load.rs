@@ -1,10 +1,13 @@
-//! Applies a policy bundle to the default tenant at the start of a server.
+//! Gives a new store its first policy: applies a bundle to the default tenant at the start of a
+//! server, unless the tenant has a policy already. Applied again, it would undo what was revoked
+//! since.
 
 use std::path::{Path, PathBuf};
 
 use pdp_bundle::BundleError;
 use pdp_bundle::case::read_file;
 use pdp_engine::id::{IdError, TenantId};
+use pdp_engine::query::Revision;
 
 use crate::publish::{Apply, ApplyError, DEFAULT_TENANT, Publisher};
 
@@ -27,10 +30,16 @@ pub enum LoadError {
     Tenant(#[from] IdError),
 }
 
-/// Reads a bundle and applies it as one change set. What the policy holds already makes no new
-/// revision.
+/// Reads a bundle and applies it as one change set, if the tenant is still at revision 0.
 pub(crate) fn apply(publisher: &Publisher, path: &Path) -> Result<(), LoadError> {
     let tenant = TenantId::new(DEFAULT_TENANT)?;
+    let revision = publisher.revision(DEFAULT_TENANT).unwrap_or_default();
+    if revision != Revision::ZERO {
+        let revision = revision.get();
+        let path = path.display();
+        tracing::info!(%path, revision, "bundle not applied: the tenant has a policy already");
+        return Ok(());
+    }
     let bundle = pdp_bundle::parse(&path.display().to_string(), &read_file(path)?)?;
     let changes = bundle.changes();
     let request = Apply {

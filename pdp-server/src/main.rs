@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where standard error is gone there is nobody to tell.
-            writeln!(std::io::stderr(), "pdp-server: {error:#}").ok();
+            writeln!(std::io::stderr(), "pdp-server: {error}").ok();
             ExitCode::FAILURE
         }
     }

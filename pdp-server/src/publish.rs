@@ -1,6 +1,7 @@
 //! The publisher: where a change set becomes policy. It holds every tenant's facts and compiled
-//! snapshot, and is the one place where the two change: validate, commit, compile, swap,
-//! acknowledge, in that order, in [`Publisher::apply`].
+//! snapshot, and is the one place where the two change: validate, compile, commit, swap,
+//! acknowledge, in that order, in [`Publisher::apply`]. Compiling comes before the commit because it
+//! may refuse: what cannot be compiled within the limits must not be stored, as nothing could load it.
 //!
 //! Reading a snapshot takes no lock. Old snapshots are dropped by writers, never by a reader.
 //! Tenants share nothing but the file they are stored in. Nothing here knows of doors or callers.
@@ -18,7 +19,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use pdp_engine::compile::compile;
+use pdp_engine::compile::{CompileLimits, TooLarge, compile_within};
 use pdp_engine::facts::{Applied, Change, Facts, Rejected};
 use pdp_engine::id::{IdError, PersonId, TenantId};
 use pdp_engine::query::Revision;
@@ -80,6 +81,14 @@ pub enum PublishError {
     /// The store does not give its facts.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A tenant's policy compiles to more than this server holds.
+    #[error("tenant `{tenant}`: {source}")]
+    TooLarge {
+        /// The tenant.
+        tenant: TenantId,
+        /// The limit.
+        source: TooLarge,
+    },
     /// The name of the default tenant is not a name.
     #[error(transparent)]
     Id(#[from] IdError),
@@ -108,6 +117,9 @@ pub enum ApplyError {
     /// The request id stands for another change set.
     #[error("request id `{0}` was used for another change set; give each change set its own")]
     RequestIdReused(RequestId),
+    /// The policy would compile to more than a server holds.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// The store did not take it. After [`StoreError::OutcomeUnknown`] it may or may not be there
     /// once the server has been restarted.
     #[error(transparent)]
@@ -203,7 +215,10 @@ impl Publisher {
     pub fn open(store: Store) -> Result<Self, PublishError> {
         let mut tenants = Tenants::new();
         for stored in store.load()? {
-            tenants.insert(stored.id.clone(), Arc::new(Tenant::new(stored)));
+            let id = stored.id.clone();
+            let tenant = Tenant::load(stored)
+                .map_err(|source| PublishError::TooLarge { tenant: id.clone(), source })?;
+            tenants.insert(id, Arc::new(tenant));
         }
         let default = TenantId::new(DEFAULT_TENANT)?;
         if !tenants.contains_key(&default) {
@@ -294,6 +309,17 @@ impl Publisher {
         }
         let effective = !applied.deltas.is_empty();
         let to = if effective && !dry_run { from.next() } else { from };
+        let compiled = match effective {
+            true => Some(compile_within(&held.facts, to, CompileLimits::DEFAULT)),
+            false => None,
+        };
+        let snapshot = match compiled.transpose() {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                held.change().undo(applied);
+                return Err(error.into());
+            }
+        };
         let receipt = receipt(to, &applied, dry_run, person);
         if dry_run {
             held.change().undo(applied);
@@ -310,16 +336,12 @@ impl Publisher {
                 return Err(error.into());
             }
         }
-        if !effective {
-            return Ok(receipt);
-        }
+        let Some(snapshot) = snapshot else { return Ok(receipt) };
         held.revision = to;
-        let facts = Arc::clone(&held.facts);
         drop(held);
 
-        // Compile, swap, acknowledge: every look at the snapshot from here on sees it.
-        let old = tenant.snapshot.swap(Arc::new(compile(&facts, to)));
-        writer.old.bury(old);
+        // Swap, acknowledge: every look at the snapshot from here on sees it.
+        writer.old.bury(tenant.snapshot.swap(Arc::new(snapshot)));
         tenant.visible.send_replace(Some(to));
         Ok(receipt)
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
-use pdp_engine::compile::compile;
+use pdp_engine::compile::{CompileLimits, TooLarge, compile, compile_within};
 use pdp_engine::facts::Facts;
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
@@ -19,7 +19,7 @@ pub(super) struct Tenant {
     pub(super) id: TenantId,
     /// Makes writers take turns, from validation to acknowledgement.
     pub(super) writer: Mutex<Writer>,
-    /// Taken for the time of validation and commit; compiling goes on without it.
+    /// Taken from validation to commit.
     held: Mutex<Held>,
     /// What questions are answered from.
     pub(super) snapshot: ArcSwap<Snapshot>,
@@ -45,9 +45,19 @@ pub(super) struct Held {
 // === impl Tenant ===
 
 impl Tenant {
-    pub(super) fn new(stored: StoredTenant) -> Self {
+    pub(super) fn load(stored: StoredTenant) -> Result<Self, TooLarge> {
         let StoredTenant { id, revision, facts } = stored;
+        let snapshot = compile_within(&facts, revision, CompileLimits::DEFAULT)?;
+        Ok(Self::new(id, revision, facts, snapshot))
+    }
+
+    pub(super) fn empty(id: TenantId) -> Self {
+        let (revision, facts) = (Revision::ZERO, Facts::default());
         let snapshot = compile(&facts, revision);
+        Self::new(id, revision, facts, snapshot)
+    }
+
+    fn new(id: TenantId, revision: Revision, facts: Facts, snapshot: Snapshot) -> Self {
         Self {
             id,
             writer: Mutex::default(),
@@ -55,10 +65,6 @@ impl Tenant {
             snapshot: ArcSwap::from_pointee(snapshot),
             visible: watch::Sender::new(Some(revision)),
         }
-    }
-
-    pub(super) fn empty(id: TenantId) -> Self {
-        Self::new(StoredTenant { id, revision: Revision::ZERO, facts: Facts::default() })
     }
 
     /// Waits for one's turn to write.

@@ -51,6 +51,8 @@ pub(crate) enum Failure {
     },
     #[error("{0}")]
     MessageTooLarge(String),
+    #[error("{0}")]
+    PolicyTooLarge(String),
     #[error("{live} streams are open already; the limit is {maximum}")]
     TooManyStreams { live: usize, maximum: usize },
     #[error("this is no page token of this server; start the list again")]
@@ -103,6 +105,7 @@ impl Failure {
             Self::Malformed(_)
             | Self::Limit { .. }
             | Self::MessageTooLarge(_)
+            | Self::PolicyTooLarge(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::PageTokenExpired { .. } => Code::InvalidArgument,
@@ -124,7 +127,9 @@ impl Failure {
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "MALFORMED",
-            Self::Limit { .. } | Self::MessageTooLarge(_) => "LIMIT_EXCEEDED",
+            Self::Limit { .. } | Self::MessageTooLarge(_) | Self::PolicyTooLarge(_) => {
+                "LIMIT_EXCEEDED"
+            }
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
             Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
             Self::PageTokenMismatch => "PAGE_TOKEN_MISMATCH",
@@ -159,6 +164,7 @@ impl Failure {
                 ("actual", actual.to_string()),
             ],
             Self::MessageTooLarge(_) => vec![("limit", "max_message_bytes".to_owned())],
+            Self::PolicyTooLarge(_) => vec![("limit", "compiled_policy".to_owned())],
             Self::TooManyStreams { live, maximum } => vec![
                 ("limit", "max_live_streams".to_owned()),
                 ("maximum", maximum.to_string()),
@@ -209,6 +215,7 @@ impl Failure {
             Self::Malformed(_)
             | Self::Limit { .. }
             | Self::MessageTooLarge(_)
+            | Self::PolicyTooLarge(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::PageTokenExpired { .. }
@@ -314,6 +321,7 @@ impl From<ApplyError> for Failure {
             ApplyError::Rejected(rejected) => Self::Rejected(rejected),
             ApplyError::Refused(refusal) => Self::Refused(refusal),
             ApplyError::RequestIdReused(id) => Self::RequestIdReused(id),
+            ApplyError::TooLarge(error) => Self::PolicyTooLarge(error.to_string()),
             ApplyError::Store(error) => Self::Store(error.to_string()),
             ApplyError::Broken(error) => Self::Broken(error.to_string()),
         }

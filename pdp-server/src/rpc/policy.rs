@@ -209,7 +209,16 @@ fn list(
     publisher.read(&tenant, |revision, facts| {
         let behind = list.entries(&page_token, revision)?;
         let mut rest = facts.of_kind(kind).skip(usize::try_from(behind).unwrap_or(usize::MAX));
-        let page: Vec<Fact> = rest.by_ref().take(size).collect();
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        // A fact can be large, so a page ends by its bytes, too.
+        for fact in rest.by_ref().take(size) {
+            let wire = outbound::fact(&fact);
+            bytes += wire.encoded_len();
+            page.push(wire);
+            if bytes >= EXPORT_BYTES {
+                break;
+            }
+        }
         let next_page_token = match rest.next() {
             Some(_) => {
                 let listed = u64::try_from(page.len()).unwrap_or(u64::MAX);
@@ -217,11 +226,7 @@ fn list(
             }
             None => String::new(),
         };
-        Ok(v1::PolicyServiceListResponse {
-            facts: page.iter().map(outbound::fact).collect(),
-            next_page_token,
-            revision: revision.get(),
-        })
+        Ok(v1::PolicyServiceListResponse { facts: page, next_page_token, revision: revision.get() })
     })?
 }
 

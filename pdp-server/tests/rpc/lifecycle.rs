@@ -18,7 +18,9 @@ use tonic_reflection::pb::{v1 as reflection, v1alpha as reflection_alpha};
 use tonic_types::StatusExt as _;
 
 use crate::errors::told;
-use crate::served::{POLICY, Served, folder, put, put_person, question, settings, status_of};
+use crate::served::{
+    POLICY, Served, delete, folder, put, put_person, question, settings, status_of,
+};
 
 const SERVICES: [&str; 3] =
     ["pdp.v1.DecisionService", "pdp.v1.PolicyService", "pdp.v1.TenantService"];
@@ -109,6 +111,34 @@ async fn while_the_policy_is_loading_nothing_is_decided() {
     assert_eq!(status_of(watch.next().await), ServingStatus::Serving);
     assert!(fetch(served.http, "/healthz/ready").await.starts_with("HTTP/1.1 200"));
     assert_eq!(served.check(question("ana", "View", "absence")).await.effect(), Effect::Allow);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_stop_while_loading_stops() {
+    let folder = folder();
+    let pipe = folder.path().join("pipe.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let piped = Settings { load: Some(pipe.clone()), ..settings(folder.path()) };
+    let served = Served::begin(piped, Clock::system());
+    // Loading waits for somebody to write into the pipe, and nobody does.
+    served.shut_down().await.unwrap().unwrap();
+    // Lets the thread that loads go.
+    tokio::task::spawn_blocking(move || std::fs::write(pipe, POLICY)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_first_policy_is_not_loaded_over_a_later_one() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    assert_eq!(served.check(question("ana", "View", "absence")).await.effect(), Effect::Allow);
+    let key = v1::fact_key::Key::Person("ana".to_owned());
+    let revoked = served.apply(vec![delete(key, true)]).await.unwrap().revision;
+    served.stop().await;
+    let served = Served::start(&folder).await;
+    let decision = served.check(question("ana", "View", "absence")).await;
+    assert_eq!(decision.reason(), v1::Reason::UnknownSubject);
+    assert_eq!(decision.revision, revoked);
     served.stop().await;
 }
 

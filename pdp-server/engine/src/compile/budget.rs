@@ -19,7 +19,7 @@ impl CompileLimits {
     /// What a server accepts: some gigabytes and some seconds, and far more than any organisation
     /// of a million people needs.
     pub const DEFAULT: Self =
-        Self { edges: 20_000_000, closure: 200_000_000, windows: 20_000_000, steps: 500_000_000 };
+        Self { edges: 10_000_000, closure: 200_000_000, windows: 20_000_000, steps: 500_000_000 };
 
     /// None.
     pub const NONE: Self =
