@@ -105,11 +105,12 @@ fn whole<'a>(
 }
 
 fn side(side: &Side) -> Value {
-    let Side { object, outcome, entries, granting_levels, near_misses } = side;
+    let Side { object, outcome, entries, omitted_entries, granting_levels, near_misses } = side;
     json!({
         "object": object.to_string(),
         "outcome": outcome.as_str(),
         "entries": entries.iter().map(entry).collect::<Vec<_>>(),
+        "omitted_entries": omitted_entries,
         "granting_levels": granting_levels.iter().map(LevelRef::to_string).collect::<Vec<_>>(),
         "near_misses": near_misses.iter().map(near_miss).collect::<Vec<_>>(),
     })

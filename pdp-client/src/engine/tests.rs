@@ -261,6 +261,7 @@ fn an_explanation_is_read_whole_or_not_at_all() {
     let side = v1::ExplainedSide {
         object: Some(v1::ResourceRef { r#type: "Report".into(), id: "absence".into() }),
         outcome: 4,
+        omitted_entries: 0,
         entries: Vec::new(),
         granting_levels: vec![v1::LevelRef { r#type: "Report".into(), name: "Viewer".into() }],
         near_misses: Vec::new(),
@@ -305,7 +306,11 @@ fn an_explanation_of_a_vault_action_is_read_whole_or_not_at_all() {
     let entity = share.name.clone().and_then(|name| name.on).unwrap();
     let layer = v1::VaultLayer {
         entities: vec![entity],
-        shares: vec![v1::AppliedShare { share: Some(share), deciding: true }],
+        shares: vec![v1::AppliedShare {
+            share: Some(share),
+            deciding: true,
+            subject_path: Vec::new(),
+        }],
     };
     let nearest =
         v1::vault_ruling::Rule::NearestLayer(v1::NearestLayer { layer: 0, personal: true });

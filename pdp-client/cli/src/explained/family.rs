@@ -22,8 +22,9 @@ pub(super) fn vault(told: &VaultExplanation) -> Value {
 fn layer(layer: &Layer) -> Value {
     let Layer { entities, shares } = layer;
     let share = |applied: &AppliedShare| {
-        let AppliedShare { share, level, deciding } = applied;
-        json!({"share": fact::share(share, *level), "deciding": deciding})
+        let AppliedShare { share, level, deciding, subject_path } = applied;
+        let path = path(subject_path);
+        json!({"share": fact::share(share, *level), "deciding": deciding, "subject_path": path})
     };
     json!({
         "entities": entities.iter().map(Entity::to_string).collect::<Vec<_>>(),
@@ -98,11 +99,12 @@ fn object(object: &ObjectSide) -> Value {
 }
 
 fn alternative(alternative: &Alternative) -> Value {
-    let Alternative { operation, declared, outcome, entries } = alternative;
+    let Alternative { operation, declared, outcome, entries, omitted_entries } = alternative;
     json!({
         "operation": operation,
         "declared": declared,
         "outcome": outcome.as_str(),
         "entries": entries.iter().map(entry).collect::<Vec<_>>(),
+        "omitted_entries": omitted_entries,
     })
 }
