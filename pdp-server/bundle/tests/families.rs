@@ -219,6 +219,7 @@ fn a_delegation_by_location_is_told_with_where_it_is_given() {
      │  └─ decides: `r-2` allows it: person:ana has Report/Assigner in switzerland
      │     ├─ subject: person:ana is the assignee
      │     └─ scope: it is given in switzerland, which lies above zurich
+     │        └─ location:zurich lies in location:switzerland
      └─ ManageAnyResourceRoleAssignmentByLocation  not declared
 
   recipient side  HELD
@@ -255,6 +256,7 @@ fn a_vault_decision_is_told_layer_by_layer() {
   ├─ layer 1: Computer:lab
   │  ├─ decides: remote_app_only on Computer:lab with person:ana
   │  └─ outweighed: modify on Computer:lab with group:ops
+  │     └─ person:ana is a member of group:ops
   ├─ layer 2: no resource groups
   ├─ wins: remote_app_only, on layer 1, the nearest with a share
   │  ├─ shares with person:ana beat those with groups
@@ -284,8 +286,10 @@ fn the_other_rules_of_the_vault_are_told_too() {
   ├─ layer 1: Computer:web-07
   │  ├─ outweighed: view on Computer:web-07 with person:ana
   │  └─ outweighed: modify on Computer:web-07 with group:ops
+  │     └─ person:ana is a member of group:ops
   ├─ layer 2: resource_group:web-tier
   │  └─ decides: full on resource_group:web-tier with group:ops
+  │     └─ person:ana is a member of group:ops
   ├─ wins: full, which wins on whatever layer it is found
   └─ full gives use_remote_app, view_password, modify_password, manage, share
 ";
