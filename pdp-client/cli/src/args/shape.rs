@@ -19,7 +19,8 @@ of a session:
        \"eligibilities\": [ELIGIBLE, ...], \"visible_levels\": [ID, ...]
   EFFECT      \"ALLOW\", \"DENY\" or \"REQUIRES_APPROVAL\"
   SIDE        {\"object\": \"Type:id\", \"outcome\": CODE, \"entries\": [ENTRY, ...],
-               \"granting_levels\": [\"Type/Name\", ...], \"near_misses\": [MISS, ...]}
+               \"omitted_entries\": N, \"granting_levels\": [\"Type/Name\", ...],
+               \"near_misses\": [MISS, ...]}
   ENTRY       {\"assignment\": ASSIGNMENT, \"qualifier\": QUALIFIER,
                \"standing\": STANDING, \"subject_path\": [HOP, ...],
                \"coverage\": {\"relation\": [HOP, ...], \"placement\": [HOP, ...]}}
@@ -27,7 +28,8 @@ of a session:
   STANDING    \"DECIDING\", \"MASKED\" or \"OUTWEIGHED\"
   MISS        {\"assignment\": ASSIGNMENT, \"gap\": GAP, \"subject_path\": [HOP, ...]}
   GAP         \"WINDOW\", \"ASSIGNEE\" or \"SCOPE\"
-  LAYER       {\"entities\": [\"Type:id\", ...], \"shares\": [{\"share\": SHARE, \"deciding\": BOOL}, ...]}
+  LAYER       {\"entities\": [\"Type:id\", ...], \"shares\": [{\"share\": SHARE, \"deciding\": BOOL,
+               \"subject_path\": [HOP, ...]}, ...]}
   RULING      {\"rule\": RULE, \"level\": LEVEL, \"owner\"?: \"person:ID\", \"layer\"?: N, \"personal\"?: BOOL}
   RULE        \"OWNER\", \"FULL_ANYWHERE\" or \"NEAREST_LAYER\"; layers count from 0
   ELIGIBLE    {\"to\": ACTOR, \"kind\": KIND, \"subject_path\": [HOP, ...]}
@@ -45,7 +47,8 @@ and with --explain:
   STATUS      \"DENIED\", \"HELD\" or \"MISSING\"
   OBJECT      {\"resource\": \"Type:id\", ...} or {\"type\": TYPE, \"location\": ID, ...}
               with \"status\": STATUS, \"alternatives\": [ALTERNATIVE, ...]
-  ALTERNATIVE {\"operation\": NAME, \"declared\": BOOL, \"outcome\": CODE, \"entries\": [ENTRY, ...]}
+  ALTERNATIVE {\"operation\": NAME, \"declared\": BOOL, \"outcome\": CODE, \"entries\": [ENTRY, ...],
+               \"omitted_entries\": N}
   ENTRY       {\"assignment\": ASSIGNMENT, \"qualifier\": QUALIFIER,
                \"standing\": STANDING, \"subject_path\": [HOP, ...],
                \"coverage\": {\"relation\": [HOP, ...], \"placement\": [HOP, ...]}}

@@ -90,6 +90,7 @@ async fn an_explanation_as_json_names_every_fact() {
         "object": "Report:absence",
         "outcome": "GRANTED",
         "entries": [entry],
+        "omitted_entries": 0,
         "granting_levels": [],
         "near_misses": [],
     });

@@ -77,7 +77,7 @@ async fn vault_actions_are_asked_and_explained() {
     let (status, told) = served.json(&question).await;
     let share = json!({"to": "person:ana", "on": "Computer:web-07", "level": "view"});
     let layer = json!({
-        "entities": ["Computer:web-07"], "shares": [{"share": share, "deciding": true}],
+        "entities": ["Computer:web-07"], "shares": [{"share": share, "deciding": true, "subject_path": []}],
     });
     assert_eq!((status, &told["reason"]), (1, &json!("LEVEL_TOO_LOW")));
     assert_eq!(told["layers"][0], layer);
@@ -168,7 +168,7 @@ async fn a_delegation_is_asked_and_explained() {
     );
     let tried = json!({
         "operation": "AddPersonToResourceRole", "declared": true, "outcome": "NOT_GRANTED",
-        "entries": [],
+        "entries": [], "omitted_entries": 0,
     });
     assert_eq!(missing["alternatives"][1], tried);
     let (status, told) = served
