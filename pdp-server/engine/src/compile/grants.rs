@@ -1,7 +1,7 @@
 //! What is granted where: levels as tables, assignments by what they cover, resources by what
 //! covers them (C1 to C3, Q1 to Q8).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::arena::{
@@ -242,19 +242,19 @@ impl Covers {
         places: &Places,
         shard_of: &HashMap<(LocationIx, TypeIx), ShardIx>,
     ) -> CoverIx {
-        let mut always: Vec<ShardIx> = Vec::new();
+        let (mut always, mut seen) = (Vec::new(), HashSet::new());
         let mut timed = BTreeSet::new();
         for placement in placed {
             for location in places.location_and_above(placement.location) {
                 let Some(shard) = shard_of.get(&(location, kind)) else { continue };
                 if !placement.window.is_always() {
                     timed.insert(Timed { item: *shard, window: placement.window });
-                } else if !always.contains(shard) {
+                } else if seen.insert(*shard) {
                     always.push(*shard);
                 }
             }
         }
-        timed.retain(|shard| !always.contains(&shard.item));
+        timed.retain(|shard| !seen.contains(&shard.item));
         self.always.push(always);
         self.timed.push(timed);
         self.placements.push(placed.iter().copied())
