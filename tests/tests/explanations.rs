@@ -239,7 +239,7 @@ fn a_near_miss_repaired_grants() {
                 };
                 let asked = asked(question.subject, question.permission, object)
                     .map_err(|_| "a name of the question is none".to_owned())?;
-                let repaired = after(facts, &[repair(&asked, miss)], question, side, now)
+                let repaired = after(facts, &[repair(&asked, miss, now)], question, side, now)
                     .map_err(|why| format!("repairing {}: {why}", miss.assignment))?;
                 if repaired != Reason::Granted {
                     return Err(format!("repairing {} gives {repaired:?}", miss.assignment));

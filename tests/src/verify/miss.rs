@@ -5,7 +5,7 @@ use pdp_engine::facts::Change;
 use pdp_engine::id::AssignmentId;
 use pdp_engine::level::{Assignment, Scope};
 use pdp_engine::query::Reason;
-use pdp_engine::time::Window;
+use pdp_engine::time::{Timestamp, Window};
 
 use super::{Verdict, Verifier, hold, same};
 use crate::oracle::Asked;
@@ -105,13 +105,17 @@ pub fn repair_id() -> AssignmentId {
     AssignmentId::new("repair").unwrap()
 }
 
-/// The change that a gap's documentation names as its repair.
+/// The change that mends what is named as missing, and nothing else: an assignment whose own window
+/// is closed loses the window; otherwise it is the one that the gap's documentation names.
 #[must_use]
-pub fn repair(asked: &Asked, miss: &NearMiss) -> Change {
-    let (to, scope) = match miss.gap {
-        Gap::Window | Gap::Assignee => (asked.subject.clone(), miss.scope.clone()),
-        Gap::Scope => (miss.to.clone(), Scope::On(asked.object.clone())),
+pub fn repair(asked: &Asked, miss: &NearMiss, now: Timestamp) -> Change {
+    let (id, to, scope) = match miss.gap {
+        Gap::Window if !miss.window.contains(now) => {
+            (miss.assignment.clone(), miss.to.clone(), miss.scope.clone())
+        }
+        Gap::Window | Gap::Assignee => (repair_id(), asked.subject.clone(), miss.scope.clone()),
+        Gap::Scope => (repair_id(), miss.to.clone(), Scope::On(asked.object.clone())),
     };
-    let (id, level) = (repair_id(), miss.level.clone());
+    let level = miss.level.clone();
     Change::Put(Assignment { id, to, level, scope, window: Window::ALWAYS }.into())
 }
