@@ -141,10 +141,14 @@ impl Demo {
             _ => format!(" --server http://{grpc}"),
         };
         format!(
-            "Serving gRPC on {grpc} and HTTP on {http}. Try, in another terminal:\n\
+            "Serving gRPC on {grpc} and HTTP on {http}. Try, in another terminal\n\
+             (`cargo install --path pdp-client/cli` makes pdpctl):\n\
              \n\
              \x20   pdpctl{server} check person:lea Edit Report:client-portfolio\n\
              \x20   pdpctl{server} explain person:yara Export Report:payroll\n\
+             \x20   pdpctl{server} explain person:greta vault:modify_password SshKey:db-01-root\n\
+             \x20   pdpctl{server} check person:dario session:local-admin Computer:web-07\n\
+             \x20   pdpctl{server} list subjects Export Report:payroll\n\
              \x20   pdpctl{server} export\n\
              \x20   curl http://{http}/metrics\n\
              \n\
