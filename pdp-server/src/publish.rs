@@ -302,9 +302,11 @@ impl Publisher {
             let snapshot = tenant.snapshot.load_full();
             let decided =
                 delegated::decide(&snapshot, person, changes, &applied.deltas, clock.now());
-            if let Err(refusal) = decided {
+            if let Err(refused) = decided {
                 held.change().undo(applied);
-                return Err(refusal.into());
+                // Looking for approvers takes its time: others may write meanwhile.
+                drop((held, writer));
+                return Err(refused.with_approvers().into());
             }
         }
         let effective = !applied.deltas.is_empty();

@@ -1,5 +1,7 @@
 //! May somebody open a privileged session on a computer? (semantics, section 7)
 
+use std::collections::BTreeSet;
+
 use crate::actor::ActorRef;
 use crate::arena::{ActorIx, ResourceIx};
 use crate::check::{object, subject};
@@ -8,7 +10,7 @@ use crate::psm::{COMPUTER, EligibilityKind};
 use crate::query::{Decision, Effect, Malformed, ObjectRef, Reason, SubjectRef, validate_object};
 use crate::snapshot::{Computer, Eligible, Offer, Snapshot, Timed};
 use crate::time::Timestamp;
-use crate::walk::Who;
+use crate::walk::{Who, run};
 
 /// May this person open a session on that computer with this permission level, or with none?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,6 +196,38 @@ struct Asked<'a> {
     settings: &'a Computer,
     level: Option<&'a str>,
     facts: SessionFacts<'a>,
+    /// The eligibilities that can apply, whatever the level: everybody else's are left out once and
+    /// for all.
+    theirs: Vec<&'a Eligible>,
+}
+
+/// The eligibilities that cover a computer and are to something that the person counts as at some
+/// time. Each list is sorted by actor; the shorter side is gone through.
+fn theirs(snapshot: &Snapshot, person: ActorIx, computer: ResourceIx) -> Vec<&Eligible> {
+    let cover = snapshot.resources[computer].cover;
+    let mut locations = BTreeSet::new();
+    for placement in &snapshot.placements[cover] {
+        let mut at = Some(placement.location);
+        while let Some(location) = at.filter(|location| locations.insert(*location)) {
+            at = snapshot.locations[location].parent;
+        }
+    }
+    let within = locations.iter().filter_map(|at| snapshot.psm.within.get(at));
+    let lists = snapshot.psm.on.get(&computer).into_iter().chain(within);
+    let sometimes = snapshot.closure_timed[person].iter().map(|timed| timed.item);
+    let mut actors: Vec<ActorIx> =
+        snapshot.closure[person].iter().copied().chain(sometimes).collect();
+    actors.sort_unstable();
+    actors.dedup();
+    let mut theirs = Vec::new();
+    for list in lists {
+        if list.len() <= actors.len() {
+            theirs.extend(list.iter().filter(|it| actors.binary_search(&it.to).is_ok()));
+        } else {
+            theirs.extend(actors.iter().flat_map(|actor| run(list, |it| it.to, *actor)));
+        }
+    }
+    theirs
 }
 
 impl<'a> Asked<'a> {
@@ -210,7 +244,8 @@ impl<'a> Asked<'a> {
         }
         let settings = snapshot.psm.computers.get(&computer).filter(|settings| settings.enabled);
         let settings = settings.ok_or(Reason::PsmDisabled)?;
-        Ok(Self { snapshot, person, computer, settings, level: question.level, facts })
+        let theirs = theirs(snapshot, person, computer);
+        Ok(Self { snapshot, person, computer, settings, level: question.level, facts, theirs })
     }
 
     /// P3 to P6, or P8; `Ok` is `Granted` or `NeedsApproval`.
@@ -258,22 +293,10 @@ impl<'a> Asked<'a> {
         self.level.into_iter().flat_map(|level| self.eligible_for(level))
     }
 
-    /// The eligibilities for a level that cover the computer, whoever they are to.
-    fn eligible_for(&self, level: &str) -> impl Iterator<Item = &'a Eligible> {
-        let (snapshot, computer) = (self.snapshot, self.computer);
-        let cover = snapshot.resources[computer].cover;
-        let mut locations = Vec::new();
-        for placement in &snapshot.placements[cover] {
-            let mut at = Some(placement.location);
-            while let Some(location) = at.filter(|location| !locations.contains(location)) {
-                locations.push(location);
-                at = snapshot.locations[location].parent;
-            }
-        }
-        let within = locations.into_iter().filter_map(|at| snapshot.psm.within.get(&at));
-        let all = snapshot.psm.on.get(&computer).into_iter().chain(within).flatten();
-        let level = level.to_owned();
-        all.filter(move |eligible| eligible.level.as_str() == level)
+    /// The eligibilities for a level that cover the computer and are to something that the person
+    /// counts as at some time.
+    fn eligible_for<'s>(&'s self, level: &'s str) -> impl Iterator<Item = &'a Eligible> + 's {
+        self.theirs.iter().copied().filter(move |eligible| eligible.level.as_str() == level)
     }
 
     fn applies(&self, eligible: &Eligible, now: Timestamp) -> bool {

@@ -1,5 +1,7 @@
 //! What may somebody do with a vault entity? (semantics, section 6)
 
+use std::ops::ControlFlow;
+
 use crate::arena::{ActorIx, ResourceGroupIx, ResourceIx};
 use crate::check::{object, subject};
 use crate::explain::{Hop, Paths};
@@ -230,14 +232,22 @@ impl<'a> Seen<'a> {
         let vault = &snapshot.vault;
         let who = Who::new(snapshot, subject, now);
         let layer = |entities: Vec<At>| {
-            let shares = entities.iter().flat_map(|at| {
+            let mut shares = Vec::new();
+            for at in &entities {
                 let list = match at {
                     At::Resource(resource) => &vault.shares[*resource],
                     At::Group(group) => &vault.group_shares[*group],
                 };
-                list.iter().filter(|shared| who.is(shared.to)).map(|shared| (*at, *shared))
-            });
-            let shares = shares.collect();
+                // It never breaks off.
+                let (ControlFlow::Continue(()) | ControlFlow::Break(())) = who.meet(
+                    list,
+                    |shared| shared.to,
+                    |shared| {
+                        shares.push((*at, *shared));
+                        ControlFlow::Continue(())
+                    },
+                );
+            }
             (entities, shares)
         };
         let groups_of = |resource: ResourceIx| {

@@ -138,7 +138,7 @@ impl<'a> Who<'a> {
     /// the two sides is gone through, the longer one searched.
     ///
     /// INVARIANT: `sorted` is sorted by `assignee`.
-    fn meet<T>(
+    pub(crate) fn meet<T>(
         &self,
         sorted: &[T],
         assignee: impl Fn(&T) -> ActorIx,
@@ -177,7 +177,7 @@ impl<'a> Who<'a> {
 }
 
 /// The part of a sorted slice whose keys equal `key`.
-fn run<T, K: Ord>(sorted: &[T], of: impl Fn(&T) -> K, key: K) -> &[T] {
+pub(crate) fn run<T, K: Ord>(sorted: &[T], of: impl Fn(&T) -> K, key: K) -> &[T] {
     let from = sorted.partition_point(|item| of(item) < key);
     let rest = sorted.get(from..).unwrap_or_default();
     let length = rest.partition_point(|item| of(item) <= key);

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use pdp_engine::actor::ActorRef;
 use pdp_engine::delegate::{
     DelegationAction, DelegationQuestion, RecipientRef, ScopeRef, check_delegation,
@@ -81,32 +83,58 @@ pub(super) fn admit(
     Err(Box::new(Refusal { person, revision, decision, refused: Vec::new(), total: 0 }))
 }
 
-/// Decides every difference that a change set makes.
+/// Decides every difference that a change set makes. Of what is refused, nobody looks for approvers
+/// here: that takes its time, and other writers wait.
 pub(super) fn decide(
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     person: &PersonId,
     changes: &[Change],
     deltas: &[Delta],
     now: Timestamp,
-) -> Result<(), Box<Refusal>> {
+) -> Result<(), Refused> {
     let decider = Decider { snapshot, person, now };
-    let mut refused = Vec::new();
-    let mut total = 0;
+    let mut refused = Refused {
+        snapshot: Arc::clone(snapshot),
+        person: person.clone(),
+        now,
+        changes: Vec::new(),
+        total: 0,
+    };
     for delta in deltas {
-        let Some((decision, asked)) = decider.refuses(delta) else { continue };
-        total += 1;
-        if refused.len() < MAX_REFUSED_LISTED {
+        let Some(decision) = decider.refuses(delta) else { continue };
+        refused.total += 1;
+        if refused.changes.len() < MAX_REFUSED_LISTED {
             let position = changes.iter().rposition(|change| change.key() == delta.key);
-            let approvers = asked.map(|asked| decider.approvers(&asked)).unwrap_or_default();
-            let (key, kind) = (delta.key.clone(), ChangeKind::of(delta));
-            refused.push(RefusedChange { key, kind, position, decision, approvers });
+            refused.changes.push((delta.clone(), position, decision));
         }
     }
-    if total == 0 {
-        return Ok(());
+    if refused.total == 0 { Ok(()) } else { Err(refused) }
+}
+
+/// What was refused, before anybody has looked for approvers.
+pub(super) struct Refused {
+    snapshot: Arc<Snapshot>,
+    person: PersonId,
+    now: Timestamp,
+    changes: Vec<(Delta, Option<usize>, Option<Decision>)>,
+    total: usize,
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// Looks for those who may make each refused change.
+    pub(super) fn with_approvers(self) -> Box<Refusal> {
+        let Self { snapshot, person, now, changes, total } = self;
+        let decider = Decider { snapshot: &snapshot, person: &person, now };
+        let told = |(delta, position, decision): (Delta, _, _)| {
+            let (approvers, kind) = (decider.approvers(&delta), ChangeKind::of(&delta));
+            RefusedChange { key: delta.key, kind, position, decision, approvers }
+        };
+        let refused = changes.into_iter().map(told).collect();
+        let revision = snapshot.revision();
+        Box::new(Refusal { person: person.clone(), revision, decision: None, refused, total })
     }
-    let (person, revision) = (person.clone(), snapshot.revision());
-    Err(Box::new(Refusal { person, revision, decision: None, refused, total }))
 }
 
 struct Decider<'a> {
@@ -115,28 +143,18 @@ struct Decider<'a> {
     now: Timestamp,
 }
 
-/// What was decided, and the question about a delegation if it was one. Without a decision the
-/// change is of a kind that nobody may make on their own behalf.
-type Refused<'a> = (Option<Decision>, Option<DelegationQuestion<'a>>);
-
 // === impl Decider ===
 
 impl<'a> Decider<'a> {
-    /// What stands against a difference, if anything does.
-    fn refuses(&self, delta: &'a Delta) -> Option<Refused<'a>> {
-        let Delta { key, before, after } = delta;
-        match key {
+    /// What stands against a difference, if anything does: without a decision the change is of a
+    /// kind that nobody may make on behalf of a person.
+    fn refuses(&self, delta: &Delta) -> Option<Option<Decision>> {
+        match &delta.key {
             FactKey::Assignment(_) => {
-                let steps = [
-                    (before.as_ref(), DelegationAction::Revoke),
-                    (after.as_ref(), DelegationAction::Grant),
-                ];
-                let mut steps =
-                    steps.into_iter().filter_map(|(fact, action)| Some((fact?, action)));
-                steps.find_map(|(fact, action)| self.refuses_delegation(fact, action))
+                steps(delta).into_iter().find_map(|step| self.refuses_delegation(step))
             }
             FactKey::Share(_) => {
-                let facts = before.iter().chain(after);
+                let facts = delta.before.iter().chain(&delta.after);
                 facts.into_iter().find_map(|fact| self.refuses_share(fact))
             }
             FactKey::ResourceType(_)
@@ -153,14 +171,31 @@ impl<'a> Decider<'a> {
             | FactKey::ResourceGroup(_)
             | FactKey::PermissionLevel(_)
             | FactKey::Psm(_)
-            | FactKey::Eligibility(_) => Some((None, None)),
+            | FactKey::Eligibility(_) => Some(None),
         }
     }
 
-    fn refuses_delegation(&self, fact: &'a Fact, action: DelegationAction) -> Option<Refused<'a>> {
-        let Fact::Assignment(assignment) = fact else { return Some((None, None)) };
+    fn refuses_delegation(&self, (fact, action): Step<'_>) -> Option<Option<Decision>> {
+        let Some(question) = self.question(fact, action) else { return Some(None) };
+        match check_delegation(self.snapshot, &question, self.now) {
+            Ok(decision) if decision.is_allow() => None,
+            Ok(decision) => Some(Some(decision)),
+            // INVARIANT: a valid assignment makes a question. If it did not, that is no ALLOW.
+            Err(_) => Some(None),
+        }
+    }
+
+    fn question<'f>(
+        &self,
+        fact: &'f Fact,
+        action: DelegationAction,
+    ) -> Option<DelegationQuestion<'f>>
+    where
+        'a: 'f,
+    {
+        let Fact::Assignment(assignment) = fact else { return None };
         let Assignment { id: _, to, level, scope, window: _ } = assignment.as_ref();
-        let question = DelegationQuestion {
+        Some(DelegationQuestion {
             delegator: self.subject(),
             action,
             type_name: level.type_name.as_str(),
@@ -168,17 +203,11 @@ impl<'a> Decider<'a> {
             recipient: recipient(to),
             scope: self::scope(scope),
             routing: true,
-        };
-        match check_delegation(self.snapshot, &question, self.now) {
-            Ok(decision) if decision.is_allow() => None,
-            Ok(decision) => Some((Some(decision), Some(question))),
-            // INVARIANT: a valid assignment makes a question. If it did not, that is no ALLOW.
-            Err(_) => Some((None, None)),
-        }
+        })
     }
 
-    fn refuses_share(&self, fact: &'a Fact) -> Option<Refused<'a>> {
-        let Fact::Share(share) = fact else { return Some((None, None)) };
+    fn refuses_share(&self, fact: &Fact) -> Option<Option<Decision>> {
+        let Fact::Share(share) = fact else { return Some(None) };
         let Share { key, level: _ } = share.as_ref();
         let entity = match &key.on {
             Entity::Resource(name) => {
@@ -190,21 +219,42 @@ impl<'a> Decider<'a> {
         let question = VaultQuestion { subject: self.subject(), action, entity };
         match check_vault(self.snapshot, &question, self.now) {
             Ok(decision) if decision.is_allow() => None,
-            Ok(decision) => Some((Some(decision), None)),
+            Ok(decision) => Some(Some(decision)),
             // INVARIANT: a valid share makes a question. If it did not, that is no ALLOW.
-            Err(_) => Some((None, None)),
+            Err(_) => Some(None),
         }
     }
 
-    fn approvers(&self, question: &DelegationQuestion<'_>) -> Vec<PersonId> {
-        let question = ApprovalQuestion::Delegation(*question);
-        // INVARIANT: it was a question a moment ago.
-        list_approvers(self.snapshot, &question, self.now).unwrap_or_default()
+    /// Those who may make the whole difference (D6): of a changed assignment, who may both take the
+    /// old one back and hand the new one out. Of a share, D6 names nobody.
+    fn approvers(&self, delta: &Delta) -> Vec<PersonId> {
+        let lists = steps(delta).into_iter().filter_map(|(fact, action)| {
+            let question = ApprovalQuestion::Delegation(self.question(fact, action)?);
+            // INVARIANT: it was a question a moment ago.
+            Some(list_approvers(self.snapshot, &question, self.now).unwrap_or_default())
+        });
+        let both = |all: Vec<PersonId>, more: Vec<PersonId>| {
+            all.into_iter().filter(|id| more.binary_search(id).is_ok()).collect()
+        };
+        lists.reduce(both).unwrap_or_default()
     }
 
     fn subject(&self) -> SubjectRef<'a> {
         SubjectRef::Person(self.person.as_str())
     }
+}
+
+/// An assignment that is handed out or taken back.
+type Step<'a> = (&'a Fact, DelegationAction);
+
+/// What a difference of an assignment comes to: the old one is taken back, the new one handed out.
+fn steps(delta: &Delta) -> Vec<Step<'_>> {
+    let Delta { key, before, after } = delta;
+    if !matches!(key, FactKey::Assignment(_)) {
+        return Vec::new();
+    }
+    let taken = before.iter().map(|fact| (fact, DelegationAction::Revoke));
+    taken.chain(after.iter().map(|fact| (fact, DelegationAction::Grant))).collect()
 }
 
 fn recipient(actor: &ActorRef) -> RecipientRef<'_> {

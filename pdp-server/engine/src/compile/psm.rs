@@ -35,6 +35,9 @@ pub(super) fn compile(facts: &Facts, names: &Names) -> Sessions {
             }
         }
     }
+    for list in sessions.on.values_mut().chain(sessions.within.values_mut()) {
+        list.sort_by_key(|eligible| eligible.to);
+    }
     // In the order of the account ids, so that the first of a computer is the least.
     let mut accounts = Vec::new();
     for account in facts.accounts().filter(|account| account.enabled) {

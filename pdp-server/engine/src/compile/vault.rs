@@ -24,6 +24,8 @@ pub(super) fn compile(facts: &Facts, names: &Names) -> Vault {
             }
         }
     }
+    shares.sort_by_key(|(_, shared): &(ResourceIx, Shared)| shared.to);
+    group_shares.sort_by_key(|(_, shared): &(ResourceGroupIx, Shared)| shared.to);
     let mut groups_of = Vec::new();
     for (index, group) in facts.resource_groups().enumerate() {
         let ix = ResourceGroupIx::from_index(index);

@@ -213,6 +213,24 @@ impl Delegation {
         conclude(status(&self.resource), status(&self.recipient), question.routing)
     }
 
+    /// Whether D4 and D5 come to ALLOW; it stops at the first side or object that does not.
+    pub(crate) fn allows(
+        &self,
+        snapshot: &Snapshot,
+        delegator: ActorIx,
+        question: &DelegationQuestion<'_>,
+        now: Timestamp,
+    ) -> bool {
+        let held = |asked: &[Asked]| {
+            let mut each = asked.iter();
+            !asked.is_empty()
+                && each.all(|asked| asked.status(snapshot, delegator, now) == Status::Held)
+        };
+        held(&self.recipient)
+            && held(&self.resource)
+            && !self.is_self_delegation(snapshot, delegator, question, now)
+    }
+
     /// D4: the recipient is something that the delegator, or the delegating account's owner,
     /// counts as.
     pub(crate) fn is_self_delegation(

@@ -56,18 +56,16 @@ fn of_delegation(
     let others = candidates(snapshot, &delegation, now)
         .into_iter()
         .filter(|person| *person != delegator && Some(*person) != owner)
-        .filter(|person| {
-            let (effect, _) = delegation.decide(snapshot, *person, question, now);
-            effect == crate::query::Effect::Allow
-        });
+        .filter(|person| delegation.allows(snapshot, *person, question, now));
     Ok(people(snapshot, others))
 }
 
-/// People to whom something allows an operation of the resource side.
+/// People to whom something allows an operation of the resource side. Every object of the side has
+/// to be held, so those who hold the first are enough to look at.
 fn candidates(snapshot: &Snapshot, delegation: &Delegation, now: Timestamp) -> Vec<ActorIx> {
     use crate::delegate::Of;
     let mut found = Vec::new();
-    for asked in &delegation.resource {
+    if let Some(asked) = delegation.resource.first() {
         for permission in asked.operations.iter().filter_map(|(_, permission)| *permission) {
             match asked.of {
                 Of::Object(object) => {

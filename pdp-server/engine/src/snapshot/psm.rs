@@ -12,6 +12,7 @@ use crate::time::Window;
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     pub(crate) computers: HashMap<ResourceIx, Computer>,
+    // Each list is sorted by actor.
     pub(crate) on: HashMap<ResourceIx, Vec<Eligible>>,
     pub(crate) within: HashMap<LocationIx, Vec<Eligible>>,
     /// The enabled accounts of each person with the computer that each is on, by account id.

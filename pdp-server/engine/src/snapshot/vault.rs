@@ -9,6 +9,7 @@ use crate::share::ShareLevel;
 #[derive(Debug, Default)]
 pub(crate) struct Vault {
     pub(crate) entities: Table<ResourceIx, VaultEntity>,
+    /// Sorted by grantee, as those of groups are.
     pub(crate) shares: Lists<ResourceIx, Shared>,
     pub(crate) groups_of: Lists<ResourceIx, ResourceGroupIx>,
     pub(crate) groups: Names<ResourceGroupIx>,
