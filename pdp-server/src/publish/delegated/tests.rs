@@ -152,6 +152,22 @@ fn a_changed_assignment_is_taken_back_and_handed_out() {
 }
 
 #[test]
+fn approvers_of_a_changed_assignment_can_make_the_whole_change() {
+    let publisher = publisher();
+    apply(&publisher, None, &[grant("g")]).unwrap();
+    // Ana and Cy could take it back, and nobody could hand out the one on the other report.
+    let moved = put("g", "person:bo", "Viewer", "Report:s");
+    let refused = refusal(apply(&publisher, Some("di"), &[moved]));
+    assert_eq!(refused.refused.len(), 1);
+    assert!(refused.refused.iter().all(|change| change.approvers.is_empty()), "{refused:?}");
+    // Whoever may do both is named.
+    let taken = refusal(apply(&publisher, Some("di"), &[remove("g")]));
+    let names: Vec<_> =
+        taken.refused.iter().flat_map(|change| &change.approvers).map(PersonId::as_str).collect();
+    assert_eq!(names, ["ana", "cy"]);
+}
+
+#[test]
 fn people_who_are_nobody_and_other_kinds_of_change_are_refused() {
     let publisher = publisher();
     for (person, reason) in [("zoe", Reason::UnknownSubject), ("ed", Reason::SubjectDisabled)] {
