@@ -25,8 +25,9 @@ use super::{Door, explanation, list, named};
 use crate::publish::{Publisher, UnknownTenant};
 use crate::telemetry::{DecisionRpc, ListRpc, Rpc};
 
-/// How many questions a batch may hold. They are answered in one go on one thread, and this keeps
-/// that below a few milliseconds.
+/// How many questions a batch may hold. They are answered in one go on one thread: on ordinary
+/// policies in a millisecond or two, on one that is made to be slow in as many times what a check
+/// takes there.
 pub const MAX_BATCH: usize = 1_000;
 
 /// The service.
