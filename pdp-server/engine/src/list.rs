@@ -18,7 +18,7 @@ pub use subjects::{SubjectKinds, list_subjects};
 use crate::check::check;
 use crate::permission::PermissionKind;
 use crate::query::{Malformed, ObjectRef, PermissionRef, Question, SubjectRef};
-use crate::session::{SessionFacts, SessionQuestion, check_session};
+use crate::session::{SessionFacts, SessionQuestion, allows_session};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::vault::{VaultQuestion, check_vault};
@@ -82,7 +82,7 @@ pub(crate) fn allows(
         }
         AnyPermission::Session(level) => {
             let question = SessionQuestion { subject, level, computer: object, routing: true };
-            check_session(snapshot, &question, facts, now)?.decision
+            return allows_session(snapshot, &question, facts, now);
         }
     };
     Ok(decision.is_allow())

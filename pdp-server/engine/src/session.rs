@@ -1,5 +1,6 @@
 //! May somebody open a privileged session on a computer? (semantics, section 7)
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use crate::actor::ActorRef;
@@ -151,6 +152,21 @@ pub fn check_session(
     Ok(SessionDecision { decision: decision(effect, reason), obligations })
 }
 
+/// Whether the decision is ALLOW; what goes with it is not worked out.
+///
+/// # Errors
+/// [`Malformed`] as for [`check_session`].
+pub(crate) fn allows_session(
+    snapshot: &Snapshot,
+    question: &SessionQuestion<'_>,
+    facts: SessionFacts<'_>,
+    now: Timestamp,
+) -> Result<bool, Malformed> {
+    validate(question)?;
+    let asked = Asked::new(snapshot, question, facts);
+    Ok(asked.is_ok_and(|asked| asked.decide(now) == Ok(Reason::Granted)))
+}
+
 /// Decides at the instant `now` and says why.
 ///
 /// # Errors
@@ -197,8 +213,46 @@ struct Asked<'a> {
     level: Option<&'a str>,
     facts: SessionFacts<'a>,
     /// The eligibilities that can apply, whatever the level: everybody else's are left out once and
-    /// for all.
-    theirs: Vec<&'a Eligible>,
+    /// for all. Gathered when first asked for; a session without a level never asks.
+    theirs: OnceCell<Vec<&'a Eligible>>,
+}
+
+/// P5.
+fn is_full(settings: &Computer, open: usize) -> bool {
+    let limit = settings.max_concurrent;
+    limit > 0 && u32::try_from(open).map_or(true, |open| open >= limit)
+}
+
+/// The sessions that are open on a computer.
+fn open_on<'a>(
+    snapshot: &'a Snapshot,
+    computer: ResourceIx,
+    facts: SessionFacts<'a>,
+    now: Timestamp,
+) -> impl Iterator<Item = &'a OpenSession> {
+    let computer = &snapshot.cold.resources[computer].id;
+    facts.sessions.iter().filter(move |session| {
+        session.computer == *computer && session.opened <= now && now < session.not_after
+    })
+}
+
+/// Whether anybody at all could be allowed a session: what P2, P3, P5 and P8 say of the computer,
+/// whoever asks.
+pub(crate) fn takes_sessions(
+    snapshot: &Snapshot,
+    computer: ResourceIx,
+    level: Option<&str>,
+    facts: SessionFacts<'_>,
+    now: Timestamp,
+) -> bool {
+    let Some(settings) = snapshot.psm.computers.get(&computer) else { return false };
+    let offered = match level {
+        None => settings.allow_unprivileged,
+        Some(level) => settings.offers.get(level).is_some_and(|offer| offer.group.is_some()),
+    };
+    settings.enabled
+        && offered
+        && !is_full(settings, open_on(snapshot, computer, facts, now).count())
 }
 
 /// The eligibilities that cover a computer and are to something that the person counts as at some
@@ -244,8 +298,8 @@ impl<'a> Asked<'a> {
         }
         let settings = snapshot.psm.computers.get(&computer).filter(|settings| settings.enabled);
         let settings = settings.ok_or(Reason::PsmDisabled)?;
-        let theirs = theirs(snapshot, person, computer);
-        Ok(Self { snapshot, person, computer, settings, level: question.level, facts, theirs })
+        let (level, theirs) = (question.level, OnceCell::new());
+        Ok(Self { snapshot, person, computer, settings, level, facts, theirs })
     }
 
     /// P3 to P6, or P8; `Ok` is `Granted` or `NeedsApproval`.
@@ -296,7 +350,9 @@ impl<'a> Asked<'a> {
     /// The eligibilities for a level that cover the computer and are to something that the person
     /// counts as at some time.
     fn eligible_for<'s>(&'s self, level: &'s str) -> impl Iterator<Item = &'a Eligible> + 's {
-        self.theirs.iter().copied().filter(move |eligible| eligible.level.as_str() == level)
+        let gathered = || theirs(self.snapshot, self.person, self.computer);
+        let theirs = self.theirs.get_or_init(gathered).iter().copied();
+        theirs.filter(move |eligible| eligible.level.as_str() == level)
     }
 
     fn applies(&self, eligible: &Eligible, now: Timestamp) -> bool {
@@ -312,16 +368,11 @@ impl<'a> Asked<'a> {
     /// P5.
     fn room(&self, now: Timestamp) -> Result<(), Reason> {
         let open = self.open_sessions(now).count();
-        let limit = self.settings.max_concurrent;
-        let full = limit > 0 && u32::try_from(open).map_or(true, |open| open >= limit);
-        if full { Err(Reason::SessionLimit) } else { Ok(()) }
+        if is_full(self.settings, open) { Err(Reason::SessionLimit) } else { Ok(()) }
     }
 
     fn open_sessions(&self, now: Timestamp) -> impl Iterator<Item = &'a OpenSession> + '_ {
-        let computer = &self.snapshot.cold.resources[self.computer].id;
-        self.facts.sessions.iter().filter(move |session| {
-            session.computer == *computer && session.opened <= now && now < session.not_after
-        })
+        open_on(self.snapshot, self.computer, self.facts, now)
     }
 
     /// P7 and P8.
