@@ -61,6 +61,8 @@ handles! {
     CoverIx;
     /// A resource group.
     ResourceGroupIx;
+    /// A group that some computer's permission level maps to.
+    NativeIx;
 }
 
 /// One row a handle.

@@ -7,9 +7,10 @@ use crate::permission::{PermissionKind, Qualifier};
 use crate::query::{
     Decision, Effect, Malformed, ObjectRef, PermissionRef, Question, Reason, SubjectRef,
 };
+use crate::resource::BuiltInType;
 use crate::snapshot::{Grant, Is, Snapshot};
 use crate::time::Timestamp;
-use crate::walk::{Via, Visit, walk, walk_location};
+use crate::walk::{Via, Visit, Who, walk, walk_location};
 
 /// Decides a question at the instant `now` (rules Q1 to Q7).
 ///
@@ -24,7 +25,8 @@ pub fn check(
         Resolved::Asked(asked) => asked,
         Resolved::Settled(reason) => return Ok(decision(snapshot, Effect::Deny, reason)),
     };
-    let outcome = |target| outcome_of(strongest(snapshot, asked.subject, target, now));
+    let who = Who::named(snapshot, asked.subject, question.subject, now);
+    let outcome = |target| outcome_of(strongest(snapshot, &who, target));
     let resource = outcome(asked.resource);
     let counterpart = asked.counterpart.map(outcome);
     let (effect, reason) = conclude(snapshot, question, &asked, resource, counterpart);
@@ -83,17 +85,31 @@ pub(crate) fn resolve(snapshot: &Snapshot, question: &Question<'_>) -> Result<Re
 /// The subject's handle, if it is known and enabled (Q6, A8).
 pub(crate) fn subject(snapshot: &Snapshot, named: SubjectRef<'_>) -> Result<ActorIx, Reason> {
     let subject = match named {
-        SubjectRef::Person(id) => snapshot.people.get(id),
-        SubjectRef::Account(id) => snapshot.accounts.get(id),
+        SubjectRef::Person(id) => snapshot.people.get(id).copied(),
+        SubjectRef::Account(id) => account(snapshot, id),
     };
-    let subject = *subject.ok_or(Reason::UnknownSubject)?;
+    let subject = subject.ok_or(Reason::UnknownSubject)?;
     if snapshot.subjects[subject].enabled { Ok(subject) } else { Err(Reason::SubjectDisabled) }
+}
+
+/// The handle of an account: of the policy, or made for a session (P10).
+fn account(snapshot: &Snapshot, id: &str) -> Option<ActorIx> {
+    let besides = || snapshot.sessions().jit_account(id).map(|_| snapshot.besides.actor);
+    snapshot.accounts.get(id).copied().or_else(besides)
 }
 
 /// The handle of an object, if it is known (Q6).
 pub(crate) fn object(snapshot: &Snapshot, named: ObjectRef<'_>) -> Result<ResourceIx, Reason> {
     let kind = snapshot.types.get(named.type_name).ok_or(Reason::UnknownResource)?;
-    snapshot.kinds[*kind].objects.get(named.id).copied().ok_or(Reason::UnknownResource)
+    if let Some(object) = snapshot.kinds[*kind].objects.get(named.id) {
+        return Ok(*object);
+    }
+    // An account made for a session is an object, too, and nothing covers it (P10).
+    let is_account = named.type_name == BuiltInType::UserAccount.as_str();
+    match snapshot.sessions().jit_account(named.id) {
+        Some(_) if is_account => Ok(snapshot.besides.object),
+        Some(_) | None => Err(Reason::UnknownResource),
+    }
 }
 
 /// What is asked of an object, if both are known (Q6).
@@ -137,7 +153,7 @@ pub(crate) fn conclude(
     if resource == Reason::ExplicitDeny || counterpart == Reason::ExplicitDeny {
         return (Effect::Deny, Reason::ExplicitDeny);
     }
-    if question.permission.name.starts_with("Add") && concerns_self(snapshot, asked) {
+    if question.permission.name.starts_with("Add") && concerns_self(snapshot, question, asked) {
         return (Effect::Deny, Reason::SelfDelegation);
     }
     let reason = match (resource == Reason::Granted, counterpart == Reason::Granted) {
@@ -151,46 +167,46 @@ pub(crate) fn conclude(
 
 /// Whether either object is the subject's own Person or one of the subject's own accounts; for an
 /// account as subject, its owner's, and the account itself (Q7).
-fn concerns_self(snapshot: &Snapshot, asked: &Asked) -> bool {
+fn concerns_self(snapshot: &Snapshot, question: &Question<'_>, asked: &Asked) -> bool {
     let subject = asked.subject;
     let row = &snapshot.subjects[subject];
     let person = if row.is_person { Some(subject) } else { row.owner };
-    let own = |target: Target| match snapshot.resources[target.object].is {
+    let own = |target: Target, named: ObjectRef<'_>| match snapshot.resources[target.object].is {
         Is::Person(id) => person == Some(id),
+        // All accounts besides the policy share a row: their names tell them apart.
+        Is::Account(id) if id == snapshot.besides.actor => {
+            id == subject && named.id == question.subject.id()
+        }
         Is::Account(id) => {
             id == subject || (person.is_some() && snapshot.subjects[id].owner == person)
         }
         Is::Actor(_) | Is::BusinessRole(_) | Is::Location(_) | Is::Plain => false,
     };
-    own(asked.resource) || asked.counterpart.is_some_and(own)
+    let counterpart = asked.counterpart.zip(question.counterpart);
+    own(asked.resource, question.resource)
+        || counterpart.is_some_and(|(target, named)| own(target, named))
 }
 
 /// The strongest qualifier of everything that applies to a subject and a target.
-pub(crate) fn strongest(
-    snapshot: &Snapshot,
-    subject: ActorIx,
-    target: Target,
-    now: Timestamp,
-) -> Option<Qualifier> {
+pub(crate) fn strongest(snapshot: &Snapshot, who: &Who<'_>, target: Target) -> Option<Qualifier> {
     let kind = snapshot.resources[target.object].kind;
-    let mut strongest = Strongest::new(snapshot, kind, target.permission, now);
+    let mut strongest = Strongest::new(snapshot, kind, target.permission, who.t);
     // Whether the walk broke off or ended, what it found is the answer.
     let (ControlFlow::Break(()) | ControlFlow::Continue(())) =
-        walk(snapshot, subject, target.object, now, &mut strongest);
+        walk(snapshot, who, target.object, &mut strongest);
     strongest.found
 }
 
 /// The strongest qualifier of a permission asked of a type at a location (D1).
 pub(crate) fn strongest_at(
     snapshot: &Snapshot,
-    subject: ActorIx,
+    who: &Who<'_>,
     (kind, location): (TypeIx, LocationIx),
     permission: PermissionIx,
-    now: Timestamp,
 ) -> Option<Qualifier> {
-    let mut strongest = Strongest::new(snapshot, kind, permission, now);
+    let mut strongest = Strongest::new(snapshot, kind, permission, who.t);
     let (ControlFlow::Break(()) | ControlFlow::Continue(())) =
-        walk_location(snapshot, subject, kind, location, now, &mut strongest);
+        walk_location(snapshot, who, kind, location, &mut strongest);
     strongest.found
 }
 

@@ -16,7 +16,7 @@ pub use budget::{CompileLimits, TooLarge};
 
 use crate::facts::Facts;
 use crate::query::Revision;
-use crate::snapshot::{Cold, Snapshot};
+use crate::snapshot::{Cold, Policy, Snapshot};
 
 use budget::Budget;
 
@@ -40,7 +40,8 @@ pub fn compile_within(
     let mut budget = Budget::new(limits);
     let names = names::Names::new(facts);
     let places = places::compile(facts, &names);
-    let actors = actors::compile(facts, &names, &places, &mut budget)?;
+    let natives = psm::natives(facts, &names);
+    let actors = actors::compile(facts, &names, &places, &natives, &mut budget)?;
     let grants = grants::compile(facts, &names, &places);
     let asked = grants.asks_reached_positions();
     let reached_positions = actors.reached_positions(&names, asked, &mut budget)?;
@@ -48,10 +49,11 @@ pub fn compile_within(
     let reports = actors.by(|subject| subject.manager);
     let owned = actors.by(|subject| subject.owner);
     let object_of = names.object_of();
-    Ok(Snapshot {
+    Ok(Snapshot::new(Policy {
         revision,
         vault: vault::compile(facts, &names),
-        psm: psm::compile(facts, &names),
+        psm: psm::compile(facts, &names, natives, actors.native, actors.native_timed),
+        besides: names.besides,
         people: names.people(facts),
         accounts: names.accounts(facts),
         types: names.types.iter().map(|(name, ix)| (name.to_shared(), ix)).collect(),
@@ -91,5 +93,5 @@ pub fn compile_within(
             actors: names.actor_rows,
         },
         kinds: grants.kinds,
-    })
+    }))
 }

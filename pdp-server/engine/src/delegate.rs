@@ -14,6 +14,7 @@ use crate::query::{Decision, Effect, Malformed, ObjectRef, Reason, SubjectRef, v
 use crate::resource::BuiltInType;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+use crate::walk::Who;
 
 pub use explain::{
     Alternative, AskedOf, DelegationExplanation, DelegationSide, ObjectSide, explain_delegation,
@@ -177,7 +178,10 @@ pub fn check_delegation(
     question.validate()?;
     let (effect, reason) = match admit(snapshot, question) {
         Err(reason) => (Effect::Deny, reason),
-        Ok((delegator, delegation)) => delegation.decide(snapshot, delegator, question, now),
+        Ok((delegator, delegation)) => {
+            let who = Who::named(snapshot, delegator, question.delegator, now);
+            delegation.decide(snapshot, &who, question)
+        }
     };
     Ok(Decision { effect, reason, revision: snapshot.revision() })
 }

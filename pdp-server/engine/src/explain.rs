@@ -10,9 +10,9 @@ use std::fmt;
 
 pub use near::MAX_NEAR_MISSES_PER_GAP;
 pub(crate) use path::Paths;
-pub(crate) use side::Recorder;
 pub use side::explain;
 pub use side::{MAX_ENTRIES, MAX_HOPS};
+pub(crate) use side::{Recorder, object_name};
 
 use crate::actor::ActorRef;
 use crate::id::{AssignmentId, BusinessRoleId, LocationId};
@@ -155,11 +155,14 @@ pub enum HopKind {
     ReportsTo,
     /// A person's direct report (C3 `direct_reports`): from the manager to the person.
     Manages,
+    /// The account of an open session is in the session's native group (P10); the window is the
+    /// session's.
+    MemberBySession,
 }
 
 impl HopKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Owns,
         Self::MemberOf,
         Self::HoldsPosition,
@@ -173,6 +176,7 @@ impl HopKind {
         Self::Is,
         Self::ReportsTo,
         Self::Manages,
+        Self::MemberBySession,
     ];
 
     /// The step in words, to stand between where it starts and where it leads.
@@ -192,6 +196,7 @@ impl HopKind {
             Self::Is => "is",
             Self::ReportsTo => "reports to",
             Self::Manages => "manages",
+            Self::MemberBySession => "is by a session a member of",
         }
     }
 }

@@ -196,6 +196,8 @@ names! {
     ResourceGroupId, "resource group id", validate_id;
     /// A permission level; never `none`.
     PermissionLevelId, "permission level id", validate_permission_level;
+    /// A session.
+    SessionId, "session id", validate_id;
     /// A tenant.
     TenantId, "tenant id", validate_id;
 }
@@ -204,6 +206,14 @@ impl ObjectId {
     /// The id of an actor, role or location as the id of a resource of its built-in type.
     pub(crate) fn from_shared(id: Arc<str>) -> Self {
         Self(id)
+    }
+}
+
+impl AccountId {
+    /// The name of no account: no id is empty. The policy keeps a row under it for every account
+    /// that exists besides the policy.
+    pub(crate) fn besides_the_policy() -> Self {
+        Self(Arc::from(""))
     }
 }
 

@@ -18,7 +18,7 @@ pub use subjects::{SubjectKinds, list_subjects};
 use crate::check::check;
 use crate::permission::PermissionKind;
 use crate::query::{Malformed, ObjectRef, PermissionRef, Question, SubjectRef};
-use crate::session::{SessionFacts, SessionQuestion, allows_session};
+use crate::session::{SessionQuestion, allows_session};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::vault::{VaultQuestion, check_vault};
@@ -70,7 +70,6 @@ pub(crate) fn allows(
     subject: SubjectRef<'_>,
     permission: AnyPermission<'_>,
     object: ObjectRef<'_>,
-    facts: SessionFacts<'_>,
     now: Timestamp,
 ) -> Result<bool, Malformed> {
     let decision = match permission {
@@ -82,7 +81,7 @@ pub(crate) fn allows(
         }
         AnyPermission::Session(level) => {
             let question = SessionQuestion { subject, level, computer: object, routing: true };
-            return allows_session(snapshot, &question, facts, now);
+            return allows_session(snapshot, &question, now);
         }
     };
     Ok(decision.is_allow())

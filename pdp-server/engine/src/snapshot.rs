@@ -1,4 +1,5 @@
-//! The compiled policy of one tenant at one revision: immutable, look-ups only.
+//! The compiled policy of one tenant at one revision with the sessions that are open: immutable,
+//! look-ups only. Opening or ending a session makes another snapshot that shares the policy.
 //!
 //! The first part is what a check reads. Names become handles; whoever a subject counts as is a
 //! sorted list of actors; whatever covers a resource is a few lists of grants sorted by assignee;
@@ -9,6 +10,7 @@ mod psm;
 mod vault;
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 pub(crate) use psm::{Computer, Eligible, Offer, Sessions};
@@ -24,13 +26,21 @@ use crate::level::{Assignment, LevelRef, Relative};
 use crate::permission::Qualifier;
 use crate::query::Revision;
 use crate::resource::ResourceRef;
+use crate::session::OpenSessions;
 use crate::time::Window;
 
 pub(crate) type Names<H> = HashMap<Arc<str>, H>;
 
+/// What questions are answered from: a compiled policy, and the sessions that are open.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    policy: Arc<Policy>,
+    sessions: OpenSessions,
+}
+
 /// A compiled policy.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct Policy {
     pub(crate) revision: Revision,
 
     // Names to handles.
@@ -66,8 +76,18 @@ pub struct Snapshot {
 
     pub(crate) vault: Vault,
     pub(crate) psm: Sessions,
+    /// What stands for every account that exists besides the policy (P10).
+    pub(crate) besides: Besides,
 
     pub(crate) cold: Cold,
+}
+
+/// The rows of an account that no policy names: enabled, without an owner, in no group, covered by
+/// nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Besides {
+    pub(crate) actor: ActorIx,
+    pub(crate) object: ResourceIx,
 }
 
 /// What only explanations read.
@@ -225,6 +245,36 @@ pub(crate) enum EdgeKind {
 // === impl Snapshot ===
 
 impl Snapshot {
+    /// A policy without any session.
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), sessions: OpenSessions::default() }
+    }
+
+    /// The same policy with these sessions in place of the present ones. The policy is shared, so
+    /// that this costs nothing.
+    #[must_use]
+    pub fn with_sessions(&self, sessions: OpenSessions) -> Self {
+        Self { policy: Arc::clone(&self.policy), sessions }
+    }
+
+    /// What exists besides the policy.
+    #[must_use]
+    pub fn sessions(&self) -> &OpenSessions {
+        &self.sessions
+    }
+}
+
+impl Deref for Snapshot {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+// === impl Policy ===
+
+impl Policy {
     /// The policy revision it was compiled from.
     #[must_use]
     pub fn revision(&self) -> Revision {

@@ -100,7 +100,8 @@ pub fn check_vault(
     let (effect, reason) = match admit(snapshot, question)? {
         Err(reason) => (Effect::Deny, reason),
         Ok((subject, place, action)) => {
-            let seen = Seen::new(snapshot, subject, place, now);
+            let who = Who::named(snapshot, subject, question.subject, now);
+            let seen = Seen::new(snapshot, &who, place);
             let (_, level) = seen.decide();
             conclude(snapshot, subject, place, action, level)
         }
@@ -127,10 +128,11 @@ pub fn explain_vault(
         Err(reason) => return Ok(explanation((Effect::Deny, reason), Vec::new(), None)),
         Ok(admitted) => admitted,
     };
-    let seen = Seen::new(snapshot, subject, place, now);
+    let who = Who::named(snapshot, subject, question.subject, now);
+    let seen = Seen::new(snapshot, &who, place);
     let (ruling, level) = seen.decide();
     let decided = conclude(snapshot, subject, place, action, level);
-    let layers = seen.tell(ruling.as_ref(), &Paths::new(snapshot, subject, now));
+    let layers = seen.tell(ruling.as_ref(), &Paths::new(snapshot, &who));
     Ok(explanation(decided, layers, ruling))
 }
 
@@ -228,9 +230,8 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn new(snapshot: &'a Snapshot, subject: ActorIx, at: At, now: Timestamp) -> Self {
-        let vault = &snapshot.vault;
-        let who = Who::new(snapshot, subject, now);
+    fn new(snapshot: &'a Snapshot, who: &Who<'_>, at: At) -> Self {
+        let (vault, subject) = (&snapshot.vault, who.subject);
         let layer = |entities: Vec<At>| {
             let mut shares = Vec::new();
             for at in &entities {
@@ -243,7 +244,10 @@ impl<'a> Seen<'a> {
                     list,
                     |shared| shared.to,
                     |shared| {
-                        shares.push((*at, *shared));
+                        // What several sessions make the subject count as comes several times.
+                        if who.by_session.is_empty() || !shares.contains(&(*at, *shared)) {
+                            shares.push((*at, *shared));
+                        }
                         ControlFlow::Continue(())
                     },
                 );

@@ -6,6 +6,8 @@ use std::ops::ControlFlow;
 
 use crate::arena::{ActorIx, LocationIx, ResourceIx, ShardIx, TypeIx};
 use crate::level::Relative;
+use crate::query::SubjectRef;
+use crate::session::{self, OpenSession};
 use crate::snapshot::{Grant, Is, Snapshot, Timed};
 use crate::time::Timestamp;
 
@@ -26,17 +28,16 @@ pub(crate) enum Via {
     Relative(Relative),
 }
 
-/// Shows `visitor` every grant that applies to the subject and the object at `t`, but for the
-/// grants' own windows. A grant is shown once.
+/// Shows `visitor` every grant that applies to the subject and the object, but for the grants' own
+/// windows. A grant is shown once for each of the subject's [`Part`]s.
 pub(crate) fn walk(
     snapshot: &Snapshot,
-    subject: ActorIx,
+    who: &Who<'_>,
     object: ResourceIx,
-    t: Timestamp,
     visitor: &mut impl Visit,
 ) -> ControlFlow<()> {
+    let (subject, t) = (who.subject, who.t);
     let row = &snapshot.resources[object];
-    let who = Who::new(snapshot, subject, t);
     let assignee = |grant: &Grant| grant.assignee;
     who.meet(&snapshot.direct[object], assignee, |grant| visitor.grant(grant, Via::Direct))?;
     for shard in &snapshot.covers[row.cover] {
@@ -72,13 +73,11 @@ pub(crate) fn walk(
 /// those made at the location or above, and those made below, of which only denials count.
 pub(crate) fn walk_location(
     snapshot: &Snapshot,
-    subject: ActorIx,
+    who: &Who<'_>,
     kind: TypeIx,
     location: LocationIx,
-    t: Timestamp,
     visitor: &mut impl Visit,
 ) -> ControlFlow<()> {
-    let who = Who::new(snapshot, subject, t);
     let (above, below) = shards_about(snapshot, kind, location);
     let above = above.into_iter().map(|shard| (shard, Via::Location(shard)));
     let below = below.iter().map(|shard| (*shard, Via::Below(*shard)));
@@ -107,38 +106,109 @@ pub(crate) fn shards_about(
     (above, shards.get(from..to).unwrap_or_default())
 }
 
-/// Whom the subject counts as at one instant.
-#[derive(Clone, Copy)]
+/// Whom a subject counts as at one instant.
 pub(crate) struct Who<'a> {
-    pub(crate) always: &'a [ActorIx],
-    pub(crate) sometimes: &'a [Timed<ActorIx>],
+    pub(crate) subject: ActorIx,
+    /// What the policy says.
+    own: Part<'a>,
+    /// What open sessions add (P10): only accounts have any, so that for others this allocates
+    /// nothing.
+    pub(crate) by_session: Vec<Member<'a>>,
     pub(crate) t: Timestamp,
 }
 
+/// A membership of a native group that lasts as long as a session.
+pub(crate) struct Member<'a> {
+    pub(crate) session: &'a OpenSession,
+    pub(crate) group: ActorIx,
+    part: Part<'a>,
+}
+
+/// Actors that a subject counts as, sorted.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    always: &'a [ActorIx],
+    sometimes: &'a [Timed<ActorIx>],
+    t: Timestamp,
+}
+
+// === impl Who ===
+
 impl<'a> Who<'a> {
+    /// What the policy says of a subject.
     pub(crate) fn new(snapshot: &'a Snapshot, subject: ActorIx, t: Timestamp) -> Self {
-        let always = &snapshot.closure[subject];
-        Self { always, sometimes: &snapshot.closure_timed[subject], t }
+        let (always, sometimes) = (&snapshot.closure[subject], &snapshot.closure_timed[subject]);
+        Self { subject, own: Part { always, sometimes, t }, by_session: Vec::new(), t }
     }
 
-    /// Everything the subject counts as.
-    pub(crate) fn all(&self) -> impl Iterator<Item = ActorIx> + 'a {
-        self.always.iter().copied().chain(open(self.sometimes, self.t))
+    /// What the policy and the open sessions say of a subject; `named` is the subject's name.
+    pub(crate) fn named(
+        snapshot: &'a Snapshot,
+        subject: ActorIx,
+        named: SubjectRef<'_>,
+        t: Timestamp,
+    ) -> Self {
+        let mut who = Self::new(snapshot, subject, t);
+        if let SubjectRef::Account(id) = named {
+            for session in snapshot.sessions().of_account(id) {
+                if let Some(native) = session::membership(snapshot, session, t) {
+                    let always = &snapshot.psm.native[native];
+                    let sometimes = &snapshot.psm.native_timed[native];
+                    let group = snapshot.psm.native_group[native];
+                    let part = Part { always, sometimes, t };
+                    who.by_session.push(Member { session, group, part });
+                }
+            }
+        }
+        who
+    }
+
+    fn parts(&self) -> impl Iterator<Item = Part<'a>> + '_ {
+        std::iter::once(self.own).chain(self.by_session.iter().map(|member| member.part))
+    }
+
+    /// What the policy makes the subject count as at some instants.
+    pub(crate) fn sometimes(&self) -> &'a [Timed<ActorIx>] {
+        self.own.sometimes
+    }
+
+    /// Everything the subject counts as; what several sessions make it count as comes several times.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ActorIx> + '_ {
+        let open = |part: Part<'a>| open(part.sometimes, part.t);
+        self.parts().flat_map(move |part| part.always.iter().copied().chain(open(part)))
     }
 
     /// Whether the subject counts as the actor.
     pub(crate) fn is(&self, actor: ActorIx) -> bool {
+        self.parts().any(|part| part.is(actor))
+    }
+
+    /// Calls `f` with everything in `sorted` whose assignee the subject counts as.
+    ///
+    /// INVARIANT: `sorted` is sorted by `assignee`.
+    pub(crate) fn meet<T>(
+        &self,
+        sorted: &[T],
+        assignee: impl Fn(&T) -> ActorIx,
+        mut f: impl FnMut(&T) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.own.meet(sorted, &assignee, &mut f)?;
+        self.by_session.iter().try_for_each(|member| member.part.meet(sorted, &assignee, &mut f))
+    }
+}
+
+// === impl Part ===
+
+impl Part<'_> {
+    fn is(&self, actor: ActorIx) -> bool {
         self.always.binary_search(&actor).is_ok()
             || run(self.sometimes, |timed| timed.item, actor)
                 .iter()
                 .any(|timed| timed.window.contains(self.t))
     }
 
-    /// Calls `f` with everything in `sorted` whose assignee the subject counts as. The shorter of
-    /// the two sides is gone through, the longer one searched.
-    ///
-    /// INVARIANT: `sorted` is sorted by `assignee`.
-    pub(crate) fn meet<T>(
+    /// The shorter of the two sides is gone through, the longer one searched.
+    fn meet<T>(
         &self,
         sorted: &[T],
         assignee: impl Fn(&T) -> ActorIx,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::actor::{ActorRef, Membership, Position};
-use crate::arena::{ActorIx, Handle, Lists, LocationIx, RoleIx, Table};
+use crate::arena::{ActorIx, Handle, Lists, LocationIx, NativeIx, RoleIx, Table};
 use crate::facts::Facts;
 use crate::snapshot::{Edge, EdgeKind, Held, Subject, Timed};
 use crate::time::Window;
@@ -19,12 +19,15 @@ pub(super) struct Actors {
     pub(super) positions: Lists<ActorIx, Timed<Held>>,
     pub(super) closure: Lists<ActorIx, ActorIx>,
     pub(super) closure_timed: Lists<ActorIx, Timed<ActorIx>>,
+    pub(super) native: Lists<NativeIx, ActorIx>,
+    pub(super) native_timed: Lists<NativeIx, Timed<ActorIx>>,
 }
 
 pub(super) fn compile(
     facts: &Facts,
     names: &Names,
     places: &Places,
+    natives: &Table<NativeIx, ActorIx>,
     budget: &mut Budget,
 ) -> Result<Actors, TooLarge> {
     let subjects = subjects(facts, names);
@@ -40,7 +43,14 @@ pub(super) fn compile(
         closure.push(reach.always.iter().copied());
         closure_timed.push(reach.timed());
     }
-    Ok(Actors { subjects, edges, positions: positions(facts, names), closure, closure_timed })
+    let (mut native, mut native_timed) = (Lists::default(), Lists::default());
+    for (_, group) in natives.iter() {
+        reach.follow(Some(*group), budget)?;
+        native.push(reach.always.iter().copied());
+        native_timed.push(reach.timed());
+    }
+    let positions = positions(facts, names);
+    Ok(Actors { subjects, edges, positions, closure, closure_timed, native, native_timed })
 }
 
 fn subjects(facts: &Facts, names: &Names) -> Table<ActorIx, Subject> {
@@ -63,7 +73,9 @@ fn subjects(facts: &Facts, names: &Names) -> Table<ActorIx, Subject> {
             remote_apps: false,
         }
     });
-    people.chain(accounts).collect()
+    let besides =
+        Subject { enabled: true, owner: None, manager: None, is_person: false, remote_apps: false };
+    people.chain(accounts).chain([besides]).collect()
 }
 
 fn positions(facts: &Facts, names: &Names) -> Lists<ActorIx, Timed<Held>> {

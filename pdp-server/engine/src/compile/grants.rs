@@ -95,7 +95,10 @@ fn kinds(facts: &Facts, names: &Names) -> Table<TypeIx, Kind> {
         })
         .collect();
     for (resource, name) in names.resource_rows.iter() {
-        kinds[names.types[&name.type_name]].objects.insert(name.id.to_shared(), resource);
+        // Nobody finds by name what has none.
+        if resource != names.besides.object {
+            kinds[names.types[&name.type_name]].objects.insert(name.id.to_shared(), resource);
+        }
     }
     kinds
 }

@@ -8,18 +8,21 @@ use std::sync::Arc;
 use crate::actor::ActorRef;
 use crate::arena::{ActorIx, Handle, LevelIx, LocationIx, ResourceIx, RoleIx, Table, TypeIx};
 use crate::facts::Facts;
-use crate::id::{BusinessRoleId, LocationId, ObjectId, TypeName};
+use crate::id::{AccountId, BusinessRoleId, LocationId, ObjectId, TypeName};
 use crate::level::LevelRef;
 use crate::resource::{BuiltInType, ResourceRef};
-use crate::snapshot::{Is, Names as NameTable};
+use crate::snapshot::{Besides, Is, Names as NameTable};
 
 pub(super) struct Names {
-    /// People first, then accounts: those two are the subjects. Then the others, and last the
+    /// People first, then accounts, then what stands for the accounts besides the policy: those are the
+    /// subjects. Then the others, and last the
     /// Business Role and Location pairs that something names.
     pub(super) actors: Numbered<ActorRef, ActorIx>,
     pub(super) actor_rows: Table<ActorIx, ActorRef>,
     /// How many actors can be subjects.
     pub(super) subjects: usize,
+    /// The last of the subjects, and its object: what stands for every account besides the policy.
+    pub(super) besides: Besides,
     pub(super) locations: Numbered<LocationId, LocationIx>,
     pub(super) roles: Numbered<BusinessRoleId, RoleIx>,
     pub(super) levels: Numbered<LevelRef, LevelIx>,
@@ -67,8 +70,14 @@ impl Names {
             }
         }
         let (resource_rows, resource_is) = resource_rows(facts, &actors, &locations);
+        // The objects begin with those of the people and the accounts.
+        let besides = Besides {
+            actor: ActorIx::from_index(subjects - 1),
+            object: ResourceIx::from_index(subjects - 1),
+        };
         Self {
             subjects,
+            besides,
             roles: Numbered::new(facts.business_roles().map(|role| role.id.clone())),
             levels: Numbered::new(facts.access_levels().map(|level| level.name.clone())),
             types: Numbered::new(type_rows.iter().map(|(_, name)| name.clone())),
@@ -107,6 +116,7 @@ impl Names {
 fn actor_rows(facts: &Facts) -> (Table<ActorIx, ActorRef>, usize) {
     let people = facts.people().map(|person| ActorRef::Person(person.id.clone()));
     let accounts = facts.accounts().map(|account| ActorRef::Account(account.id.clone()));
+    let besides = ActorRef::Account(AccountId::besides_the_policy());
     let groups = facts.groups().map(|group| ActorRef::Group(group.id.clone()));
     let set_groups = facts.set_groups().map(|group| ActorRef::SetGroup(group.id.clone()));
     let roles = facts.management_roles().map(|role| ActorRef::ManagementRole(role.id.clone()));
@@ -125,9 +135,9 @@ fn actor_rows(facts: &Facts) -> (Table<ActorIx, ActorRef>, usize) {
         .collect();
     pairs.sort();
     pairs.dedup();
-    let subjects = people.len() + accounts.len();
-    let rows =
-        people.chain(accounts).chain(groups).chain(set_groups).chain(roles).chain(definitions);
+    let subjects = people.len() + accounts.len() + 1;
+    let rows = people.chain(accounts).chain([besides]);
+    let rows = rows.chain(groups).chain(set_groups).chain(roles).chain(definitions);
     (rows.chain(pairs).collect(), subjects)
 }
 
@@ -153,6 +163,9 @@ fn resource_rows(
         let what = Is::Account(actors[&ActorRef::Account(account.id.clone())]);
         add(BuiltInType::UserAccount, account.id.to_shared(), what);
     }
+    let besides = AccountId::besides_the_policy();
+    let what = Is::Account(actors[&ActorRef::Account(besides.clone())]);
+    add(BuiltInType::UserAccount, besides.to_shared(), what);
     for location in facts.locations() {
         let what = Is::Location(locations[&location.id]);
         add(BuiltInType::Location, location.id.to_shared(), what);

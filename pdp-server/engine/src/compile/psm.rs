@@ -1,20 +1,39 @@
 //! Computers that offer sessions, eligibilities by what they are for, and people's accounts on
 //! computers (section 7).
 
+use std::collections::HashMap;
+
 use crate::actor::ActorRef;
-use crate::arena::Lists;
+use crate::arena::{ActorIx, Lists, NativeIx, Table};
 use crate::facts::Facts;
+use crate::id::GroupId;
 use crate::psm::{EligibilityScope, LOCAL_WINDOWS_SERVER, Psm};
 use crate::resource::ResourceRef;
-use crate::snapshot::{Computer, Eligible, Offer, Sessions};
+use crate::snapshot::{Computer, Eligible, Offer, Sessions, Timed};
 
 use super::names::Names;
 
-pub(super) fn compile(facts: &Facts, names: &Names) -> Sessions {
-    let mut sessions = Sessions::default();
+/// The groups that permission levels map to, each once and in order.
+pub(super) fn natives(facts: &Facts, names: &Names) -> Table<NativeIx, ActorIx> {
+    let groups = facts.psm().flat_map(|psm| psm.levels.values().flatten());
+    let mut groups: Vec<_> = groups.map(|group| actor(names, group)).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups.into_iter().collect()
+}
+
+pub(super) fn compile(
+    facts: &Facts,
+    names: &Names,
+    native_group: Table<NativeIx, ActorIx>,
+    native: Lists<NativeIx, ActorIx>,
+    native_timed: Lists<NativeIx, Timed<ActorIx>>,
+) -> Sessions {
+    let natives = native_group.iter().map(|(native, group)| (*group, native)).collect();
+    let mut sessions = Sessions { native, native_timed, native_group, ..Sessions::default() };
     for psm in facts.psm() {
         let computer = names.resources[&ResourceRef::computer(&psm.computer)];
-        sessions.computers.insert(computer, self::computer(psm));
+        sessions.computers.insert(computer, self::computer(psm, names, &natives));
     }
     for eligibility in facts.eligibilities() {
         let key = &eligibility.key;
@@ -52,7 +71,11 @@ pub(super) fn compile(facts: &Facts, names: &Names) -> Sessions {
     sessions
 }
 
-fn computer(psm: &Psm) -> Computer {
+fn actor(names: &Names, group: &GroupId) -> ActorIx {
+    names.actors[&ActorRef::Group(group.clone())]
+}
+
+fn computer(psm: &Psm, names: &Names, natives: &HashMap<ActorIx, NativeIx>) -> Computer {
     let makes_accounts = psm.account_store.as_deref() == Some(LOCAL_WINDOWS_SERVER);
     Computer {
         enabled: psm.enabled,
@@ -64,7 +87,9 @@ fn computer(psm: &Psm) -> Computer {
             .levels
             .iter()
             .map(|(level, group)| {
-                (level.to_shared(), Offer { level: level.clone(), group: group.clone() })
+                let native = |group: &GroupId| natives.get(&actor(names, group)).copied();
+                let group = group.as_ref().and_then(|group| Some((group.clone(), native(group)?)));
+                (level.to_shared(), Offer { level: level.clone(), group })
             })
             .collect(),
     }

@@ -3,15 +3,14 @@
 use std::ops::ControlFlow;
 
 use super::sides::{Asked, Of, Status, conclude};
-use super::{DelegationQuestion, admit};
-use crate::arena::ActorIx;
-use crate::explain::{Entry, Paths, Recorder};
+use super::{DelegationQuestion, ScopeRef, admit};
+use crate::explain::{Entry, Paths, Recorder, object_name};
 use crate::id::{LocationId, TypeName};
-use crate::query::{Decision, Effect, Malformed, Reason};
+use crate::query::{Decision, Effect, Malformed, ObjectRef, Reason};
 use crate::resource::ResourceRef;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::walk::{walk, walk_location};
+use crate::walk::{Who, walk, walk_location};
 
 /// A decision about a delegation with everything that led to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,10 +100,16 @@ pub fn explain_delegation(
         Ok(admitted) => admitted,
         Err(reason) => return Ok(explanation((Effect::Deny, reason), None, None)),
     };
-    let paths = Paths::new(snapshot, delegator, now);
-    let told = |asked: &[Asked]| side(snapshot, delegator, asked, now, &paths);
-    let (resource, recipient) = (told(&delegation.resource), told(&delegation.recipient));
-    let decided = if delegation.is_self_delegation(snapshot, delegator, question, now) {
+    let who = Who::named(snapshot, delegator, question.delegator, now);
+    let paths = Paths::new(snapshot, &who);
+    let told = |asked: &[Asked], named| side(snapshot, &who, asked, named, &paths);
+    let on = match question.scope {
+        ScopeRef::On(object) => Some(object),
+        ScopeRef::In(_) | ScopeRef::Relative(_) => None,
+    };
+    let resource = told(&delegation.resource, on);
+    let recipient = told(&delegation.recipient, Some(question.recipient.objects().0));
+    let decided = if delegation.is_self_delegation(snapshot, &who, question) {
         (Effect::Deny, Reason::SelfDelegation)
     } else {
         conclude(resource.status, recipient.status, question.routing)
@@ -114,9 +119,9 @@ pub fn explain_delegation(
 
 fn side(
     snapshot: &Snapshot,
-    delegator: ActorIx,
+    who: &Who<'_>,
     asked: &[Asked],
-    now: Timestamp,
+    named: Option<ObjectRef<'_>>,
     paths: &Paths<'_>,
 ) -> DelegationSide {
     let objects: Vec<_> = asked
@@ -134,13 +139,11 @@ fn side(
                         omitted_entries: 0,
                     };
                     if let Some(permission) = *permission {
-                        let mut recorder = Recorder::new(snapshot, permission, now);
+                        let mut recorder = Recorder::new(snapshot, permission, who.t);
                         let (ControlFlow::Continue(()) | ControlFlow::Break(())) = match asked.of {
-                            Of::Object(object) => {
-                                walk(snapshot, delegator, object, now, &mut recorder)
-                            }
+                            Of::Object(object) => walk(snapshot, who, object, &mut recorder),
                             Of::TypeAt(kind, at) => {
-                                walk_location(snapshot, delegator, kind, at, now, &mut recorder)
+                                walk_location(snapshot, who, kind, at, &mut recorder)
                             }
                         };
                         let heard = recorder.heard(asked.of, paths);
@@ -151,13 +154,13 @@ fn side(
                 })
                 .collect();
             let of = match asked.of {
-                Of::Object(object) => AskedOf::Resource(snapshot.cold.resources[object].clone()),
+                Of::Object(object) => AskedOf::Resource(object_name(snapshot, object, named)),
                 Of::TypeAt(kind, at) => AskedOf::TypeAt(
                     snapshot.cold.types[kind].clone(),
                     snapshot.cold.locations[at].clone(),
                 ),
             };
-            let status = asked.status(snapshot, delegator, now);
+            let status = asked.status(snapshot, who);
             ObjectSide { of, status, alternatives }
         })
         .collect();

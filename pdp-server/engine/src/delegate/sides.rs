@@ -4,9 +4,8 @@ use super::{DelegationAction, DelegationQuestion, RecipientRef, ScopeRef, locati
 use crate::arena::{ActorIx, LevelIx, LocationIx, PermissionIx, ResourceIx, RoleIx, TypeIx};
 use crate::check::{Target, object, strongest, strongest_at};
 use crate::permission::Qualifier;
-use crate::query::{Effect, Reason};
+use crate::query::{Effect, Reason, SubjectRef};
 use crate::snapshot::{Is, Snapshot};
-use crate::time::Timestamp;
 use crate::walk::{Who, open};
 
 /// What one side comes to (D3).
@@ -198,16 +197,14 @@ impl Delegation {
     pub(crate) fn decide(
         &self,
         snapshot: &Snapshot,
-        delegator: ActorIx,
+        who: &Who<'_>,
         question: &DelegationQuestion<'_>,
-        now: Timestamp,
     ) -> (Effect, Reason) {
         let status = |asked: &[Asked]| {
-            let statuses: Vec<_> =
-                asked.iter().map(|asked| asked.status(snapshot, delegator, now)).collect();
+            let statuses: Vec<_> = asked.iter().map(|asked| asked.status(snapshot, who)).collect();
             Status::of_all(statuses.into_iter())
         };
-        if self.is_self_delegation(snapshot, delegator, question, now) {
+        if self.is_self_delegation(snapshot, who, question) {
             return (Effect::Deny, Reason::SelfDelegation);
         }
         conclude(status(&self.resource), status(&self.recipient), question.routing)
@@ -217,18 +214,16 @@ impl Delegation {
     pub(crate) fn allows(
         &self,
         snapshot: &Snapshot,
-        delegator: ActorIx,
+        who: &Who<'_>,
         question: &DelegationQuestion<'_>,
-        now: Timestamp,
     ) -> bool {
         let held = |asked: &[Asked]| {
             let mut each = asked.iter();
-            !asked.is_empty()
-                && each.all(|asked| asked.status(snapshot, delegator, now) == Status::Held)
+            !asked.is_empty() && each.all(|asked| asked.status(snapshot, who) == Status::Held)
         };
         held(&self.recipient)
             && held(&self.resource)
-            && !self.is_self_delegation(snapshot, delegator, question, now)
+            && !self.is_self_delegation(snapshot, who, question)
     }
 
     /// D4: the recipient is something that the delegator, or the delegating account's owner,
@@ -236,15 +231,24 @@ impl Delegation {
     pub(crate) fn is_self_delegation(
         &self,
         snapshot: &Snapshot,
-        delegator: ActorIx,
+        who: &Who<'_>,
         question: &DelegationQuestion<'_>,
-        now: Timestamp,
     ) -> bool {
-        let owner = snapshot.subjects[delegator].owner;
-        question.action == DelegationAction::Grant
-            && std::iter::once(delegator)
-                .chain(owner)
-                .any(|subject| self.who.reached_by(snapshot, subject, now))
+        if question.action != DelegationAction::Grant {
+            return false;
+        }
+        if let (Recipient::Actor(recipient), RecipientRef::Account(id)) =
+            (self.who, question.recipient)
+            && recipient == snapshot.besides.actor
+        {
+            // All accounts besides the policy share a row: their names tell them apart.
+            return question.delegator == SubjectRef::Account(id);
+        }
+        let owner = snapshot.subjects[who.subject].owner;
+        self.who.reached_by(snapshot, who)
+            || owner.is_some_and(|owner| {
+                self.who.reached_by(snapshot, &Who::new(snapshot, owner, who.t))
+            })
     }
 }
 
@@ -262,16 +266,12 @@ pub(super) fn conclude(resource: Status, recipient: Status, routing: bool) -> (E
 
 impl Asked {
     /// D3 for one object.
-    pub(crate) fn status(&self, snapshot: &Snapshot, subject: ActorIx, now: Timestamp) -> Status {
+    pub(crate) fn status(&self, snapshot: &Snapshot, who: &Who<'_>) -> Status {
         let said = self.operations.iter().filter_map(|(_, permission)| {
             let permission = (*permission)?;
             match self.of {
-                Of::Object(object) => {
-                    strongest(snapshot, subject, Target { object, permission }, now)
-                }
-                Of::TypeAt(kind, at) => {
-                    strongest_at(snapshot, subject, (kind, at), permission, now)
-                }
+                Of::Object(object) => strongest(snapshot, who, Target { object, permission }),
+                Of::TypeAt(kind, at) => strongest_at(snapshot, who, (kind, at), permission),
             }
         });
         match said.max() {
@@ -283,13 +283,12 @@ impl Asked {
 }
 
 impl Recipient {
-    fn reached_by(self, snapshot: &Snapshot, subject: ActorIx, now: Timestamp) -> bool {
-        let who = Who::new(snapshot, subject, now);
+    fn reached_by(self, snapshot: &Snapshot, who: &Who<'_>) -> bool {
         match self {
             Self::Actor(actor) => who.is(actor),
             // A pair that nothing names has no handle of its own, so positions tell (A5).
             Self::Pair(role, location) => who.all().any(|actor| {
-                open(&snapshot.positions[actor], now).any(|held| {
+                open(&snapshot.positions[actor], who.t).any(|held| {
                     snapshot.climbs_to(held.location, location)
                         && std::iter::successors(Some(held.role), |at| snapshot.cold.roles[*at].1)
                             .any(|above| above == role)

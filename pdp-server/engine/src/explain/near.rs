@@ -19,12 +19,11 @@ const MAX_GRANTS_LOOKED_AT: usize = 10_000;
 /// The near misses of a target that nothing grants, nearest first.
 pub(super) fn near_misses(
     snapshot: &Snapshot,
-    subject: ActorIx,
+    who: &Who<'_>,
     target: Target,
-    now: Timestamp,
     paths: &Paths<'_>,
 ) -> Vec<NearMiss> {
-    let who = Who::new(snapshot, subject, now);
+    let (subject, now) = (who.subject, who.t);
     let search = Search { snapshot, subject, target, now, who };
     let (mut windows, mut assignees) = (Vec::new(), Vec::new());
     let covering = search.covering().filter(|grant| search.allows(grant));
@@ -39,7 +38,8 @@ pub(super) fn near_misses(
             }
             (false, true) => match search.other_time(grant.assignee) {
                 Some(instant) if !full(&windows) => {
-                    let path = Paths::new(snapshot, subject, instant).to(grant.assignee);
+                    let then = Who::new(snapshot, subject, instant);
+                    let path = Paths::new(snapshot, &then).to(grant.assignee);
                     windows.push(search.miss(grant, Gap::Window, path));
                 }
                 None if !full(&assignees) => {
@@ -61,7 +61,7 @@ struct Search<'a> {
     subject: ActorIx,
     target: Target,
     now: Timestamp,
-    who: Who<'a>,
+    who: &'a Who<'a>,
 }
 
 impl<'a> Search<'a> {
@@ -104,7 +104,7 @@ impl<'a> Search<'a> {
     /// An instant at which the subject counts as the actor, for one it does not count as now: the
     /// last one before now, else the first one after.
     fn other_time(&self, actor: ActorIx) -> Option<Timestamp> {
-        let windows = self.who.sometimes.iter().filter(|timed| timed.item == actor);
+        let windows = self.who.sometimes().iter().filter(|timed| timed.item == actor);
         let instant = |window: Window| match window.until {
             Some(until) if until <= self.now => {
                 Some(Timestamp::from_micros(until.as_micros().saturating_sub(1)))

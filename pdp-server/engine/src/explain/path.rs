@@ -5,25 +5,42 @@ use std::collections::{HashMap, VecDeque};
 use super::{Hop, HopKind, Thing};
 use crate::actor::ActorRef;
 use crate::arena::{ActorIx, LocationIx, RoleIx};
+use crate::session::OpenSession;
 use crate::snapshot::{Edge, EdgeKind, Snapshot};
-use crate::time::{Timestamp, Window};
+use crate::time::Window;
+use crate::walk::Who;
 
 /// Shortest ways from one subject to everything it counts as at one instant.
 pub(crate) struct Paths<'a> {
     snapshot: &'a Snapshot,
     pub(super) subject: ActorIx,
-    came_by: HashMap<ActorIx, (ActorIx, &'a Edge)>,
+    came_by: HashMap<ActorIx, (ActorIx, Step<'a>)>,
+}
+
+/// What leads from one actor to the next.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Edge(&'a Edge),
+    /// From the account of a session to its native group (P10).
+    Session(&'a OpenSession),
 }
 
 impl<'a> Paths<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot, subject: ActorIx, t: Timestamp) -> Self {
-        let mut came_by: HashMap<ActorIx, (ActorIx, &Edge)> = HashMap::new();
+    pub(crate) fn new(snapshot: &'a Snapshot, who: &Who<'a>) -> Self {
+        let (subject, t) = (who.subject, who.t);
+        let mut came_by: HashMap<ActorIx, (ActorIx, Step<'_>)> = HashMap::new();
         let mut open = VecDeque::from([subject]);
+        for member in &who.by_session {
+            if !came_by.contains_key(&member.group) {
+                came_by.insert(member.group, (subject, Step::Session(member.session)));
+                open.push_back(member.group);
+            }
+        }
         while let Some(actor) = open.pop_front() {
             for edge in &snapshot.cold.edges[actor] {
                 let known = edge.to == subject || came_by.contains_key(&edge.to);
                 if !known && edge.window.contains(t) {
-                    came_by.insert(edge.to, (actor, edge));
+                    came_by.insert(edge.to, (actor, Step::Edge(edge)));
                     open.push_back(edge.to);
                 }
             }
@@ -43,11 +60,22 @@ impl<'a> Paths<'a> {
     pub(crate) fn to(&self, actor: ActorIx) -> Vec<Hop> {
         let mut edges = Vec::new();
         let mut at = actor;
-        while let Some((from, edge)) = self.came_by.get(&at) {
-            edges.push((*from, *edge));
+        while let Some((from, step)) = self.came_by.get(&at) {
+            edges.push((*from, at, *step));
             at = *from;
         }
-        edges.iter().rev().flat_map(|(from, edge)| self.hops(*from, edge)).collect()
+        let hops = edges.iter().rev().flat_map(|(from, to, step)| match step {
+            Step::Edge(edge) => self.hops(*from, edge),
+            Step::Session(session) => self.by_session(*to, session).into_iter().collect(),
+        });
+        hops.collect()
+    }
+
+    fn by_session(&self, group: ActorIx, session: &OpenSession) -> Option<Hop> {
+        let from = Thing::Actor(ActorRef::Account(session.account.clone()?));
+        let to = Thing::Actor(self.snapshot.cold.actors[group].clone());
+        let window = Window { from: Some(session.opened), until: Some(session.not_after) };
+        Some(Hop { kind: HopKind::MemberBySession, from, to, window })
     }
 
     fn hops(&self, from: ActorIx, edge: &Edge) -> Vec<Hop> {

@@ -7,14 +7,16 @@ use super::coverage::{coverage, location_coverage};
 use super::near::near_misses;
 use super::path::Paths;
 use super::{Coverage, Entry, Explanation, Side, Standing};
-use crate::arena::{ActorIx, AssignmentIx, PermissionIx};
+use crate::arena::{ActorIx, AssignmentIx, PermissionIx, ResourceIx};
 use crate::check::{Resolved, Target, conclude, outcome_of, resolve};
 use crate::delegate::Of;
+use crate::id::ObjectId;
 use crate::permission::Qualifier;
-use crate::query::{Decision, Effect, Malformed, Question, Reason};
+use crate::query::{Decision, Effect, Malformed, ObjectRef, Question, Reason};
+use crate::resource::ResourceRef;
 use crate::snapshot::{Grant, Snapshot};
 use crate::time::Timestamp;
-use crate::walk::{Via, Visit, walk};
+use crate::walk::{Via, Visit, Who, walk};
 
 /// Decides a question at the instant `now` and says why: the decision is the one that
 /// [`crate::check::check`] gives.
@@ -29,10 +31,12 @@ pub fn explain(
     let (effect, reason, sides) = match resolve(snapshot, question)? {
         Resolved::Settled(reason) => (Effect::Deny, reason, Vec::new()),
         Resolved::Asked(asked) => {
-            let paths = Paths::new(snapshot, asked.subject, now);
-            let resource = side(snapshot, asked.subject, asked.resource, now, &paths);
-            let counterpart =
-                asked.counterpart.map(|target| side(snapshot, asked.subject, target, now, &paths));
+            let who = Who::named(snapshot, asked.subject, question.subject, now);
+            let paths = Paths::new(snapshot, &who);
+            let told = |target, named| side(snapshot, &who, (target, named), &paths);
+            let resource = told(asked.resource, question.resource);
+            let counterpart = asked.counterpart.zip(question.counterpart);
+            let counterpart = counterpart.map(|(target, named)| told(target, named));
             let other = counterpart.as_ref().map(|side| side.outcome);
             let (effect, reason) = conclude(snapshot, question, &asked, resource.outcome, other);
             (effect, reason, std::iter::once(resource).chain(counterpart).collect())
@@ -44,28 +48,39 @@ pub fn explain(
 
 fn side(
     snapshot: &Snapshot,
-    subject: ActorIx,
-    target: Target,
-    now: Timestamp,
+    who: &Who<'_>,
+    (target, named): (Target, ObjectRef<'_>),
     paths: &Paths<'_>,
 ) -> Side {
-    let mut recorder = Recorder::new(snapshot, target.permission, now);
+    let mut recorder = Recorder::new(snapshot, target.permission, who.t);
     // The recorder never breaks off.
     let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
-        walk(snapshot, subject, target.object, now, &mut recorder);
+        walk(snapshot, who, target.object, &mut recorder);
     let Heard { outcome, entries, omitted } = recorder.heard(Of::Object(target.object), paths);
     let missing = outcome == Reason::NotGranted;
     Side {
-        object: snapshot.cold.resources[target.object].clone(),
+        object: object_name(snapshot, target.object, Some(named)),
         outcome,
         entries,
         omitted_entries: omitted,
         granting_levels: if missing { granting_levels(snapshot, target) } else { Vec::new() },
-        near_misses: if missing {
-            near_misses(snapshot, subject, target, now, paths)
-        } else {
-            Vec::new()
-        },
+        near_misses: if missing { near_misses(snapshot, who, target, paths) } else { Vec::new() },
+    }
+}
+
+/// The name of an object. Accounts besides the policy share one row: what they are called stands in the
+/// question.
+pub(crate) fn object_name(
+    snapshot: &Snapshot,
+    object: ResourceIx,
+    named: Option<ObjectRef<'_>>,
+) -> ResourceRef {
+    let name = snapshot.cold.resources[object].clone();
+    match named.and_then(|named| snapshot.sessions().jit_account(named.id)) {
+        Some(account) if object == snapshot.besides.object => {
+            ResourceRef { id: ObjectId::from_shared(account.id.to_shared()), ..name }
+        }
+        Some(_) | None => name,
     }
 }
 
@@ -125,6 +140,9 @@ impl<'a> Recorder<'a> {
     /// What was found, with its paths, and what it comes to (Q1 to Q4).
     pub(crate) fn heard(mut self, of: Of, paths: &Paths<'_>) -> Heard {
         let strongest = self.found.iter().map(|found| found.qualifier).max();
+        // An account in several sessions counts as some actors several times over.
+        self.found.sort_by_key(|found| found.assignment);
+        self.found.dedup_by_key(|found| found.assignment);
         // The strongest first, so that what decided is listed before anything is left out.
         self.found.sort_by_key(|found| (Reverse(found.qualifier), found.assignment));
         let (mut entries, mut hops) = (Vec::new(), 0);

@@ -9,10 +9,10 @@ use crate::delegate::{Delegation, DelegationQuestion, admit};
 use crate::id::PersonId;
 use crate::permission::{PermissionKind, Qualifier};
 use crate::query::{Malformed, ObjectRef, PermissionRef, Question, SubjectRef};
-use crate::session::{SessionFacts, SessionQuestion, check_session};
+use crate::session::{SessionQuestion, check_session};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::walk::shards_about;
+use crate::walk::{Who, shards_about};
 
 /// The operation that approvers of a session hold on the computer (D6).
 pub const APPROVE_USE: &str = "ApproveUse";
@@ -56,7 +56,7 @@ fn of_delegation(
     let others = candidates(snapshot, &delegation, now)
         .into_iter()
         .filter(|person| *person != delegator && Some(*person) != owner)
-        .filter(|person| delegation.allows(snapshot, *person, question, now));
+        .filter(|person| delegation.allows(snapshot, &Who::new(snapshot, *person, now), question));
     Ok(people(snapshot, others))
 }
 
@@ -117,7 +117,7 @@ fn of_session(
     question: &SessionQuestion<'_>,
     now: Timestamp,
 ) -> Result<Vec<PersonId>, Malformed> {
-    check_session(snapshot, question, SessionFacts::default(), now)?;
+    check_session(snapshot, question, now)?;
     if subject(snapshot, question.subject).is_err() || object(snapshot, question.computer).is_err()
     {
         return Ok(Vec::new());
@@ -129,7 +129,6 @@ fn of_session(
         AnyPermission::Access(permission),
         ObjectRef { type_name, id },
         SubjectKinds::People,
-        SessionFacts::default(),
         now,
     )?;
     let others = allowed.into_iter().filter_map(|actor| match actor {

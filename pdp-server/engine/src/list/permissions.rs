@@ -7,11 +7,10 @@ use crate::arena::{PermissionIx, Table};
 use crate::check::{object, subject};
 use crate::permission::Qualifier;
 use crate::query::{Malformed, ObjectRef, SubjectRef};
-use crate::session::SessionFacts;
 use crate::share::{Entity, VaultAction};
 use crate::snapshot::{Grant, Snapshot};
 use crate::time::Timestamp;
-use crate::walk::{Via, Visit, walk};
+use crate::walk::{Via, Visit, Who, walk};
 
 /// Everything that the subject may do on the object, in order: operations, rights, vault actions,
 /// sessions. Empty for a subject or object that is not known.
@@ -22,7 +21,6 @@ pub fn list_permissions(
     snapshot: &Snapshot,
     subject_ref: SubjectRef<'_>,
     object_ref: ObjectRef<'_>,
-    facts: SessionFacts<'_>,
     now: Timestamp,
 ) -> Result<Vec<ListedPermission>, Malformed> {
     let mut listed = Vec::new();
@@ -42,7 +40,7 @@ pub fn list_permissions(
     });
     for candidate in vault.chain(levels) {
         let asked: AnyPermission<'_> = candidate.ask();
-        if allows(snapshot, subject_ref, asked, object_ref, facts, now)? {
+        if allows(snapshot, subject_ref, asked, object_ref, now)? {
             listed.push(candidate);
         }
     }
@@ -65,7 +63,7 @@ fn of_access_levels(
     let mut all =
         All { snapshot, now, strongest: (0..kind.deniable.len()).map(|_| None).collect() };
     let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
-        walk(snapshot, subject, object, now, &mut all);
+        walk(snapshot, &Who::named(snapshot, subject, subject_ref, now), object, &mut all);
     let allowed = |ix: &PermissionIx| all.strongest[*ix] == Some(Qualifier::Allowed);
     let operations = kind.operations.iter().filter(|(_, ix)| allowed(ix));
     let rights = kind.rights.iter().filter(|(_, ix)| allowed(ix));

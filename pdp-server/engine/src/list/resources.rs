@@ -9,7 +9,6 @@ use crate::level::{Relative, Scope};
 use crate::permission::{PermissionKind, Qualifier};
 use crate::psm::COMPUTER;
 use crate::query::{Malformed, ObjectRef, PermissionRef, SubjectRef};
-use crate::session::SessionFacts;
 use crate::share::Entity;
 use crate::snapshot::{Held, Snapshot};
 use crate::time::Timestamp;
@@ -26,18 +25,23 @@ pub fn list_resources(
     subject_ref: SubjectRef<'_>,
     permission: AnyPermission<'_>,
     type_name: &str,
-    facts: SessionFacts<'_>,
     now: Timestamp,
 ) -> Result<Vec<ObjectId>, Malformed> {
     // Asked about something, so that a question that is none is refused with nothing to list.
     let anything = ObjectRef { type_name, id: "?" };
-    allows(snapshot, subject_ref, permission, anything, facts, now)?;
+    allows(snapshot, subject_ref, permission, anything, now)?;
     let Ok(subject) = subject(snapshot, subject_ref) else { return Ok(Vec::new()) };
     let mut ids = if type_name == Entity::GROUP_WORD {
-        group_candidates(snapshot, subject, now)
+        group_candidates(snapshot, &Who::named(snapshot, subject, subject_ref, now))
     } else {
         let Some(kind) = snapshot.types.get(type_name).copied() else { return Ok(Vec::new()) };
-        let search = Search { snapshot, who: Who::new(snapshot, subject, now), subject, kind, now };
+        let search = Search {
+            snapshot,
+            who: Who::named(snapshot, subject, subject_ref, now),
+            subject,
+            kind,
+            now,
+        };
         let found = match permission {
             AnyPermission::Access(permission) => search.of_access_levels(permission),
             AnyPermission::Vault(_) => search.of_vault(),
@@ -50,7 +54,7 @@ pub fn list_resources(
     let mut listed = Vec::with_capacity(ids.len());
     for id in ids {
         let object = ObjectRef { type_name, id: id.as_str() };
-        if allows(snapshot, subject_ref, permission, object, facts, now)? {
+        if allows(snapshot, subject_ref, permission, object, now)? {
             listed.push(id);
         }
     }
@@ -199,9 +203,9 @@ impl Search<'_> {
     }
 }
 
-fn group_candidates(snapshot: &Snapshot, subject: ActorIx, now: Timestamp) -> Vec<ObjectId> {
+fn group_candidates(snapshot: &Snapshot, who: &Who<'_>) -> Vec<ObjectId> {
     let vault = &snapshot.vault;
-    let groups = Who::new(snapshot, subject, now)
+    let groups = who
         .all()
         .flat_map(|actor| &vault.groups_shared_with[actor])
         .map(|group| ObjectId::from_shared(vault.group_names[*group].to_shared()));

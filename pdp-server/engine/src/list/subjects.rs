@@ -8,7 +8,6 @@ use crate::id::validate_id;
 use crate::level::Relative;
 use crate::permission::Qualifier;
 use crate::query::{Malformed, ObjectRef, SubjectRef, validate_object};
-use crate::session::SessionFacts;
 use crate::share::Entity;
 use crate::snapshot::{Grant, Is, Snapshot};
 use crate::time::Timestamp;
@@ -33,11 +32,10 @@ pub fn list_subjects(
     permission: AnyPermission<'_>,
     object_ref: ObjectRef<'_>,
     kinds: SubjectKinds,
-    facts: SessionFacts<'_>,
     now: Timestamp,
 ) -> Result<Vec<ActorRef>, Malformed> {
     // Asked of somebody, so that a question that is none is refused with nobody to list.
-    allows(snapshot, SubjectRef::Person("?"), permission, object_ref, facts, now)?;
+    allows(snapshot, SubjectRef::Person("?"), permission, object_ref, now)?;
     let candidates = match permission {
         AnyPermission::Access(permission) => match target(snapshot, object_ref, permission) {
             Ok(target) => holders(snapshot, target, now),
@@ -55,7 +53,7 @@ pub fn list_subjects(
             }
             _ => continue,
         };
-        if allows(snapshot, subject, permission, object_ref, facts, now)? {
+        if allows(snapshot, subject, permission, object_ref, now)? {
             listed.push(snapshot.cold.actors[candidate].clone());
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Names;
-use crate::arena::{ActorIx, Lists, LocationIx, ResourceIx};
+use super::{Names, Timed};
+use crate::arena::{ActorIx, Lists, LocationIx, NativeIx, ResourceIx, Table};
 use crate::id::{GroupId, PermissionLevelId};
 use crate::psm::{EligibilityKind, Jit};
 use crate::time::Window;
@@ -17,6 +17,11 @@ pub(crate) struct Sessions {
     pub(crate) within: HashMap<LocationIx, Vec<Eligible>>,
     /// The enabled accounts of each person with the computer that each is on, by account id.
     pub(crate) accounts: Lists<ActorIx, (ResourceIx, ActorIx)>,
+    /// What each native group counts as: the group, and whatever it is in, sorted as the closures of
+    /// subjects are.
+    pub(crate) native: Lists<NativeIx, ActorIx>,
+    pub(crate) native_timed: Lists<NativeIx, Timed<ActorIx>>,
+    pub(crate) native_group: Table<NativeIx, ActorIx>,
 }
 
 /// A computer's settings.
@@ -36,7 +41,7 @@ pub(crate) struct Computer {
 pub(crate) struct Offer {
     pub(crate) level: PermissionLevelId,
     /// The native group that it maps to, if it is mapped.
-    pub(crate) group: Option<GroupId>,
+    pub(crate) group: Option<(GroupId, NativeIx)>,
 }
 
 /// One eligibility, seen from the computers that it is for.

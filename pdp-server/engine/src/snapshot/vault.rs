@@ -37,7 +37,7 @@ pub(crate) struct VaultEntity {
 }
 
 /// One share, seen from what is shared.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shared {
     pub(crate) to: ActorIx,
     pub(crate) level: ShareLevel,
