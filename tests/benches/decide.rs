@@ -18,7 +18,6 @@ use pdp_engine::explain::explain;
 use pdp_engine::facts::Facts;
 use pdp_engine::list::{AnyPermission, SubjectKinds, list_resources, list_subjects};
 use pdp_engine::query::{ObjectRef, Revision, SubjectRef};
-use pdp_engine::session::SessionFacts;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use pdp_tests::matrix::{Matrix, OPERATION, TYPE};
@@ -110,7 +109,7 @@ fn list_resources_of_a_user(bencher: Bencher<'_, '_>) {
     bencher.with_inputs(|| users.next().unwrap()).bench_local_values(|user| {
         let subject = SubjectRef::Person(user);
         let permission = AnyPermission::Access(OPERATION);
-        list_resources(&WORLD.snapshot, subject, permission, TYPE, SessionFacts::default(), NOW)
+        list_resources(&WORLD.snapshot, subject, permission, TYPE, NOW)
     });
 }
 
@@ -121,7 +120,7 @@ fn list_subjects_of_a_resource(bencher: Bencher<'_, '_>) {
     bencher.with_inputs(|| permissions.next().unwrap()).bench_local_values(|id| {
         let object = ObjectRef { type_name: TYPE, id };
         let (permission, kinds) = (AnyPermission::Access(OPERATION), SubjectKinds::People);
-        list_subjects(&WORLD.snapshot, permission, object, kinds, SessionFacts::default(), NOW)
+        list_subjects(&WORLD.snapshot, permission, object, kinds, NOW)
     });
 }
 

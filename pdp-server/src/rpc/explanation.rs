@@ -23,7 +23,7 @@ pub(super) use vault::vault;
 
 use super::malformed::Malformed;
 use super::outbound;
-use super::question::{Asked, SESSIONS, decision, reason};
+use super::question::{Asked, decision, reason};
 
 /// Decides a question of whatever family, and tells why.
 pub(super) fn explained(
@@ -36,7 +36,7 @@ pub(super) fn explained(
             .map(|explained| (explained.decision, explanation(&explained))),
         Asked::Vault(question) => explain_vault(snapshot, question, now)
             .map(|explained| (explained.decision, vault(&explained))),
-        Asked::Session(question) => explain_session(snapshot, question, SESSIONS, now)
+        Asked::Session(question) => explain_session(snapshot, question, now)
             .map(|explained| (explained.decided.decision, session(&explained))),
     }
     .map_err(|error| asked.refused(&error))
@@ -145,6 +145,7 @@ fn hop_kind(kind: HopKind) -> v1::HopKind {
         HopKind::Is => v1::HopKind::Is,
         HopKind::ReportsTo => v1::HopKind::ReportsTo,
         HopKind::Manages => v1::HopKind::Manages,
+        HopKind::MemberBySession => v1::HopKind::MemberBySession,
     }
 }
 

@@ -23,7 +23,7 @@ use super::malformed::{Malformed, required};
 use super::named;
 use super::page::{ListOf, explained_page_size, page_size};
 use super::question::{
-    Asked, SESSIONS, delegation, no_permission, object, operation, question, refused, right,
+    Asked, delegation, no_permission, object, operation, question, refused, right,
     session, subject,
 };
 
@@ -111,7 +111,7 @@ pub(super) fn permissions(
     let who = subject("subject", who.as_ref())?;
     let resource = object(required("resource", resource.as_ref())?);
     // What is asked is listed, so that a refusal can only be about the subject or the resource.
-    let listed = list_permissions(seen.snapshot, who, resource, SESSIONS, seen.now)
+    let listed = list_permissions(seen.snapshot, who, resource, seen.now)
         .map_err(|error| refused(AnyPermission::Session(None), &error))?;
     let item = |listed: ListedPermission, explain: bool| {
         let explanation =
@@ -165,7 +165,7 @@ pub(super) fn resources(
         Wire::VaultAction(action) => AnyPermission::Vault(action),
         Wire::Session(wire) => session(wire),
     };
-    let listed = list_resources(seen.snapshot, who, permission, type_name, SESSIONS, seen.now)
+    let listed = list_resources(seen.snapshot, who, permission, type_name, seen.now)
         .map_err(|error| match refused(permission, &error) {
             Malformed { path, message } if path == "resource" => Malformed::new("type", message),
             other => other,
@@ -204,7 +204,7 @@ pub(super) fn subjects(
     };
     let resource = object(required("resource", resource.as_ref())?);
     let kinds = if *accounts { SubjectKinds::PeopleAndAccounts } else { SubjectKinds::People };
-    let listed = list_subjects(seen.snapshot, permission, resource, kinds, SESSIONS, seen.now)
+    let listed = list_subjects(seen.snapshot, permission, resource, kinds, seen.now)
         .map_err(|error| refused(permission, &error))?;
     let item = |actor: ActorRef, explain: bool| {
         let explanation = match subject_of(&actor) {

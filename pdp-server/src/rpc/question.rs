@@ -9,8 +9,7 @@ use pdp_engine::query::{
     Decision, Effect, Malformed as Refused, ObjectRef, PermissionRef, Question, Reason, SubjectRef,
 };
 use pdp_engine::session::{
-    AccountMode, Obligations, Privileged, SessionDecision, SessionFacts, SessionQuestion,
-    check_session,
+    AccountMode, Obligations, Privileged, SessionDecision, SessionQuestion, check_session,
 };
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
@@ -19,10 +18,6 @@ use pdp_proto::v1;
 
 use super::malformed::{Malformed, required, value_of};
 use super::{inbound, outbound};
-
-/// What exists besides the policy: there is no session service yet, so nothing does.
-pub(super) const SESSIONS: SessionFacts<'static> =
-    SessionFacts { sessions: &[], kept_accounts: &[] };
 
 /// The last instant that a message can say: 9999-12-31T23:59:59.999999Z. A session that may last
 /// longer is told to end then.
@@ -52,7 +47,7 @@ impl Asked<'_> {
         match self {
             Self::Access(question) => check(snapshot, question, now).map(plain),
             Self::Vault(question) => check_vault(snapshot, question, now).map(plain),
-            Self::Session(question) => check_session(snapshot, question, SESSIONS, now),
+            Self::Session(question) => check_session(snapshot, question, now),
         }
         .map_err(|error| self.refused(&error))
     }
