@@ -306,6 +306,8 @@ fn placed(facts: &Facts, names: &Names) -> Vec<Vec<Placement>> {
         placed.push(places);
     }
     placed.extend(facts.accounts().map(|account| listed(&account.locations)));
+    // What stands for the accounts besides the policy is nowhere.
+    placed.push(Vec::new());
     placed.extend(facts.locations().map(|l| vec![at(&l.id, Window::ALWAYS, PlacedBy::Itself)]));
     placed.extend(facts.groups().map(|group| listed(&group.locations)));
     placed.extend(facts.set_groups().map(|group| listed(&group.locations)));

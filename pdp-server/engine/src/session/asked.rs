@@ -183,15 +183,16 @@ impl<'a> Asked<'a> {
         if heard.settled { Ok(Some(native)) } else { Err(Reason::NeedsApproval) }
     }
 
-    /// An account of the policy has to be the person's still, enabled and on the computer; one that
-    /// was made for sessions is nobody's.
+    /// An account of the policy has to be the person's still, enabled and on the computer, even where
+    /// one of the same name was made for sessions; one that was only made for sessions is nobody's.
     fn same_account(&self, session: &OpenSession) -> Result<(), Reason> {
         let Some(account) = &session.account else { return Ok(()) };
         let theirs = |(computer, ix): &(ResourceIx, ActorIx)| {
             *computer == self.computer
                 && matches!(&self.snapshot.cold.actors[*ix], ActorRef::Account(id) if id == account)
         };
-        let made = self.snapshot.sessions().jit_account(account.as_str()).is_some();
+        let made = !self.snapshot.accounts.contains_key(account.as_str())
+            && self.snapshot.sessions().jit_account(account.as_str()).is_some();
         if made || self.snapshot.psm.accounts[self.person].iter().any(theirs) {
             Ok(())
         } else {
