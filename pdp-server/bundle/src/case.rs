@@ -15,7 +15,7 @@ use pdp_engine::time::Timestamp;
 pub use answer::{Answer, Why};
 pub use expect::{AccountWord, ErrorCode, Expectation, ExpectedObligations};
 pub use run::{Detail, Failure, Outcome, Report, run_in_process};
-pub use session::{CaseSession, OwnedSessionFacts};
+pub use session::{CaseSession, CaseSessions};
 
 use crate::bundle::Bundle;
 use crate::diagnostic::{BundleError, Place, Problem};

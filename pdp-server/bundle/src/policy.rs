@@ -26,6 +26,8 @@ use crate::diagnostic::Place;
 use crate::read::{At, Fields};
 use crate::time::parse_time;
 
+pub(crate) use session::native_group;
+
 /// The sections of a bundle that hold facts, each with the kind of fact it holds, in the order
 /// that exports use.
 pub(crate) const SECTIONS: [(&str, FactKind); 17] = [

@@ -160,6 +160,36 @@ fn open_sessions_count_and_their_accounts_are_kept() {
 }
 
 #[test]
+fn an_account_in_a_session_is_told_to_be_a_member_by_it() {
+    let text = failing(
+        "{subject: person:ana, vault: view_password, resource: \"Computer:web-07\", expect: {effect: allow, deciding",
+        "{subject: account:lab/ana_1, operation: View, resource: \"Report:absence\", expect: allow}\n  - \
+         {subject: person:ana, vault: view_password, resource: \"Computer:web-07\", expect: {effect: allow, deciding",
+    );
+    assert!(text.contains("NOT_GRANTED"), "{text}");
+    let shared = CASE.replace(
+        "    - {to: person:bo, on: \"Key:deploy\", level: remote_app_only}\n",
+        "    - {to: person:bo, on: \"Key:deploy\", level: remote_app_only}\n    \
+         - {to: \"group:web-07/Administrators\", on: \"Computer:web-07\", level: view}\n",
+    );
+    let ask = |account: &str, expect: &str| {
+        let check = format!(
+            "  - {{subject: \"account:lab/{account}\", vault: view_password, \
+             resource: \"Computer:web-07\", expect: {expect}}}\n"
+        );
+        run(&format!("{shared}{check}")).to_string()
+    };
+    // The one in an open session, the one whose session is over, and one of no session.
+    let text = ask("ana_1", "deny");
+    let hop = "account:lab/ana_1 is by a session a member of group:web-07/Administrators \
+               from 2025-12-31T23:00:00Z until 2026-01-01T01:00:00Z";
+    assert!(text.contains(hop), "{text}");
+    assert!(ask("ana_2", "{effect: deny, reason: NOT_SHARED}").contains("checks hold"), "kept");
+    let text = ask("ana_3", "{effect: deny, reason: UNKNOWN_SUBJECT}");
+    assert!(text.contains("checks hold"), "{text}");
+}
+
+#[test]
 fn approvers_are_compared_whole() {
     let text = failing("approvers: [person:eve, person:ana]", "approvers: [person:eve]");
     assert!(text.contains("  expected  ALLOW GRANTED, obligations {"), "{text}");
@@ -368,9 +398,9 @@ fn every_explanation_can_be_coloured() {
     let case = case(CASE);
     let mut facts = Facts::default();
     facts.apply(&case.bundle.changes()).unwrap();
-    let snapshot = compile(&facts, Revision::new(7));
     let now = case.now.unwrap();
-    let sessions = case.session_facts(now);
+    let sessions = case.sessions_at(&facts, now);
+    let snapshot = compile(&facts, Revision::new(7)).with_sessions(sessions.open());
     let paint = |tone: Tone, text: &str| format!("<{tone:?}>{text}</>");
     let text = |wanted: &str| {
         let question = &case.checks.iter().find(|it| it.question.to_string() == wanted).unwrap();
@@ -385,8 +415,7 @@ fn every_explanation_can_be_coloured() {
                 render_vault_with(&told, question, &paint)
             }
             AnyQuestion::Session(question) => {
-                let (asked, facts) = (question.as_question(), sessions.as_facts());
-                let told = explain_session(&snapshot, &asked, facts, now).unwrap();
+                let told = explain_session(&snapshot, &question.as_question(), now).unwrap();
                 render_session_with(&told, question, &paint)
             }
         }

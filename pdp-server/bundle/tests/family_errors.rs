@@ -251,11 +251,11 @@ fn what_replacing_would_remove_is_told_by_what_names_it() {
         ),
         (
             "shares: [{to: 'group:g', on: 'Computer:w', level: view}]",
-            ("groups: [{id: g, default: true}]\n", "6:15: shares[0].to: names group `g`, which"),
+            ("groups: [{id: g, default: true}]\n", "6:15: shares[0].to: names group `h`, which"),
         ),
         (
             "psm: [{computer: w, levels: {l: 'group:g'}}]",
-            ("groups: [{id: g, default: true}]\n", "6:33: psm[0].levels.l: names group `g`, which"),
+            ("groups: [{id: g, default: true}]\n", "6:33: psm[0].levels.l: names group `h`, which"),
         ),
         (
             "psm: [{computer: w, levels: {l: 'group:g'}}]",
@@ -432,6 +432,18 @@ fn open_sessions_are_held_to_the_policy() {
         (
             "{id: s, person: a, computer: w, level: none, account: x, TIMES}",
             "9:3: open_sessions[0]: a session without a level uses no account: leave `account` out",
+        ),
+        (
+            "{id: s, person: a, computer: w, level: l, group: g, account: x, TIMES}",
+            "9:52: open_sessions[0].group: `g` is no native group; write `group:ID`",
+        ),
+        (
+            "{id: s, person: a, computer: w, level: l, group: group:h, account: x, jit: true, TIMES}",
+            "9:52: open_sessions[0].group: names group `h`, which the bundle does not have",
+        ),
+        (
+            "{id: s, person: a, computer: w, group: group:g, TIMES}",
+            "9:3: open_sessions[0]: `group` goes with a level: leave it out",
         ),
         (
             "{id: s, person: a, computer: w, jit: true, TIMES}",

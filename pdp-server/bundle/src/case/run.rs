@@ -14,7 +14,7 @@ use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use pdp_engine::vault::{check_vault, explain_vault};
 
-use super::{Answer, CaseFile, Check, ErrorCode, OwnedSessionFacts};
+use super::{Answer, CaseFile, CaseSessions, Check, ErrorCode};
 use crate::diagnostic::{BundleError, Place};
 use crate::question::AnyQuestion;
 use crate::time::format_time;
@@ -69,7 +69,7 @@ impl CaseFile {
     /// Puts every question to `ask` and compares the answers. `ask` is given the question, the
     /// evaluation time (the file's, else `default_now`) and what is wanted; an answer that fails
     /// without an explanation is asked for again with it. The sessions of the file are for whoever
-    /// answers to take into account ([`CaseFile::session_facts`]).
+    /// answers to take into account ([`CaseFile::sessions_at`]).
     pub fn run(
         &self,
         default_now: Timestamp,
@@ -98,10 +98,10 @@ impl CaseFile {
         Report { source: self.source.clone(), now, outcomes: outcomes.collect() }
     }
 
-    /// What the file's sessions come to at an instant.
+    /// What the file's sessions come to at an instant beside the file's policy.
     #[must_use]
-    pub fn session_facts(&self, now: Timestamp) -> OwnedSessionFacts {
-        OwnedSessionFacts::at(&self.open_sessions, now)
+    pub fn sessions_at(&self, facts: &Facts, now: Timestamp) -> CaseSessions {
+        CaseSessions::at(&self.open_sessions, facts, now)
     }
 }
 
@@ -114,14 +114,12 @@ pub fn run_in_process(case: &CaseFile, default_now: Timestamp) -> Result<Report,
     facts
         .apply(&case.bundle.changes())
         .map_err(|rejected| case.bundle.explain_rejection(&rejected))?;
-    let snapshot = compile(&facts, Revision::new(1));
-    let sessions = case.session_facts(case.now.unwrap_or(default_now));
+    let sessions = case.sessions_at(&facts, case.now.unwrap_or(default_now));
+    let snapshot = compile(&facts, Revision::new(1)).with_sessions(sessions.open());
     Ok(case.run(default_now, |question, now, detail| {
-        answer(&snapshot, question, &sessions, now, detail).unwrap_or_else(|malformed| {
-            Answer::Error {
-                code: ErrorCode::InvalidArgument.as_str().to_owned(),
-                message: malformed.to_string(),
-            }
+        answer(&snapshot, question, now, detail).unwrap_or_else(|malformed| Answer::Error {
+            code: ErrorCode::InvalidArgument.as_str().to_owned(),
+            message: malformed.to_string(),
         })
     }))
 }
@@ -129,7 +127,6 @@ pub fn run_in_process(case: &CaseFile, default_now: Timestamp) -> Result<Report,
 fn answer(
     snapshot: &Snapshot,
     question: &AnyQuestion,
-    sessions: &OwnedSessionFacts,
     now: Timestamp,
     detail: Detail,
 ) -> Result<Answer, Malformed> {
@@ -164,12 +161,12 @@ fn answer(
             (answer, None)
         }
         AnyQuestion::Session(question) => {
-            let (asked, facts) = (question.as_question(), sessions.as_facts());
+            let asked = question.as_question();
             let answer = if detail.explanation {
-                let explanation = explain_session(snapshot, &asked, facts, now)?;
+                let explanation = explain_session(snapshot, &asked, now)?;
                 Answer::explained_session(&explanation, question)
             } else {
-                let session = check_session(snapshot, &asked, facts, now)?;
+                let session = check_session(snapshot, &asked, now)?;
                 decided(session.decision).with_obligations(session.obligations)
             };
             (answer, Some(ApprovalQuestion::Session(asked)))

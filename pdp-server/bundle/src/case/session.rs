@@ -1,14 +1,15 @@
 //! The sessions that a case file says are open, and what decisions make of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use pdp_engine::facts::FactKey;
-use pdp_engine::id::{AccountId, ObjectId, PermissionLevelId, PersonId};
+use pdp_engine::facts::{FactKey, Facts};
+use pdp_engine::id::{AccountId, GroupId, ObjectId, PermissionLevelId, PersonId, SessionId};
 use pdp_engine::resource::ResourceRef;
-use pdp_engine::session::{OpenSession, SessionFacts};
+use pdp_engine::session::{JitAccount, OpenSession, OpenSessions};
 use pdp_engine::time::Timestamp;
 
 use crate::diagnostic::{Place, shown};
+use crate::policy::native_group;
 use crate::question::OwnedSession;
 use crate::read::{At, Fields};
 use crate::time::parse_time;
@@ -18,13 +19,15 @@ use crate::yaml::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseSession {
     /// Names the session within the file.
-    pub id: String,
+    pub id: SessionId,
     /// Who opened it.
     pub person: PersonId,
     /// Where.
     pub computer: ObjectId,
     /// With which permission level; `None` without one.
     pub level: Option<PermissionLevelId>,
+    /// The native group it was opened on, where that is not the one that its level is mapped to.
+    pub group: Option<GroupId>,
     /// The account it uses; a session with a level has one.
     pub account: Option<AccountId>,
     /// Whether the account was made for a session.
@@ -35,13 +38,13 @@ pub struct CaseSession {
     pub not_after: Timestamp,
 }
 
-/// What exists besides the policy at one instant, as decisions take it.
+/// What exists besides the policy at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OwnedSessionFacts {
-    /// The sessions.
+pub struct CaseSessions {
+    /// The sessions, whether their time has come, is over, or neither.
     pub sessions: Vec<OpenSession>,
-    /// Kept just-in-time accounts: whose, on which computer, which.
-    pub kept_accounts: Vec<(PersonId, ObjectId, AccountId)>,
+    /// The accounts that were made for sessions.
+    pub accounts: Vec<JitAccount>,
 }
 
 /// Something that a session names and the policy must have.
@@ -51,38 +54,58 @@ pub(super) struct Mention {
     pub(super) target: FactKey,
 }
 
-// === impl OwnedSessionFacts ===
+// === impl CaseSessions ===
 
-impl OwnedSessionFacts {
-    /// What these sessions come to at `now`: the just-in-time account of one that has ended is kept.
-    #[must_use]
-    pub fn at(sessions: &[CaseSession], now: Timestamp) -> Self {
-        let open = sessions.iter().map(|session| OpenSession {
-            person: session.person.clone(),
-            computer: session.computer.clone(),
-            account: session.account.clone(),
-            opened: session.opened,
-            not_after: session.not_after,
-        });
-        let ended = sessions.iter().filter(|session| session.jit && session.not_after <= now);
-        let kept = ended.filter_map(|session| {
-            let account = session.account.clone()?;
-            Some((session.person.clone(), session.computer.clone(), account))
-        });
-        let kept: BTreeSet<_> = kept.collect();
-        Self { sessions: open.collect(), kept_accounts: kept.into_iter().collect() }
+impl CaseSessions {
+    /// What these sessions come to at `now` beside the policy: a session was opened on its own native
+    /// group, or else on the one that its level is mapped to; the account made for a session exists
+    /// once the session has been opened, and is kept.
+    pub(super) fn at(sessions: &[CaseSession], facts: &Facts, now: Timestamp) -> Self {
+        let mut accounts: BTreeMap<&AccountId, JitAccount> = BTreeMap::new();
+        for session in sessions.iter().filter(|session| session.jit && session.opened <= now) {
+            let Some(id) = &session.account else { continue };
+            accounts.entry(id).or_insert_with(|| JitAccount {
+                id: id.clone(),
+                person: session.person.clone(),
+                computer: session.computer.clone(),
+                kept: true,
+            });
+        }
+        let accounts = accounts.into_values().collect();
+        Self { sessions: sessions.iter().filter_map(|it| it.open(facts)).collect(), accounts }
     }
 
-    /// As decisions take them.
+    /// As a snapshot takes them.
     #[must_use]
-    pub fn as_facts(&self) -> SessionFacts<'_> {
-        SessionFacts { sessions: &self.sessions, kept_accounts: &self.kept_accounts }
+    pub fn open(&self) -> OpenSessions {
+        OpenSessions::new(self.sessions.iter().cloned(), self.accounts.iter().cloned())
+    }
+}
+
+// === impl CaseSession ===
+
+impl CaseSession {
+    fn open(&self, facts: &Facts) -> Option<OpenSession> {
+        let mapped = || {
+            let psm = facts.psm().find(|psm| psm.computer == self.computer)?;
+            psm.levels.get(self.level.as_ref()?)?.clone()
+        };
+        Some(OpenSession {
+            id: self.id.clone(),
+            person: self.person.clone(),
+            computer: self.computer.clone(),
+            level: self.level.clone(),
+            group: self.group.clone().or_else(mapped),
+            account: self.account.clone(),
+            opened: self.opened,
+            not_after: self.not_after,
+        })
     }
 }
 
 /// Reads the list; `mentions` takes what the policy must have.
 pub(super) fn sessions(at: &At<'_>, mentions: &mut Vec<Mention>) -> Vec<CaseSession> {
-    let mut lines: BTreeMap<String, u32> = BTreeMap::new();
+    let mut lines: BTreeMap<SessionId, u32> = BTreeMap::new();
     let mut sessions = Vec::new();
     for item in at.items() {
         let Some(session) = session(&item, mentions) else { continue };
@@ -90,7 +113,7 @@ pub(super) fn sessions(at: &At<'_>, mentions: &mut Vec<Mention>) -> Vec<CaseSess
         match lines.get(&session.id) {
             Some(first) => item.fail(format_args!(
                 "session `{}` stands twice: on line {first} and on line {line}",
-                shown(&session.id)
+                shown(session.id.as_str())
             )),
             None => {
                 lines.insert(session.id.clone(), line);
@@ -102,13 +125,23 @@ pub(super) fn sessions(at: &At<'_>, mentions: &mut Vec<Mention>) -> Vec<CaseSess
 }
 
 fn session(at: &At<'_>, mentions: &mut Vec<Mention>) -> Option<CaseSession> {
-    let fields =
-        at.fields(&["id", "person", "computer", "level", "account", "jit", "opened", "not_after"])?;
-    let id = fields.required("id").and_then(|at| at.text()).map(str::to_owned);
+    let fields = at.fields(&[
+        "id",
+        "person",
+        "computer",
+        "level",
+        "group",
+        "account",
+        "jit",
+        "opened",
+        "not_after",
+    ])?;
+    let id = fields.required("id").and_then(|at| at.parsed(SessionId::new));
     let person = fields.required("person").and_then(|at| at.parsed(PersonId::new));
     let computer = fields.required("computer").and_then(|at| at.parsed(ObjectId::new));
     let level = fields.get("level").filter(|at| !is_none(at));
     let level = optional(level.map(|at| at.parsed(PermissionLevelId::new)));
+    let group = optional(fields.get("group").map(|at| at.parsed(native_group)));
     let account = optional(fields.get("account").map(|at| at.parsed(AccountId::new)));
     let jit = fields.flag("jit", false);
     let opened = fields.required("opened").and_then(|at| at.parsed(parse_time));
@@ -118,13 +151,16 @@ fn session(at: &At<'_>, mentions: &mut Vec<Mention>) -> Option<CaseSession> {
     {
         at.fail("`opened` must be before `not_after`");
     }
-    let (level, account) = (level?, account?);
+    let (level, group, account) = (level?, group?, account?);
     match (&level, &account) {
         (Some(_), None) => {
             at.fail("a session with a level uses an account: the key `account` is missing")
         }
         (None, Some(_)) => {
             at.fail("a session without a level uses no account: leave `account` out")
+        }
+        (None, None) if group.is_some() => {
+            at.fail("`group` goes with a level: leave it out");
         }
         (None, None) if jit => at.fail("`jit` is about an account: leave it out"),
         (Some(_), Some(_)) | (None, None) => {}
@@ -134,6 +170,7 @@ fn session(at: &At<'_>, mentions: &mut Vec<Mention>) -> Option<CaseSession> {
         person: person?,
         computer: computer?,
         level,
+        group,
         account,
         jit,
         opened: opened?,
@@ -159,6 +196,7 @@ fn mention(fields: &Fields<'_>, session: &CaseSession, mentions: &mut Vec<Mentio
         ("person", Some(FactKey::Person(session.person.clone()))),
         ("computer", Some(FactKey::Resource(computer))),
         ("level", session.level.clone().map(FactKey::PermissionLevel)),
+        ("group", session.group.clone().map(FactKey::Group)),
         ("account", session.account.clone().filter(|_| !session.jit).map(FactKey::Account)),
     ];
     for (key, target) in named {

@@ -72,7 +72,7 @@ fn levels(at: &At<'_>) -> BTreeMap<PermissionLevelId, Option<GroupId>> {
     levels
 }
 
-fn native_group(text: &str) -> Result<GroupId, String> {
+pub(crate) fn native_group(text: &str) -> Result<GroupId, String> {
     let id = text.strip_prefix("group:").ok_or_else(|| {
         format!("`{}` is no native group; write `group:ID`, or null for none yet", shown(text))
     })?;
