@@ -251,11 +251,11 @@ fn what_replacing_would_remove_is_told_by_what_names_it() {
         ),
         (
             "shares: [{to: 'group:g', on: 'Computer:w', level: view}]",
-            ("groups: [{id: g, default: true}]\n", "6:15: shares[0].to: names group `h`, which"),
+            ("groups: [{id: g, default: true}]\n", "6:15: shares[0].to: names group `g`, which"),
         ),
         (
             "psm: [{computer: w, levels: {l: 'group:g'}}]",
-            ("groups: [{id: g, default: true}]\n", "6:33: psm[0].levels.l: names group `h`, which"),
+            ("groups: [{id: g, default: true}]\n", "6:33: psm[0].levels.l: names group `g`, which"),
         ),
         (
             "psm: [{computer: w, levels: {l: 'group:g'}}]",

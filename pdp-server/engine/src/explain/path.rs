@@ -31,10 +31,10 @@ impl<'a> Paths<'a> {
         let mut came_by: HashMap<ActorIx, (ActorIx, Step<'_>)> = HashMap::new();
         let mut open = VecDeque::from([subject]);
         for member in &who.by_session {
-            if !came_by.contains_key(&member.group) {
-                came_by.insert(member.group, (subject, Step::Session(member.session)));
+            came_by.entry(member.group).or_insert_with(|| {
                 open.push_back(member.group);
-            }
+                (subject, Step::Session(member.session))
+            });
         }
         while let Some(actor) = open.pop_front() {
             for edge in &snapshot.cold.edges[actor] {
