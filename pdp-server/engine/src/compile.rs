@@ -49,6 +49,7 @@ pub fn compile_within(
     let reports = actors.by(|subject| subject.manager);
     let owned = actors.by(|subject| subject.owner);
     let object_of = names.object_of();
+    let logins = names.logins(facts);
     Ok(Snapshot::new(Policy {
         revision,
         vault: vault::compile(facts, &names),
@@ -86,6 +87,7 @@ pub fn compile_within(
             grants_of: grants.grants_of,
             shards_of: grants.shards_of,
             placed: grants.placed,
+            logins,
             reports,
             owned,
             object_of,

@@ -8,7 +8,7 @@ pub use open::{JitAccount, OpenSession, OpenSessions};
 
 use crate::actor::ActorRef;
 use crate::arena::{NativeIx, ResourceIx};
-use crate::id::{AccountId, GroupId, PermissionLevelId, validate_id};
+use crate::id::{AccountId, GroupId, IdError, ObjectId, PermissionLevelId, PersonId, validate_id};
 use crate::psm::{COMPUTER, EligibilityKind};
 use crate::query::{Decision, Effect, Malformed, ObjectRef, Reason, SubjectRef, validate_object};
 use crate::snapshot::Snapshot;
@@ -181,6 +181,39 @@ pub(crate) fn membership(
         return None;
     }
     Asked::of(snapshot, session).ok()?.stands(session, now).ok()?
+}
+
+/// The name of an account that is made for a session (P10): the computer, then the person's login, or
+/// the id where there is none, then the number. `None` if the policy has an account of that name.
+///
+/// # Errors
+/// [`IdError`] if that is too long for a name.
+pub fn jit_account_id(
+    snapshot: &Snapshot,
+    computer: &ObjectId,
+    person: &PersonId,
+    number: u64,
+) -> Result<Option<AccountId>, IdError> {
+    let known = snapshot.people.get(person.as_str());
+    let login = known.and_then(|person| snapshot.cold.logins.get(person));
+    let login = login.map_or(person.as_str(), AsRef::as_ref);
+    let id = AccountId::new(format!("{computer}/{login}_{number:012}"))?;
+    Ok(Some(id).filter(|id| !snapshot.accounts.contains_key(id.as_str())))
+}
+
+/// Whether the policy itself lists an account as a member of a group at the instant `now` (P7).
+#[must_use]
+pub fn is_listed_member(
+    snapshot: &Snapshot,
+    account: &AccountId,
+    group: &GroupId,
+    now: Timestamp,
+) -> bool {
+    let Some(account) = snapshot.accounts.get(account.as_str()) else { return false };
+    snapshot.cold.edges[*account].iter().any(|edge| {
+        let to = &snapshot.cold.actors[edge.to];
+        edge.window.contains(now) && matches!(to, ActorRef::Group(id) if id == group)
+    })
 }
 
 /// Decides at the instant `now` and says why.

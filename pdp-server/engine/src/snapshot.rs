@@ -115,6 +115,8 @@ pub(crate) struct Cold {
     pub(crate) object_of: Table<ActorIx, Option<ResourceIx>>,
     /// The subjects that count as an actor, always or at times: the closure turned round.
     pub(crate) subjects_of: Lists<ActorIx, ActorIx>,
+    /// The logins of the people who have one.
+    pub(crate) logins: HashMap<ActorIx, Arc<str>>,
     /// Where the resources of a type are placed: numbers of a walk of the forest, in order.
     pub(crate) placed: Lists<TypeIx, (u32, ResourceIx)>,
 }

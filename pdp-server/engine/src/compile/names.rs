@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::ops::Index;
 use std::sync::Arc;
 
-use crate::actor::ActorRef;
+use crate::actor::{ActorRef, Person};
 use crate::arena::{ActorIx, Handle, LevelIx, LocationIx, ResourceIx, RoleIx, Table, TypeIx};
 use crate::facts::Facts;
 use crate::id::{AccountId, BusinessRoleId, LocationId, ObjectId, TypeName};
@@ -94,6 +94,14 @@ impl Names {
     pub(super) fn people(&self, facts: &Facts) -> NameTable<ActorIx> {
         let named = facts.people().enumerate();
         named.map(|(index, p)| (p.id.to_shared(), ActorIx::from_index(index))).collect()
+    }
+
+    pub(super) fn logins(&self, facts: &Facts) -> HashMap<ActorIx, Arc<str>> {
+        let named = facts.people().enumerate();
+        let login = |(index, person): (usize, &Person)| {
+            Some((ActorIx::from_index(index), Arc::from(person.login.as_deref()?)))
+        };
+        named.filter_map(login).collect()
     }
 
     pub(super) fn object_of(&self) -> Table<ActorIx, Option<ResourceIx>> {

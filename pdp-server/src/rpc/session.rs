@@ -1,0 +1,362 @@
+//! SessionService.
+
+mod outbound;
+mod watch;
+
+use std::sync::Arc;
+
+use pdp_engine::id::{ObjectId, PermissionLevelId, PersonId, SessionId};
+use pdp_engine::query::{Decision, Effect, Malformed as Refused, Reason, Revision};
+use pdp_engine::session::SessionDecision;
+use pdp_proto::v1;
+use pdp_proto::v1::session_service_server::SessionService;
+use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
+
+use super::failure::Failure;
+use super::malformed::{Malformed, name, optional_name};
+use super::page::{ListOf, page_size};
+use super::question::{decided, decision};
+use super::stream::LiveStream;
+use super::{Door, tenant_id};
+use crate::publish::{Publisher, SessionFilter};
+use crate::session::{
+    MAX_FAILURE_BYTES, Open, Opened, Outcome, RequestKey, RevocationId, Selection, Session,
+    StepError,
+};
+use crate::telemetry::{Rpc, write_span};
+use outbound::{revocation, session};
+
+/// How long the note of a forced end may be, in bytes.
+pub const MAX_NOTE_BYTES: usize = 1_000;
+
+/// How many random bytes name a session.
+const SESSION_ID_BYTES: usize = 16;
+
+/// The service.
+pub(super) struct Service(pub(super) Arc<Door>);
+
+#[tonic::async_trait]
+impl SessionService for Service {
+    type WatchRevocationsStream = LiveStream<v1::WatchRevocationsResponse>;
+
+    async fn open(
+        &self,
+        request: Request<v1::SessionServiceOpenRequest>,
+    ) -> Result<Response<v1::SessionServiceOpenResponse>, Status> {
+        let span = write_span(Rpc::SessionOpen.as_str(), &request.get_ref().tenant, request.metadata());
+        let work = async {
+            let (metadata, _, request) = request.into_parts();
+            self.0.fresh(&request.tenant, request.at_least, &metadata).await?;
+            self.0.blocking(|publisher| open(publisher, request)).await
+        };
+        self.0.answer(Rpc::SessionOpen, work.instrument(span)).await
+    }
+
+    async fn renew(
+        &self,
+        request: Request<v1::SessionServiceRenewRequest>,
+    ) -> Result<Response<v1::SessionServiceRenewResponse>, Status> {
+        let span = write_span(Rpc::SessionRenew.as_str(), &request.get_ref().tenant, request.metadata());
+        let work = async {
+            let (metadata, _, request) = request.into_parts();
+            self.0.fresh(&request.tenant, request.at_least, &metadata).await?;
+            let door = Arc::clone(&self.0);
+            self.0.blocking(move |publisher| renew(&door, publisher, request)).await
+        };
+        self.0.answer(Rpc::SessionRenew, work.instrument(span)).await
+    }
+
+    async fn close(
+        &self,
+        request: Request<v1::SessionServiceCloseRequest>,
+    ) -> Result<Response<v1::SessionServiceCloseResponse>, Status> {
+        let span = write_span(Rpc::SessionClose.as_str(), &request.get_ref().tenant, request.metadata());
+        let door = Arc::clone(&self.0);
+        let request = request.into_inner();
+        let work = self.0.blocking(move |publisher| close(&door, publisher, request));
+        self.0.answer(Rpc::SessionClose, work.instrument(span)).await
+    }
+
+    async fn force_end(
+        &self,
+        request: Request<v1::ForceEndRequest>,
+    ) -> Result<Response<v1::ForceEndResponse>, Status> {
+        let span = write_span(Rpc::SessionForceEnd.as_str(), &request.get_ref().tenant, request.metadata());
+        let work = self.0.blocking(|publisher| force_end(publisher, request.into_inner()));
+        self.0.answer(Rpc::SessionForceEnd, work.instrument(span)).await
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::SessionServiceGetRequest>,
+    ) -> Result<Response<v1::SessionServiceGetResponse>, Status> {
+        let (door, request) = (Arc::clone(&self.0), request.into_inner());
+        let work = self.0.blocking(move |publisher| get(&door, publisher, request));
+        self.0.answer(Rpc::SessionGet, work).await
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::SessionServiceListRequest>,
+    ) -> Result<Response<v1::SessionServiceListResponse>, Status> {
+        let (door, request) = (Arc::clone(&self.0), request.into_inner());
+        let work = self.0.blocking(move |publisher| list(&door, publisher, request));
+        self.0.answer(Rpc::SessionList, work).await
+    }
+
+    async fn watch_revocations(
+        &self,
+        request: Request<v1::WatchRevocationsRequest>,
+    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
+        let begun = async { watch::begin(&self.0, request.into_inner()) };
+        self.0.answer(Rpc::WatchRevocations, begun).await
+    }
+
+    async fn acknowledge_revocation(
+        &self,
+        request: Request<v1::AcknowledgeRevocationRequest>,
+    ) -> Result<Response<v1::AcknowledgeRevocationResponse>, Status> {
+        let rpc = Rpc::AcknowledgeRevocation;
+        let span = write_span(rpc.as_str(), &request.get_ref().tenant, request.metadata());
+        let work = self.0.blocking(|publisher| acknowledge(publisher, request.into_inner()));
+        self.0.answer(rpc, work.instrument(span)).await
+    }
+}
+
+fn open(
+    publisher: &Publisher,
+    request: v1::SessionServiceOpenRequest,
+) -> Result<v1::SessionServiceOpenResponse, Failure> {
+    let v1::SessionServiceOpenRequest { tenant, request_key, person, computer, level, at_least: _ } =
+        request;
+    let tenant = tenant_id(&tenant)?;
+    let key = name("request_key", &request_key, RequestKey::new)?;
+    let request =
+        Open { key: &key, person: &person, computer: &computer, level: level.as_deref() };
+    let opened = publisher.open_session(&tenant, request, session_id()?)?;
+    Ok(match opened {
+        Opened::Denied(denied) => v1::SessionServiceOpenResponse {
+            decision: Some(decision(&denied)),
+            session: None,
+            replayed: false,
+        },
+        Opened::New(opened, allowed, obligations) => {
+            tracing::info!(
+                %tenant, session = %opened.id, person = %opened.person, computer = %opened.computer,
+                "session opened"
+            );
+            let allowed = SessionDecision { decision: allowed, obligations: Some(obligations) };
+            v1::SessionServiceOpenResponse {
+                decision: Some(decided(&allowed)),
+                session: Some(session(&opened, opened.opened)),
+                replayed: false,
+            }
+        }
+        Opened::Replayed(opened) => v1::SessionServiceOpenResponse {
+            decision: Some(allowed(publisher, tenant.as_str())),
+            session: Some(session(&opened, publisher.now())),
+            replayed: true,
+        },
+    })
+}
+
+/// An ALLOW that was given before, or that a renewal comes to.
+fn allowed(publisher: &Publisher, tenant: &str) -> v1::Decision {
+    let revision = publisher.revision(tenant).unwrap_or(Revision::ZERO);
+    decision(&Decision { effect: Effect::Allow, reason: Reason::Granted, revision })
+}
+
+fn renew(
+    door: &Door,
+    publisher: &Publisher,
+    request: v1::SessionServiceRenewRequest,
+) -> Result<v1::SessionServiceRenewResponse, Failure> {
+    let v1::SessionServiceRenewRequest { tenant, session: id, at_least: _ } = request;
+    let tenant = tenant_id(&tenant)?;
+    let id = name("session", &id, SessionId::new)?;
+    let renewed = publisher.renew_session(&tenant, id.as_str())?;
+    let decided = renewed.decided.map(|decided| match decided {
+        Ok(()) => allowed(publisher, tenant.as_str()),
+        Err(reason) => {
+            let revision = publisher.revision(tenant.as_str()).unwrap_or(Revision::ZERO);
+            tracing::info!(%tenant, session = %id, reason = reason.as_str(), "session revoked");
+            decision(&Decision { effect: Effect::Deny, reason, revision })
+        }
+    });
+    let session = Some(session(&renewed.session, door.now()));
+    Ok(v1::SessionServiceRenewResponse { decision: decided, session })
+}
+
+fn close(
+    door: &Door,
+    publisher: &Publisher,
+    request: v1::SessionServiceCloseRequest,
+) -> Result<v1::SessionServiceCloseResponse, Failure> {
+    let v1::SessionServiceCloseRequest { tenant, session: id } = request;
+    let tenant = tenant_id(&tenant)?;
+    let id = name("session", &id, SessionId::new)?;
+    let closed = publisher.close_session(&tenant, id.as_str())?;
+    tracing::info!(%tenant, session = %id, "session closed");
+    Ok(v1::SessionServiceCloseResponse { session: Some(session(&closed, door.now())) })
+}
+
+fn force_end(
+    publisher: &Publisher,
+    request: v1::ForceEndRequest,
+) -> Result<v1::ForceEndResponse, Failure> {
+    let v1::ForceEndRequest { tenant, person, computer, level, note } = request;
+    let tenant = tenant_id(&tenant)?;
+    let selection = selection(person.as_deref(), computer.as_deref(), level.as_deref())?;
+    if selection.is_empty() {
+        let message = "is required, or else `computer` or `level`: whose sessions are to be ended";
+        return Err(Malformed::new("person", message).into());
+    }
+    bounded("max_note_bytes", "note", &note, MAX_NOTE_BYTES)?;
+    let ended = publisher.end_sessions(&tenant, &selection, &note)?;
+    tracing::warn!(%tenant, ?selection, ended, "sessions ended by force");
+    Ok(v1::ForceEndResponse { ended: u64::try_from(ended).unwrap_or(u64::MAX) })
+}
+
+fn get(
+    door: &Door,
+    publisher: &Publisher,
+    request: v1::SessionServiceGetRequest,
+) -> Result<v1::SessionServiceGetResponse, Failure> {
+    use v1::session_service_get_request::By;
+    let v1::SessionServiceGetRequest { tenant, by } = request;
+    let tenant = tenant_id(&tenant)?;
+    let (found, asked) = match by {
+        None => {
+            let message = "is required, or else `request_key`: which session";
+            return Err(Malformed::new("session", message).into());
+        }
+        Some(By::Session(id)) => {
+            let id = name("session", &id, SessionId::new)?;
+            (publisher.session(&tenant, id.as_str())?, id.to_string())
+        }
+        Some(By::RequestKey(key)) => {
+            let key = name("request_key", &key, RequestKey::new)?;
+            (publisher.session_by_key(&tenant, &key)?, key.to_string())
+        }
+    };
+    let found = found.ok_or(Failure::Step(StepError::UnknownSession(asked)))?;
+    Ok(v1::SessionServiceGetResponse { session: Some(session(&found, door.now())) })
+}
+
+fn list(
+    door: &Door,
+    publisher: &Publisher,
+    mut request: v1::SessionServiceListRequest,
+) -> Result<v1::SessionServiceListResponse, Failure> {
+    let token = std::mem::take(&mut request.page_token);
+    let size = page_size(std::mem::take(&mut request.page_size))?;
+    let tenant = tenant_id(&request.tenant)?;
+    request.tenant.clear();
+    let list = ListOf::asked("sessions", tenant.as_str(), &request);
+    let after = list.after(&token)?.map(|number| number.parse());
+    let after = after.transpose().map_err(|_| Failure::PageTokenInvalid)?.unwrap_or(0);
+    let filter = filter(&request)?;
+    // One more than the page holds tells whether it is the last.
+    let mut found = publisher.sessions(&tenant, &filter, after, size + 1)?;
+    let more = found.len() > size;
+    found.truncate(size);
+    let last = found.last().filter(|_| more).map(|session| session.number);
+    let now = door.now();
+    Ok(v1::SessionServiceListResponse {
+        sessions: found.iter().map(|found| session(found, now)).collect(),
+        next_page_token: last.map(|last| list.token_after(&last.to_string())).unwrap_or_default(),
+    })
+}
+
+fn filter(request: &v1::SessionServiceListRequest) -> Result<SessionFilter, Malformed> {
+    let v1::SessionServiceListRequest {
+        tenant: _,
+        person,
+        computer,
+        state,
+        outstanding,
+        page_size: _,
+        page_token: _,
+    } = request;
+    let unknown = || Malformed::new("state", format_args!("{state} is no state that is known"));
+    Ok(SessionFilter {
+        selection: selection(person.as_deref(), computer.as_deref(), None)?,
+        open: match v1::SessionState::try_from(*state).map_err(|_| unknown())? {
+            v1::SessionState::Unspecified => None,
+            v1::SessionState::Open => Some(true),
+            v1::SessionState::Ended => Some(false),
+        },
+        outstanding: *outstanding,
+    })
+}
+
+fn selection(
+    person: Option<&str>,
+    computer: Option<&str>,
+    level: Option<&str>,
+) -> Result<Selection, Malformed> {
+    Ok(Selection {
+        person: optional_name("person", person, PersonId::new)?,
+        computer: optional_name("computer", computer, ObjectId::new)?,
+        level: optional_name("level", level, PermissionLevelId::new)?,
+    })
+}
+
+fn acknowledge(
+    publisher: &Publisher,
+    request: v1::AcknowledgeRevocationRequest,
+) -> Result<v1::AcknowledgeRevocationResponse, Failure> {
+    use v1::acknowledge_revocation_request::Outcome as Wire;
+    let v1::AcknowledgeRevocationRequest { tenant, revocation: id, outcome } = request;
+    let tenant = tenant_id(&tenant)?;
+    name("revocation", &id, |id| pdp_engine::id::validate_id("revocation id", id))?;
+    let unknown = || Failure::Step(StepError::UnknownRevocation(id.clone()));
+    let named = RevocationId::parse(&id).ok_or_else(unknown)?;
+    let outcome = match &outcome {
+        None => return Err(Malformed::new("done", "is required, or else `failed`").into()),
+        Some(Wire::Done(v1::RevocationDone {})) => Outcome::Done,
+        Some(Wire::Failed(v1::RevocationFailed { message })) => {
+            bounded("max_failure_bytes", "failed.message", message, MAX_FAILURE_BYTES)?;
+            tracing::warn!(%tenant, revocation = %id, message, "a broker failed at revoking");
+            Outcome::Failed(message)
+        }
+    };
+    let session = publisher.acknowledge(&tenant, &named, outcome)?;
+    let item = session.revocations.iter().find(|it| it.kind == named.kind);
+    Ok(v1::AcknowledgeRevocationResponse { revocation: item.map(|it| revocation(&session, it)) })
+}
+
+fn bounded(
+    limit: &'static str,
+    field: &'static str,
+    text: &str,
+    maximum: usize,
+) -> Result<(), Failure> {
+    if text.len() <= maximum {
+        return Ok(());
+    }
+    Err(Failure::Limit { limit, field, unit: "bytes", maximum, actual: text.len() })
+}
+
+/// A new name for a session: nobody can guess it.
+fn session_id() -> Result<SessionId, Failure> {
+    let mut bytes = [0; SESSION_ID_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the operating system gives no random bytes");
+        Failure::Internal
+    })?;
+    let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    SessionId::new(id).map_err(|_| Failure::Internal)
+}
+
+/// What is wrong with a request for a session, by the field that the message calls it.
+pub(super) fn refused(refused: &Refused) -> Malformed {
+    let field = match refused.field() {
+        "subject" => "person",
+        "permission" => "level",
+        "resource" => "computer",
+        other => other,
+    };
+    Malformed::new(field, refused)
+}

@@ -1,0 +1,95 @@
+//! Sessions and their work, as they leave.
+
+use pdp_engine::time::Timestamp;
+use pdp_proto::v1;
+
+use super::super::outbound::instant;
+use super::super::question::{last_instant, reason};
+use crate::session::{
+    End, Ended, Privilege, Revocation, RevocationId, RevocationKind, Session, Settled, Settlement,
+};
+
+/// A session as it is at `now`.
+pub(super) fn session(session: &Session, now: Timestamp) -> v1::Session {
+    let ended = session.ended_by(now);
+    let Session {
+        number: _,
+        id,
+        person,
+        computer,
+        privilege,
+        opened,
+        not_after,
+        ended: _,
+        request_key,
+        revocations,
+    } = session;
+    let told = |of: fn(&Privilege) -> String| privilege.as_ref().map(of);
+    let state = if ended.is_none() { v1::SessionState::Open } else { v1::SessionState::Ended };
+    let revoked_by = match ended {
+        Some(Ended { why: End::Revoked(by), .. }) => reason(by),
+        Some(_) | None => v1::Reason::Unspecified,
+    };
+    v1::Session {
+        id: id.to_string(),
+        person: person.to_string(),
+        computer: computer.to_string(),
+        level: told(|it| it.level.to_string()),
+        account: told(|it| it.account.to_string()),
+        jit: privilege.as_ref().is_some_and(|it| it.jit),
+        group: told(|it| it.group.to_string()),
+        opened: Some(instant(*opened)),
+        not_after: Some(instant(last_instant(*not_after))),
+        state: state.into(),
+        ended: ended.map(|Ended { at, why: _ }| instant(at)),
+        end: ended.map_or(v1::SessionEnd::Unspecified, |Ended { at: _, why }| end(why)).into(),
+        revoked_by: revoked_by.into(),
+        request_key: request_key.to_string(),
+        revocations: revocations.iter().map(|it| revocation(session, it)).collect(),
+        delete_account: privilege.as_ref().is_some_and(|it| it.delete_account),
+    }
+}
+
+/// An item of work of a session.
+pub(super) fn revocation(session: &Session, revocation: &Revocation) -> v1::Revocation {
+    let Revocation { kind, due, failures, last_failure, not_before, settled } = revocation;
+    let privilege = session.privilege.as_ref();
+    let of_group = *kind == RevocationKind::RemoveFromGroup;
+    let state = match settled {
+        None => v1::RevocationState::Outstanding,
+        Some(Settled { how: Settlement::Done, .. }) => v1::RevocationState::Done,
+        Some(Settled { how: Settlement::Superseded, .. }) => v1::RevocationState::Superseded,
+    };
+    v1::Revocation {
+        id: RevocationId { session: session.id.clone(), kind: *kind }.to_string(),
+        kind: self::kind(*kind).into(),
+        session: session.id.to_string(),
+        computer: session.computer.to_string(),
+        account: privilege.map(|it| it.account.to_string()).unwrap_or_default(),
+        group: privilege.filter(|_| of_group).map(|it| it.group.to_string()),
+        due: Some(instant(*due)),
+        state: state.into(),
+        failures: *failures,
+        last_failure: last_failure.clone(),
+        not_before: not_before.map(instant),
+        settled: settled.map(|Settled { at, how: _ }| instant(at)),
+    }
+}
+
+/// What is to be done.
+pub(in crate::rpc) fn kind(kind: RevocationKind) -> v1::OnEnd {
+    match kind {
+        RevocationKind::RemoveFromGroup => v1::OnEnd::RemoveFromGroup,
+        RevocationKind::DeleteAccount => v1::OnEnd::DeleteAccount,
+    }
+}
+
+/// Why a session ended.
+pub(in crate::rpc) fn end(why: End) -> v1::SessionEnd {
+    match why {
+        End::Closed => v1::SessionEnd::Closed,
+        End::Expired => v1::SessionEnd::Expired,
+        End::Forced => v1::SessionEnd::Forced,
+        End::Revoked(_) => v1::SessionEnd::Revoked,
+    }
+}
