@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::sides::{Asked, Of, Status, conclude};
 use super::{DelegationQuestion, admit};
-use crate::arena::ActorIx;
+use crate::arena::{ActorIx, PermissionIx};
 use crate::explain::{Entry, Paths, Recorder};
 use crate::id::{LocationId, TypeName};
 use crate::query::{Decision, Effect, Malformed, Reason};
@@ -12,6 +12,10 @@ use crate::resource::ResourceRef;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::walk::{walk, walk_location};
+
+/// How many objects of a side an explanation tells: about as much as somebody can read. Only a
+/// relative scope asks more, one for each root location.
+pub const MAX_OBJECTS: usize = 100;
 
 /// A decision about a delegation with everything that led to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +36,11 @@ pub struct DelegationExplanation {
 pub struct DelegationSide {
     /// What the side comes to (D3).
     pub status: Status,
-    /// Every object that is asked: all of them must be held (D1, D2).
+    /// The objects that are asked: all of them must be held (D1, D2). Up to [`MAX_OBJECTS`] are
+    /// told; of more, those that decide come first: denied, else missing.
     pub objects: Vec<ObjectSide>,
+    /// How many more are asked than are told.
+    pub omitted_objects: usize,
 }
 
 /// One object of a side.
@@ -119,48 +126,68 @@ fn side(
     now: Timestamp,
     paths: &Paths<'_>,
 ) -> DelegationSide {
-    let objects: Vec<_> = asked
-        .iter()
-        .map(|asked| {
-            let alternatives: Vec<_> = asked
-                .operations
-                .iter()
-                .map(|(name, permission)| {
-                    let mut told = Alternative {
-                        operation: name.clone(),
-                        declared: permission.is_some(),
-                        outcome: Reason::NotGranted,
-                        entries: Vec::new(),
-                        omitted_entries: 0,
-                    };
-                    if let Some(permission) = *permission {
-                        let mut recorder = Recorder::new(snapshot, permission, now);
-                        let (ControlFlow::Continue(()) | ControlFlow::Break(())) = match asked.of {
-                            Of::Object(object) => {
-                                walk(snapshot, delegator, object, now, &mut recorder)
-                            }
-                            Of::TypeAt(kind, at) => {
-                                walk_location(snapshot, delegator, kind, at, now, &mut recorder)
-                            }
-                        };
-                        let heard = recorder.heard(asked.of, paths);
-                        told.outcome = heard.outcome;
-                        (told.entries, told.omitted_entries) = (heard.entries, heard.omitted);
-                    }
-                    told
-                })
-                .collect();
-            let of = match asked.of {
-                Of::Object(object) => AskedOf::Resource(snapshot.cold.resources[object].clone()),
-                Of::TypeAt(kind, at) => AskedOf::TypeAt(
-                    snapshot.cold.types[kind].clone(),
-                    snapshot.cold.locations[at].clone(),
-                ),
+    let mut all: Vec<(Status, &Asked)> =
+        asked.iter().map(|asked| (asked.status(snapshot, delegator, now), asked)).collect();
+    let status = Status::of_all(all.iter().map(|(status, _)| *status));
+    let omitted_objects = all.len().saturating_sub(MAX_OBJECTS);
+    if omitted_objects > 0 {
+        // Stable, so that the order of the policy remains among those that come to the same.
+        all.sort_by_key(|(status, _)| match status {
+            Status::Denied => 0,
+            Status::Missing => 1,
+            Status::Held => 2,
+        });
+        all.truncate(MAX_OBJECTS);
+    }
+    let objects = all
+        .into_iter()
+        .map(|(status, asked)| {
+            let tried = |(name, permission): &(String, Option<PermissionIx>)| {
+                alternative(snapshot, delegator, asked.of, (name, *permission), now, paths)
             };
-            let status = asked.status(snapshot, delegator, now);
-            ObjectSide { of, status, alternatives }
+            let alternatives = asked.operations.iter().map(tried).collect();
+            ObjectSide { of: asked_of(snapshot, asked.of), status, alternatives }
         })
         .collect();
-    let status = Status::of_all(objects.iter().map(|object| object.status));
-    DelegationSide { status, objects }
+    DelegationSide { status, objects, omitted_objects }
+}
+
+fn alternative(
+    snapshot: &Snapshot,
+    delegator: ActorIx,
+    of: Of,
+    (name, permission): (&str, Option<PermissionIx>),
+    now: Timestamp,
+    paths: &Paths<'_>,
+) -> Alternative {
+    let mut told = Alternative {
+        operation: name.to_owned(),
+        declared: permission.is_some(),
+        outcome: Reason::NotGranted,
+        entries: Vec::new(),
+        omitted_entries: 0,
+    };
+    if let Some(permission) = permission {
+        let mut recorder = Recorder::new(snapshot, permission, now);
+        let (ControlFlow::Continue(()) | ControlFlow::Break(())) = match of {
+            Of::Object(object) => walk(snapshot, delegator, object, now, &mut recorder),
+            Of::TypeAt(kind, at) => {
+                walk_location(snapshot, delegator, kind, at, now, &mut recorder)
+            }
+        };
+        let heard = recorder.heard(of, paths);
+        told.outcome = heard.outcome;
+        (told.entries, told.omitted_entries) = (heard.entries, heard.omitted);
+    }
+    told
+}
+
+fn asked_of(snapshot: &Snapshot, of: Of) -> AskedOf {
+    match of {
+        Of::Object(object) => AskedOf::Resource(snapshot.cold.resources[object].clone()),
+        Of::TypeAt(kind, at) => {
+            let (types, locations) = (&snapshot.cold.types, &snapshot.cold.locations);
+            AskedOf::TypeAt(types[kind].clone(), locations[at].clone())
+        }
+    }
 }
