@@ -11,7 +11,7 @@ mod vault;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use psm::{Computer, Eligible, Offer, Sessions};
+pub(crate) use psm::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions};
 pub(crate) use vault::{Shared, Vault, VaultEntity};
 
 use crate::actor::ActorRef;

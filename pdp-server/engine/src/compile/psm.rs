@@ -6,7 +6,7 @@ use crate::arena::Lists;
 use crate::facts::Facts;
 use crate::psm::{EligibilityScope, LOCAL_WINDOWS_SERVER, Psm};
 use crate::resource::ResourceRef;
-use crate::snapshot::{Computer, Eligible, Offer, Sessions};
+use crate::snapshot::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions};
 
 use super::names::Names;
 
@@ -16,6 +16,7 @@ pub(super) fn compile(facts: &Facts, names: &Names) -> Sessions {
         let computer = names.resources[&ResourceRef::computer(&psm.computer)];
         sessions.computers.insert(computer, self::computer(psm));
     }
+    let mut eligible_for = Vec::new();
     for eligibility in facts.eligibilities() {
         let key = &eligibility.key;
         let eligible = Eligible {
@@ -24,17 +25,25 @@ pub(super) fn compile(facts: &Facts, names: &Names) -> Sessions {
             kind: key.kind,
             window: eligibility.window,
         };
-        match &key.scope {
+        let (to, window) = (eligible.to, eligible.window);
+        let on = match &key.scope {
             EligibilityScope::On(id) => {
                 let computer = names.resources[&ResourceRef::computer(id)];
                 sessions.on.entry(computer).or_default().push(eligible);
+                EligibleOn::Computer(computer)
             }
             EligibilityScope::In(location) => {
                 let location = names.locations[location];
                 sessions.within.entry(location).or_default().push(eligible);
+                EligibleOn::Within(location)
             }
+        };
+        if key.kind.makes_eligible() {
+            eligible_for.push((to, EligibleFor { level: key.level.clone(), on, window }));
         }
     }
+    eligible_for.sort_by(|(_, one), (_, other)| one.level.cmp(&other.level));
+    sessions.eligible_for = Lists::from_pairs(names.actor_rows.len(), eligible_for);
     for list in sessions.on.values_mut().chain(sessions.within.values_mut()) {
         list.sort_by_key(|eligible| eligible.to);
     }

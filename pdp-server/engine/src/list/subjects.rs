@@ -1,16 +1,19 @@
 //! Who may do something on one object?
 
-use super::{AnyPermission, allows};
+use std::collections::BTreeSet;
+
+use super::candidates::Candidates;
+use super::{AnyPermission, ListError, Pace, Part, allows, wanted_to_the_end};
 use crate::actor::ActorRef;
-use crate::arena::ActorIx;
+use crate::arena::{ActorIx, LocationIx};
 use crate::check::{Target, object, target};
 use crate::id::validate_id;
 use crate::level::Relative;
 use crate::permission::Qualifier;
 use crate::query::{Malformed, ObjectRef, SubjectRef, validate_object};
-use crate::session::SessionFacts;
-use crate::share::Entity;
-use crate::snapshot::{Grant, Is, Snapshot};
+use crate::session::{SessionFacts, takes_sessions};
+use crate::share::{Entity, VaultAction};
+use crate::snapshot::{Eligible, Grant, Is, Shared, Snapshot};
 use crate::time::Timestamp;
 use crate::walk::{open, relates};
 
@@ -36,30 +39,71 @@ pub fn list_subjects(
     facts: SessionFacts<'_>,
     now: Timestamp,
 ) -> Result<Vec<ActorRef>, Malformed> {
+    let whole = Part::whole();
+    wanted_to_the_end(list_subjects_part(
+        snapshot, permission, object_ref, kinds, whole, facts, now,
+    ))
+}
+
+/// A part of [`list_subjects`].
+///
+/// # Errors
+/// [`ListError`] as for the whole, or if the part is not wanted any more.
+pub fn list_subjects_part(
+    snapshot: &Snapshot,
+    permission: AnyPermission<'_>,
+    object_ref: ObjectRef<'_>,
+    kinds: SubjectKinds,
+    part: Part<'_, SubjectRef<'_>>,
+    facts: SessionFacts<'_>,
+    now: Timestamp,
+) -> Result<Vec<ActorRef>, ListError> {
+    let pace = part.pace();
+    pace.step()?;
     // Asked of somebody, so that a question that is none is refused with nobody to list.
     allows(snapshot, SubjectRef::Person("?"), permission, object_ref, facts, now)?;
     let candidates = match permission {
         AnyPermission::Access(permission) => match target(snapshot, object_ref, permission) {
-            Ok(target) => holders(snapshot, target, now),
-            Err(_) => Vec::new(),
+            Ok(target) => holders(snapshot, target, now, &pace)?,
+            Err(_) => Candidates::default(),
         },
-        AnyPermission::Vault(_) => vault_candidates(snapshot, object_ref),
-        AnyPermission::Session(level) => session_candidates(snapshot, object_ref, level),
+        AnyPermission::Vault(action) => vault_candidates(snapshot, object_ref, action),
+        AnyPermission::Session(level) => {
+            session_candidates(snapshot, object_ref, level, facts, now)
+        }
     };
+    // INVARIANT: handles of subjects are in the order of the list: people first, each kind by id.
+    let passed =
+        |actor| part.after.is_some_and(|after| subject_ref(snapshot, actor) <= Some(after));
     let mut listed = Vec::new();
-    for candidate in candidates {
-        let subject = match &snapshot.cold.actors[candidate] {
-            ActorRef::Person(id) => SubjectRef::Person(id.as_str()),
-            ActorRef::Account(id) if kinds == SubjectKinds::PeopleAndAccounts => {
-                SubjectRef::Account(id.as_str())
-            }
-            _ => continue,
+    for candidate in candidates.past(passed) {
+        if listed.len() >= part.limit {
+            break;
+        }
+        pace.step()?;
+        let subject = match subject_ref(snapshot, candidate) {
+            Some(SubjectRef::Account(_)) | None if kinds == SubjectKinds::People => break,
+            Some(subject) => subject,
+            None => break,
         };
         if allows(snapshot, subject, permission, object_ref, facts, now)? {
             listed.push(snapshot.cold.actors[candidate].clone());
         }
     }
     Ok(listed)
+}
+
+/// The subject of this handle; nothing else is one.
+fn subject_ref(snapshot: &Snapshot, actor: ActorIx) -> Option<SubjectRef<'_>> {
+    match &snapshot.cold.actors[actor] {
+        ActorRef::Person(id) => Some(SubjectRef::Person(id.as_str())),
+        ActorRef::Account(id) => Some(SubjectRef::Account(id.as_str())),
+        ActorRef::Group(_)
+        | ActorRef::SetGroup(_)
+        | ActorRef::BusinessRoleLocation(..)
+        | ActorRef::ManagementRole(_)
+        | ActorRef::ManagementRoleDefinition(_) => None,
+    }
 }
 
 pub(super) fn validate(subject: SubjectRef<'_>, object: ObjectRef<'_>) -> Result<(), Malformed> {
@@ -70,14 +114,13 @@ pub(super) fn validate(subject: SubjectRef<'_>, object: ObjectRef<'_>) -> Result
     part("resource", validate_object(object))
 }
 
-fn sorted(mut actors: Vec<ActorIx>) -> Vec<ActorIx> {
-    actors.sort_unstable();
-    actors.dedup();
-    actors
-}
-
-/// Every subject to whom something allows the target; a deny may still be heard. Sorted.
-pub(super) fn holders(snapshot: &Snapshot, target: Target, now: Timestamp) -> Vec<ActorIx> {
+/// Every subject to whom something allows the target; a deny may still be heard.
+pub(super) fn holders<'a>(
+    snapshot: &'a Snapshot,
+    target: Target,
+    now: Timestamp,
+    pace: &Pace<'_>,
+) -> Result<Candidates<'a, ActorIx>, ListError> {
     let row = &snapshot.resources[target.object];
     let allows = |grant: &Grant| {
         snapshot.says(grant.level, target.permission) == Some(Qualifier::Allowed)
@@ -86,85 +129,138 @@ pub(super) fn holders(snapshot: &Snapshot, target: Target, now: Timestamp) -> Ve
     let always = snapshot.covers[row.cover].iter().copied();
     let timed = open(&snapshot.covers_timed[row.cover], now);
     let placed = always.chain(timed).flat_map(|shard| &snapshot.shards[shard]);
-    let mut found = Vec::new();
-    for grant in snapshot.direct[target.object].iter().chain(placed).filter(|grant| allows(grant)) {
-        found.extend(&snapshot.cold.subjects_of[grant.assignee]);
+    let mut assignees = Vec::new();
+    for grant in snapshot.direct[target.object].iter().chain(placed) {
+        pace.step()?;
+        if allows(grant) {
+            assignees.push(grant.assignee);
+        }
     }
+    let mut found = counting_as(snapshot, assignees);
+    let mut looked_at = BTreeSet::new();
     for entry in snapshot.relative[row.kind].iter().filter(|entry| allows(&entry.grant)) {
-        related(snapshot, entry.relative, entry.grant.assignee, target, now, &mut found);
+        if looked_at.insert((entry.relative, entry.grant.assignee)) {
+            related(
+                snapshot,
+                (entry.relative, entry.grant.assignee),
+                target,
+                now,
+                pace,
+                &mut found,
+            )?;
+        }
     }
-    sorted(found)
+    Ok(found)
+}
+
+/// The subjects that count as one of the actors, always or at times.
+pub(super) fn counting_as(
+    snapshot: &Snapshot,
+    mut actors: Vec<ActorIx>,
+) -> Candidates<'_, ActorIx> {
+    actors.sort_unstable();
+    actors.dedup();
+    let mut found = Candidates::default();
+    actors.into_iter().for_each(|actor| found.run(&snapshot.cold.subjects_of[actor]));
+    found
 }
 
 /// The subjects that stand in the relation to the object, or those that count as the assignee,
 /// whichever the snapshot can tell faster.
-fn related(
-    snapshot: &Snapshot,
-    relative: Relative,
-    assignee: ActorIx,
+fn related<'a>(
+    snapshot: &'a Snapshot,
+    (relative, assignee): (Relative, ActorIx),
     target: Target,
     now: Timestamp,
-    found: &mut Vec<ActorIx>,
-) {
+    pace: &Pace<'_>,
+    found: &mut Candidates<'a, ActorIx>,
+) -> Result<(), ListError> {
     let manager_of = |actor: ActorIx| snapshot.subjects[actor].manager;
     let owner_of = |actor: ActorIx| snapshot.subjects[actor].owner;
     match (relative, snapshot.resources[target.object].is) {
-        (Relative::Myself, Is::Person(person)) => found.push(person),
-        (Relative::Manager, Is::Person(person)) => found.extend(&snapshot.cold.reports[person]),
-        (Relative::DirectReports, Is::Person(person)) => found.extend(manager_of(person)),
-        (Relative::OwnAccounts, Is::Account(account)) => found.extend(owner_of(account)),
+        (Relative::Myself, Is::Person(person)) => found.singles([person]),
+        (Relative::Manager, Is::Person(person)) => found.run(&snapshot.cold.reports[person]),
+        (Relative::DirectReports, Is::Person(person)) => found.singles(manager_of(person)),
+        (Relative::OwnAccounts, Is::Account(account)) => found.singles(owner_of(account)),
         (Relative::AccountsOfDirectReports, Is::Account(account)) => {
-            found.extend(owner_of(account).and_then(manager_of));
+            found.singles(owner_of(account).and_then(manager_of));
         }
-        _ => found.extend(snapshot.cold.subjects_of[assignee].iter().filter(|subject| {
-            snapshot.subjects[**subject].is_person
-                && relates(snapshot, relative, **subject, target.object, now)
-        })),
+        _ => {
+            for subject in &snapshot.cold.subjects_of[assignee] {
+                pace.step()?;
+                if snapshot.subjects[*subject].is_person
+                    && relates(snapshot, relative, *subject, target.object, now)
+                {
+                    found.singles([*subject]);
+                }
+            }
+        }
     }
+    Ok(())
 }
 
-fn vault_candidates(snapshot: &Snapshot, object_ref: ObjectRef<'_>) -> Vec<ActorIx> {
+/// Whoever owns the entity or has a share that gives the action, on whatever layer.
+fn vault_candidates<'a>(
+    snapshot: &'a Snapshot,
+    object_ref: ObjectRef<'_>,
+    action: &str,
+) -> Candidates<'a, ActorIx> {
     let vault = &snapshot.vault;
-    let mut found = Vec::new();
+    let Some(action) = VaultAction::from_name(action) else { return Candidates::default() };
+    let gives = |shares: &'a [Shared]| {
+        shares.iter().filter(move |shared| shared.level.gives(action)).map(|shared| shared.to)
+    };
+    let mut grantees = Vec::new();
     if object_ref.type_name == Entity::GROUP_WORD {
         if let Some(group) = vault.groups.get(object_ref.id) {
-            let shares = vault.group_shares[*group].iter();
-            found.extend(shares.flat_map(|shared| &snapshot.cold.subjects_of[shared.to]));
+            grantees.extend(gives(&vault.group_shares[*group]));
         }
-        return sorted(found);
+        return counting_as(snapshot, grantees);
     }
-    let Ok(resource) = object(snapshot, object_ref) else { return Vec::new() };
+    let Ok(resource) = object(snapshot, object_ref) else { return Candidates::default() };
     let resource_and_parent = std::iter::once(resource).chain(vault.entities[resource].parent);
+    let mut owners = Vec::new();
     for resource in resource_and_parent {
-        found.extend(vault.entities[resource].owner);
-        let groups = vault.groups_of[resource].iter();
-        let of_groups = groups.flat_map(|group| &vault.group_shares[*group]);
-        for shared in vault.shares[resource].iter().chain(of_groups) {
-            found.extend(&snapshot.cold.subjects_of[shared.to]);
+        owners.extend(vault.entities[resource].owner);
+        grantees.extend(gives(&vault.shares[resource]));
+        for group in &vault.groups_of[resource] {
+            grantees.extend(gives(&vault.group_shares[*group]));
         }
     }
-    sorted(found)
+    let mut found = counting_as(snapshot, grantees);
+    found.singles(owners);
+    found
 }
 
-fn session_candidates(
-    snapshot: &Snapshot,
+fn session_candidates<'a>(
+    snapshot: &'a Snapshot,
     object_ref: ObjectRef<'_>,
     level: Option<&str>,
-) -> Vec<ActorIx> {
-    let Ok(computer) = object(snapshot, object_ref) else { return Vec::new() };
+    facts: SessionFacts<'_>,
+    now: Timestamp,
+) -> Candidates<'a, ActorIx> {
+    let mut found = Candidates::default();
+    let Ok(computer) = object(snapshot, object_ref) else { return found };
+    if !takes_sessions(snapshot, computer, level, facts, now) {
+        return found;
+    }
     let Some(level) = level else {
         // Eligibility plays no part (P8), so everybody is a candidate and most are the answer.
-        return snapshot.subjects.iter().map(|(subject, _)| subject).collect();
+        let people = snapshot.subjects.iter().filter(|(_, row)| row.is_person && row.enabled);
+        found.singles(people.map(|(subject, _)| subject));
+        return found;
     };
     let cover = snapshot.resources[computer].cover;
     let places = snapshot.placements[cover].iter().flat_map(|placement| {
         std::iter::successors(Some(placement.location), |at| snapshot.locations[*at].parent)
     });
-    let within = places.filter_map(|at| snapshot.psm.within.get(&at));
+    let places: BTreeSet<LocationIx> = places.collect();
+    let within = places.iter().filter_map(|at| snapshot.psm.within.get(at));
     let all = snapshot.psm.on.get(&computer).into_iter().chain(within).flatten();
-    let mut found = Vec::new();
-    for eligible in all.filter(|eligible| eligible.level.as_str() == level) {
-        found.extend(&snapshot.cold.subjects_of[eligible.to]);
-    }
-    sorted(found)
+    let counts = |eligible: &&Eligible| {
+        eligible.kind.makes_eligible()
+            && eligible.window.contains(now)
+            && eligible.level.as_str() == level
+    };
+    counting_as(snapshot, all.filter(counts).map(|eligible| eligible.to).collect())
 }
