@@ -45,6 +45,7 @@ pub fn compile_within(
     let asked = grants.asks_reached_positions();
     let reached_positions = actors.reached_positions(&names, asked, &mut budget)?;
     let subjects_of = actors.subjects_of(&names);
+    let held_at = actors.held_at(&names, &places);
     let reports = actors.by(|subject| subject.manager);
     let owned = actors.by(|subject| subject.owner);
     let object_of = names.object_of();
@@ -84,6 +85,7 @@ pub fn compile_within(
             grants_of: grants.grants_of,
             shards_of: grants.shards_of,
             placed: grants.placed,
+            held_at,
             reports,
             owned,
             object_of,

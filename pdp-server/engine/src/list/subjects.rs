@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::candidates::Candidates;
 use super::{AnyPermission, ListError, Pace, Part, allows, wanted_to_the_end};
 use crate::actor::ActorRef;
-use crate::arena::{ActorIx, LocationIx};
+use crate::arena::{ActorIx, Handle, LocationIx, ResourceIx};
 use crate::check::{Target, object, target};
 use crate::id::validate_id;
 use crate::level::Relative;
@@ -15,7 +15,7 @@ use crate::session::{SessionFacts, takes_sessions};
 use crate::share::{Entity, VaultAction};
 use crate::snapshot::{Eligible, Grant, Is, Shared, Snapshot};
 use crate::time::Timestamp;
-use crate::walk::{open, relates};
+use crate::walk::open;
 
 /// Which subjects are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub fn list_subjects_part(
             session_candidates(snapshot, object_ref, level, facts, now)
         }
     };
+    // Whether the computer has room (P5) was asked once for all.
+    let facts = SessionFacts { sessions: &[], ..facts };
     // INVARIANT: handles of subjects are in the order of the list: people first, each kind by id.
     let passed =
         |actor| part.after.is_some_and(|after| subject_ref(snapshot, actor) <= Some(after));
@@ -143,8 +145,7 @@ pub(super) fn holders<'a>(
             related(
                 snapshot,
                 (entry.relative, entry.grant.assignee),
-                target,
-                now,
+                target.object,
                 pace,
                 &mut found,
             )?;
@@ -165,19 +166,18 @@ pub(super) fn counting_as(
     found
 }
 
-/// The subjects that stand in the relation to the object, or those that count as the assignee,
-/// whichever the snapshot can tell faster.
+/// The subjects that may stand in the relation to the object, or those that count as the assignee,
+/// whichever are fewer.
 fn related<'a>(
     snapshot: &'a Snapshot,
     (relative, assignee): (Relative, ActorIx),
-    target: Target,
-    now: Timestamp,
+    object: ResourceIx,
     pace: &Pace<'_>,
     found: &mut Candidates<'a, ActorIx>,
 ) -> Result<(), ListError> {
     let manager_of = |actor: ActorIx| snapshot.subjects[actor].manager;
     let owner_of = |actor: ActorIx| snapshot.subjects[actor].owner;
-    match (relative, snapshot.resources[target.object].is) {
+    match (relative, snapshot.resources[object].is) {
         (Relative::Myself, Is::Person(person)) => found.singles([person]),
         (Relative::Manager, Is::Person(person)) => found.run(&snapshot.cold.reports[person]),
         (Relative::DirectReports, Is::Person(person)) => found.singles(manager_of(person)),
@@ -186,17 +186,71 @@ fn related<'a>(
             found.singles(owner_of(account).and_then(manager_of));
         }
         _ => {
-            for subject in &snapshot.cold.subjects_of[assignee] {
-                pace.step()?;
-                if snapshot.subjects[*subject].is_person
-                    && relates(snapshot, relative, *subject, target.object, now)
-                {
-                    found.singles([*subject]);
-                }
+            let near = holders_near(snapshot, relative, object, pace)?;
+            let reach =
+                matches!(relative, Relative::MyLocationsAndAbove | Relative::MyLocationsAndBelow);
+            let mut related = if reach {
+                counting_as(snapshot, near)
+            } else {
+                let mut related = Candidates::default();
+                let is_subject = |actor: &ActorIx| actor.index() < snapshot.subjects.len();
+                related.singles(near.into_iter().filter(is_subject));
+                related
+            };
+            let counting = &snapshot.cold.subjects_of[assignee];
+            if counting.len() < related.upper_bound() {
+                related = Candidates::default();
+                related.run(counting);
             }
+            found.append(related);
         }
     }
     Ok(())
+}
+
+/// Who holds a position where the relation could come from: the people and groups that hold one at
+/// a location on the way up from a placement of the object, or, for relations that begin at a
+/// location and look down or up from there, on the way down.
+fn holders_near(
+    snapshot: &Snapshot,
+    relative: Relative,
+    object: ResourceIx,
+    pace: &Pace<'_>,
+) -> Result<Vec<ActorIx>, ListError> {
+    let row = &snapshot.resources[object];
+    let starts: Vec<LocationIx> = match (relative, row.is) {
+        (Relative::MyLocationsAndAbove | Relative::MyLocationsAndBelow, Is::Location(place)) => {
+            vec![place]
+        }
+        (Relative::InMyLocations | Relative::InMyOrganization, _) => {
+            snapshot.placements[row.cover].iter().map(|placement| placement.location).collect()
+        }
+        _ => Vec::new(),
+    };
+    let upwards = starts
+        .iter()
+        .flat_map(|start| std::iter::successors(Some(*start), |at| snapshot.locations[*at].parent));
+    let whole = |at: LocationIx| (snapshot.locations[at].first, snapshot.locations[at].after);
+    let itself = |at: LocationIx| (snapshot.locations[at].first, snapshot.locations[at].first + 1);
+    let spans: BTreeSet<(u32, u32)> = match relative {
+        Relative::MyLocationsAndAbove => starts.iter().map(|at| whole(*at)).collect(),
+        Relative::InMyOrganization => upwards
+            .filter(|at| snapshot.locations[*at].organization == Some(*at))
+            .map(whole)
+            .collect(),
+        _ => upwards.map(itself).collect(),
+    };
+    let held = &snapshot.cold.held_at;
+    let mut found = Vec::new();
+    for (first, after) in spans {
+        let from = held.partition_point(|(number, _)| *number < first);
+        let rest = held.get(from..).unwrap_or_default().iter();
+        for (_, holder) in rest.take_while(|(number, _)| *number < after) {
+            pace.step()?;
+            found.push(*holder);
+        }
+    }
+    Ok(found)
 }
 
 /// Whoever owns the entity or has a share that gives the action, on whatever layer.
