@@ -18,6 +18,7 @@ mod page;
 mod patience;
 mod policy;
 mod question;
+mod running;
 mod stream;
 mod tenant;
 
@@ -44,6 +45,8 @@ pub(crate) use last_resort::LastResortLayer;
 use malformed::{Malformed, name};
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
+
+use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};
 use stream::LiveStreams;
 
 /// The services whose health is told by name.
@@ -56,6 +59,7 @@ pub(crate) struct Door {
     clock: Clock,
     metrics: Arc<Metrics>,
     streams: LiveStreams,
+    lists: RunningLists,
     max_message_bytes: usize,
     max_wait: Duration,
 }
@@ -83,8 +87,9 @@ impl Door {
     pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>, limits: Limits) -> Arc<Self> {
         let Limits { max_message_bytes, max_wait, max_live_streams } = limits;
         let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
+        let lists = RunningLists::new(MAX_RUNNING_LISTS);
         let publisher = OnceLock::new();
-        Arc::new(Self { publisher, clock, metrics, streams, max_message_bytes, max_wait })
+        Arc::new(Self { publisher, clock, metrics, streams, lists, max_message_bytes, max_wait })
     }
 
     /// Opens the door: from here on requests are answered.
@@ -146,6 +151,17 @@ impl Door {
             tracing::error!(%error, "work for a request did not end");
             Err(Failure::Internal)
         })
+    }
+
+    /// Makes a list, when it has its turn. `work` is told how to ask whether somebody still waits
+    /// for it: whoever drops the future does not.
+    async fn listing<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (turn, _caller) = self.lists.turn(patience.min(LONGEST_QUEUE)).await?;
+        self.blocking(move |_| work(&|| turn.is_wanted())).await
     }
 
     /// Turns what came of a request into an answer.

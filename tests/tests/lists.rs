@@ -13,10 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Mutex;
 
+use pdp_engine::actor::ActorRef;
 use pdp_engine::compile::compile;
 use pdp_engine::list::{
-    AnyPermission, ApprovalQuestion, ListedPermission, SubjectKinds, list_approvers,
-    list_permissions, list_resources, list_subjects,
+    AnyPermission, ApprovalQuestion, ListError, ListedPermission, Part, SubjectKinds,
+    list_approvers, list_approvers_part, list_permissions, list_permissions_part, list_resources,
+    list_resources_part, list_subjects, list_subjects_part,
 };
 use pdp_engine::query::{ObjectRef, Revision, SubjectRef};
 use pdp_engine::resource::ResourceRef;
@@ -110,6 +112,43 @@ fn compared<T: PartialEq + Debug>(
     }
 }
 
+/// Reads a list in parts of one and of three, and compares it with the whole.
+fn in_parts<T: Clone + PartialEq + Debug>(
+    what: &str,
+    whole: &[T],
+    part: impl Fn(Option<&T>, usize) -> Result<Vec<T>, ListError>,
+) -> Result<(), String> {
+    for limit in [1, 3] {
+        let mut listed: Vec<T> = Vec::new();
+        loop {
+            let next = part(listed.last(), limit).map_err(|error| format!("{what}: {error}"))?;
+            if next.is_empty() {
+                break;
+            }
+            listed.extend(next);
+            if listed.len() > whole.len() {
+                break;
+            }
+        }
+        if listed != whole {
+            return Err(format!("{what} in parts of {limit}: {listed:?}, not {whole:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn some<T>(after: Option<T>, limit: usize) -> Part<'static, T> {
+    Part { after, limit, wanted: &|| true }
+}
+
+fn subject_of(actor: &ActorRef) -> SubjectRef<'_> {
+    match actor {
+        ActorRef::Person(id) => SubjectRef::Person(id.as_str()),
+        ActorRef::Account(id) => SubjectRef::Account(id.as_str()),
+        other => panic!("{other} is listed"),
+    }
+}
+
 const fn family(permission: AnyPermission<'_>, of: [&'static str; 3]) -> &'static str {
     match permission {
         AnyPermission::Access(_) => of[0],
@@ -139,7 +178,13 @@ fn permissions_are_those_that_each_check_allows() {
             lengths.note(kind(listed), 1);
         }
         let asked = oracle.allows(subject, permission, object, exists);
-        let actual = list_permissions(snapshot, subject, object, exists, now).map(|listed| {
+        let whole = list_permissions(snapshot, subject, object, exists, now);
+        if let Ok(whole) = &whole {
+            in_parts("permissions", whole, |last, limit| {
+                list_permissions_part(snapshot, subject, object, some(last, limit), exists, now)
+            })?;
+        }
+        let actual = whole.map(|listed| {
             let kinds: Vec<&str> = listed.iter().map(kind).collect();
             let distinct: BTreeSet<&ListedPermission> = listed.iter().collect();
             assert_eq!(distinct.len(), listed.len(), "something is listed twice");
@@ -165,6 +210,13 @@ fn resources_are_those_that_each_check_allows() {
         lengths.note(family(permission, KEYS), expected.len());
         let asked = oracle.allows(subject, permission, object, exists);
         let actual = list_resources(snapshot, subject, permission, object.type_name, exists, now);
+        if let Ok(whole) = &actual {
+            in_parts("resources", whole, |last, limit| {
+                let part = some(last.map(|id| id.as_str()), limit);
+                let type_name = object.type_name;
+                list_resources_part(snapshot, subject, permission, type_name, part, exists, now)
+            })?;
+        }
         compared("resources", asked, expected, actual)
     });
     lengths.hold(&KEYS);
@@ -180,6 +232,12 @@ fn subjects_are_those_that_each_check_allows() {
             lengths.note(family(permission, KEYS), expected.len());
             let asked = oracle.allows(subject, permission, object, exists);
             let actual = list_subjects(snapshot, permission, object, kinds, exists, now);
+            if let Ok(whole) = &actual {
+                in_parts("subjects", whole, |last, limit| {
+                    let part = some(last.map(subject_of), limit);
+                    list_subjects_part(snapshot, permission, object, kinds, part, exists, now)
+                })?;
+            }
             compared("subjects", asked, expected, actual)?;
         }
         Ok(())
@@ -197,7 +255,14 @@ fn approvers_are_those_who_could_do_it_themselves() {
             let expected = Oracle::new(&facts, now).approvers(&question);
             lengths.note(key, expected.len());
             let asked = if refused { Err(Refused) } else { Ok(true) };
-            compared("approvers", asked, expected, list_approvers(&snapshot, &question, now))
+            let actual = list_approvers(&snapshot, &question, now);
+            if let Ok(whole) = &actual {
+                in_parts("approvers", whole, |last, limit| {
+                    let part = some(last.map(|id| id.as_str()), limit);
+                    list_approvers_part(&snapshot, &question, part, now)
+                })?;
+            }
+            compared("approvers", asked, expected, actual)
                 .map_err(|why| format!("{question:?} at {}: {why}", now.as_micros()))
         };
         for (question, now) in genome.delegations(&facts) {

@@ -26,10 +26,11 @@ pub(super) fn explanation(wire: v1::DelegationExplanation) -> Result<DelegationE
 }
 
 fn side(wire: v1::DelegationSide) -> Result<DelegationSide, Error> {
-    let v1::DelegationSide { status: of, objects } = wire;
+    let v1::DelegationSide { status: of, objects, omitted_objects } = wire;
     Ok(DelegationSide {
         status: status(of)?,
         objects: objects.into_iter().map(object).collect::<Result<_, _>>()?,
+        omitted_objects: usize::try_from(omitted_objects).unwrap_or(usize::MAX),
     })
 }
 

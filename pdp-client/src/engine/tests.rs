@@ -406,7 +406,7 @@ fn an_explanation_of_a_delegation_is_read_whole_or_not_at_all() {
         omitted_entries: 0,
     };
     let object = v1::DelegationObject { of: Some(of), status: 3, alternatives: vec![alternative] };
-    let side = v1::DelegationSide { status: 3, objects: vec![object.clone()] };
+    let side = v1::DelegationSide { status: 3, objects: vec![object.clone()], omitted_objects: 7 };
     let wire = v1::DelegationExplanation {
         decision: decided(3, 9),
         evaluated_at: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
@@ -415,13 +415,14 @@ fn an_explanation_of_a_delegation_is_read_whole_or_not_at_all() {
     };
     let read = delegation_explanation_from_wire(wire.clone()).unwrap();
     let side = read.resource.unwrap();
+    assert_eq!(side.omitted_objects, 7);
     assert_eq!(side.objects[0].of.to_string(), "every Report in zurich");
     assert_eq!(side.objects[0].alternatives[0].operation, "AddToViewerInLocation");
     for wrong in [
         v1::DelegationObject { status: 0, ..object.clone() },
         v1::DelegationObject { of: None, ..object },
     ] {
-        let side = v1::DelegationSide { status: 3, objects: vec![wrong] };
+        let side = v1::DelegationSide { status: 3, objects: vec![wrong], omitted_objects: 0 };
         let wrong = v1::DelegationExplanation { resource: Some(side), ..wire.clone() };
         assert!(delegation_explanation_from_wire(wrong).is_err());
     }

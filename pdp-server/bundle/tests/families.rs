@@ -269,7 +269,7 @@ fn a_denied_and_a_self_delegation_say_so() {
     assert!(text.contains("├─ AddToViewer  EXPLICIT_DENY\n"), "{text}");
     assert!(text.contains("└─ decides: `r-4` denies it: "), "{text}");
     let text = failing("reason: SELF_DELEGATION", "reason: GRANTED");
-    let line = "  person:ana, or the owner of the account, counts as group:ops\n";
+    let line = "  person:ana counts as group:ops\n";
     assert!(text.contains(line), "{text}");
 }
 

@@ -46,6 +46,7 @@ pub fn compile_within(
     let asked = grants.asks_reached_positions();
     let reached_positions = actors.reached_positions(&names, asked, &mut budget)?;
     let subjects_of = actors.subjects_of(&names);
+    let held_at = actors.held_at(&names, &places);
     let reports = actors.by(|subject| subject.manager);
     let owned = actors.by(|subject| subject.owner);
     let object_of = names.object_of();
@@ -88,6 +89,7 @@ pub fn compile_within(
             shards_of: grants.shards_of,
             placed: grants.placed,
             logins,
+            held_at,
             reports,
             owned,
             object_of,

@@ -17,11 +17,12 @@ use crate::time::Timestamp;
 use crate::walk::Who;
 
 pub use explain::{
-    Alternative, AskedOf, DelegationExplanation, DelegationSide, ObjectSide, explain_delegation,
+    Alternative, AskedOf, DelegationExplanation, DelegationSide, MAX_OBJECTS, ObjectSide,
+    explain_delegation,
 };
 pub use sides::Status;
 use sides::resolve;
-pub(crate) use sides::{Delegation, Of};
+pub(crate) use sides::{Asked, Delegation, Of};
 
 /// Handing out or taking back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

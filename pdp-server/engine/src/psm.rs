@@ -78,6 +78,15 @@ impl EligibilityKind {
     pub const ALL: [Self; 5] =
         [Self::Eligible, Self::PreApproved, Self::Suggested, Self::Excluded, Self::Approved];
 
+    /// Whether it makes somebody eligible (P3); the record of an approval does not.
+    #[must_use]
+    pub const fn makes_eligible(self) -> bool {
+        match self {
+            Self::Eligible | Self::PreApproved | Self::Suggested => true,
+            Self::Excluded | Self::Approved => false,
+        }
+    }
+
     /// The word that bundles use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

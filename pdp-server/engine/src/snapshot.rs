@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-pub(crate) use psm::{Computer, Eligible, Offer, Sessions};
+pub(crate) use psm::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions};
 pub(crate) use vault::{Shared, Vault, VaultEntity};
 
 use crate::actor::ActorRef;
@@ -107,6 +107,8 @@ pub(crate) struct Cold {
     pub(crate) grants_of: Lists<ActorIx, Grant>,
     /// The shards of each type, in the order of their locations in a walk of the forest.
     pub(crate) shards_of: Lists<TypeIx, ShardIx>,
+    /// Who holds positions where, people and groups: numbers of a walk of the forest, in order.
+    pub(crate) held_at: Vec<(u32, ActorIx)>,
     /// The people whose manager a person is.
     pub(crate) reports: Lists<ActorIx, ActorIx>,
     /// The accounts that a person owns, enabled or not.

@@ -78,8 +78,9 @@ pub(crate) fn walk_location(
     location: LocationIx,
     visitor: &mut impl Visit,
 ) -> ControlFlow<()> {
-    let (above, below) = shards_about(snapshot, kind, location);
-    let above = above.into_iter().map(|shard| (shard, Via::Location(shard)));
+    let above = shards_above(snapshot, kind, location);
+    let above = above.map(|shard| (shard, Via::Location(shard)));
+    let below = shards_below(snapshot, kind, location);
     let below = below.iter().map(|shard| (*shard, Via::Below(*shard)));
     for (shard, via) in above.chain(below) {
         let grants = &snapshot.shards[shard];
@@ -88,22 +89,29 @@ pub(crate) fn walk_location(
     ControlFlow::Continue(())
 }
 
-/// The shards of a type at a location and above, nearest first, and those below it.
-pub(crate) fn shards_about(
+/// The shards of a type at a location and above, nearest first.
+pub(crate) fn shards_above(
     snapshot: &Snapshot,
     kind: TypeIx,
     location: LocationIx,
-) -> (Vec<ShardIx>, &[ShardIx]) {
+) -> impl Iterator<Item = ShardIx> + '_ {
     let shards = &snapshot.cold.shards_of[kind];
     let first = |shard: &ShardIx| snapshot.locations[snapshot.cold.shard_location[*shard]].first;
-    let above = std::iter::successors(Some(location), |at| snapshot.locations[*at].parent)
-        .filter_map(|at| shards.binary_search_by_key(&snapshot.locations[at].first, first).ok())
+    std::iter::successors(Some(location), |at| snapshot.locations[*at].parent)
+        .filter_map(move |at| {
+            shards.binary_search_by_key(&snapshot.locations[at].first, first).ok()
+        })
         .filter_map(|index| shards.get(index).copied())
-        .collect();
+}
+
+/// The shards of a type below a location.
+fn shards_below(snapshot: &Snapshot, kind: TypeIx, location: LocationIx) -> &[ShardIx] {
+    let shards = &snapshot.cold.shards_of[kind];
+    let first = |shard: &ShardIx| snapshot.locations[snapshot.cold.shard_location[*shard]].first;
     let place = snapshot.locations[location];
     let from = shards.partition_point(|shard| first(shard) <= place.first);
     let to = shards.partition_point(|shard| first(shard) < place.after);
-    (above, shards.get(from..to).unwrap_or_default())
+    shards.get(from..to).unwrap_or_default()
 }
 
 /// Whom a subject counts as at one instant.

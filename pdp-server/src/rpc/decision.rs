@@ -268,9 +268,14 @@ impl Service {
             let (metadata, _, request) = request.into_parts();
             let (tenant, at_least) = wanted(&request);
             let wanted = Wanted { tenant: &tenant, at_least, metadata: &metadata };
+            let patience = patience(&metadata, self.0.max_wait);
             let (snapshot, now) =
                 self.on_snapshot(wanted, |snapshot, now| (Arc::clone(snapshot), now)).await?;
-            self.0.blocking(move |_| list(Seen { snapshot: &snapshot, now }, request)).await
+            self.0
+                .listing(patience, move |wanted| {
+                    list(Seen { snapshot: &snapshot, now, wanted }, request)
+                })
+                .await
         };
         let answered = self.0.answer(rpc, listed).await;
         self.0.metrics.list_took(list_rpc, started.elapsed());

@@ -55,6 +55,10 @@ pub(crate) enum Failure {
     PolicyTooLarge(String),
     #[error("{live} streams are open already; the limit is {maximum}")]
     TooManyStreams { live: usize, maximum: usize },
+    #[error("{maximum} lists are being made already, which is the limit; try again")]
+    TooManyLists { maximum: usize },
+    #[error("nobody waits for the answer any more")]
+    CallerGone,
     #[error("this is no page token of this server; start the list again")]
     PageTokenInvalid,
     #[error("the page token belongs to another list; start this list without one")]
@@ -114,7 +118,8 @@ impl Failure {
             Self::Rejected(_) | Self::TenantProtected => Code::FailedPrecondition,
             Self::Refused(_) => Code::PermissionDenied,
             Self::RevisionConflict { .. } => Code::Aborted,
-            Self::TooManyStreams { .. } => Code::ResourceExhausted,
+            Self::TooManyStreams { .. } | Self::TooManyLists { .. } => Code::ResourceExhausted,
+            Self::CallerGone => Code::Cancelled,
             Self::RevisionNotReached { .. }
             | Self::Store(_)
             | Self::Starting
@@ -131,6 +136,8 @@ impl Failure {
                 "LIMIT_EXCEEDED"
             }
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::TooManyLists { .. } => "TOO_MANY_LISTS",
+            Self::CallerGone => "CALLER_GONE",
             Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
             Self::PageTokenMismatch => "PAGE_TOKEN_MISMATCH",
             Self::PageTokenExpired { .. } => "PAGE_TOKEN_EXPIRED",
@@ -170,6 +177,9 @@ impl Failure {
                 ("maximum", maximum.to_string()),
                 ("actual", live.to_string()),
             ],
+            Self::TooManyLists { maximum } => {
+                vec![("limit", "max_running_lists".to_owned()), ("maximum", maximum.to_string())]
+            }
             Self::PageTokenExpired { token, actual } => {
                 vec![("token", token.to_string()), ("actual", actual.to_string())]
             }
@@ -195,6 +205,7 @@ impl Failure {
                 vec![("at_least", at_least.to_string()), ("actual", actual.to_string())]
             }
             Self::Malformed(_)
+            | Self::CallerGone
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::Store(_)
@@ -209,13 +220,16 @@ impl Failure {
     const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RevisionNotReached { .. } => Some(REVISION_RETRY_DELAY),
-            Self::TooManyStreams { .. } | Self::Store(_) | Self::Starting | Self::ShuttingDown => {
-                Some(RETRY_DELAY)
-            }
+            Self::TooManyStreams { .. }
+            | Self::TooManyLists { .. }
+            | Self::Store(_)
+            | Self::Starting
+            | Self::ShuttingDown => Some(RETRY_DELAY),
             Self::Malformed(_)
             | Self::Limit { .. }
             | Self::MessageTooLarge(_)
             | Self::PolicyTooLarge(_)
+            | Self::CallerGone
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::PageTokenExpired { .. }

@@ -1,15 +1,15 @@
-//! The questions asked backwards. A list is computed whole and sent page by page: a token names the
-//! last entry of the page before, so that the next one goes on behind it. Every entry holds at the
-//! instant of its page.
+//! The questions asked backwards. A list is made and sent page by page: a token names the last
+//! entry of the page before, so that the next one goes on behind it, and only the entries of a page
+//! are decided. Every entry holds at the instant of its page.
 
 use pdp_engine::actor::ActorRef;
 use pdp_engine::delegate::{DelegationQuestion, explain_delegation};
 use pdp_engine::id::PersonId;
 use pdp_engine::list::{
-    APPROVE_USE, AnyPermission, ApprovalQuestion, ListedPermission, SubjectKinds, list_approvers,
-    list_permissions, list_resources, list_subjects,
+    APPROVE_USE, AnyPermission, ApprovalQuestion, ListError, ListedPermission, Part, SubjectKinds,
+    list_approvers_part, list_permissions_part, list_resources_part, list_subjects_part,
 };
-use pdp_engine::query::{ObjectRef, Question, SubjectRef};
+use pdp_engine::query::{Malformed as Refused, ObjectRef, Question, SubjectRef};
 use pdp_engine::session::SessionQuestion;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
@@ -36,6 +36,8 @@ const EXPLAINED_PAGE_BYTES: usize = 1 << 20;
 pub(super) struct Seen<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) now: Timestamp,
+    /// Whether somebody still waits for the list.
+    pub(super) wanted: &'a dyn Fn() -> bool,
 }
 
 /// Which page of which list.
@@ -61,37 +63,58 @@ impl Page {
         Ok(Self { list, past, size, explain })
     }
 
-    /// The page's items and the token of the next page, in the order of the places.
+    /// What the engine is asked for: one more than the page holds tells whether another follows.
+    fn part<'a, T>(&self, seen: Seen<'a>, after: Option<T>) -> Part<'a, T> {
+        Part { after, limit: self.size.saturating_add(1), wanted: seen.wanted }
+    }
+
+    /// The place of the last item of the page before, as a name.
+    fn past_name(&self) -> Result<Option<&str>, Failure> {
+        self.past.as_deref().map(name).transpose()
+    }
+
+    /// The page's items and the token of the next page.
     fn take<E, T: Message>(
         &self,
         seen: Seen<'_>,
-        entries: impl IntoIterator<Item = E>,
+        entries: Vec<E>,
         place: impl Fn(&E) -> Vec<u8>,
         item: impl Fn(E, bool) -> Result<T, Malformed>,
     ) -> Result<(Vec<T>, String), Failure> {
-        let entries = entries.into_iter().map(|entry| (place(&entry), entry));
-        let rest = entries.filter(|(place, _)| Some(place) > self.past.as_ref());
-        // The lists come in this order already; that pages fit together must not hang on it.
-        let mut rest: Vec<_> = rest.collect();
-        rest.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut rest = rest.into_iter().peekable();
+        let mut rest = entries.into_iter().peekable();
         let mut items = Vec::new();
         let mut bytes = 0;
         let mut last = None;
         while items.len() < self.size && bytes < EXPLAINED_PAGE_BYTES {
-            let Some((place, entry)) = rest.next() else { break };
+            let Some(entry) = rest.next() else { break };
+            last = Some(place(&entry));
             let item = item(entry, self.explain)?;
             if self.explain {
                 bytes += item.encoded_len();
+                if !(seen.wanted)() {
+                    return Err(Failure::CallerGone);
+                }
             }
             items.push(item);
-            last = Some(place);
         }
         let next = match (rest.peek(), last) {
             (Some(_), Some(last)) => self.list.token_past(seen.snapshot.revision(), &last),
             _ => String::new(),
         };
         Ok((items, next))
+    }
+}
+
+/// A name in a token.
+fn name(place: &[u8]) -> Result<&str, Failure> {
+    std::str::from_utf8(place).map_err(|_| Failure::PageTokenInvalid)
+}
+
+/// Why there is no list; `refused` finds the field at fault.
+fn not_listed(error: ListError, refused: impl FnOnce(&Refused) -> Malformed) -> Failure {
+    match error {
+        ListError::Malformed(error) => refused(&error).into(),
+        ListError::Unwanted => Failure::CallerGone,
     }
 }
 
@@ -111,8 +134,11 @@ pub(super) fn permissions(
     let who = subject("subject", who.as_ref())?;
     let resource = object(required("resource", resource.as_ref())?);
     // What is asked is listed, so that a refusal can only be about the subject or the resource.
-    let listed = list_permissions(seen.snapshot, who, resource, seen.now)
-        .map_err(|error| refused(AnyPermission::Session(None), &error))?;
+    let after = page.past.as_deref().map(permission_at).transpose()?;
+    let part = page.part(seen, after.as_ref());
+    let listed = list_permissions_part(seen.snapshot, who, resource, part, seen.now);
+    let listed = listed
+        .map_err(|error| not_listed(error, |error| refused(AnyPermission::Session(None), error)))?;
     let item = |listed: ListedPermission, explain: bool| {
         let explanation =
             explain.then(|| explain_one(seen, who, listed.ask(), resource)).transpose()?;
@@ -132,6 +158,19 @@ fn permission_place(listed: &ListedPermission) -> Vec<u8> {
         ListedPermission::Session(level) => (3, level.as_deref().unwrap_or_default()),
     };
     [&[mark], name.as_bytes()].concat()
+}
+
+/// The permission at a place.
+fn permission_at(place: &[u8]) -> Result<ListedPermission, Failure> {
+    let (mark, rest) = place.split_first().ok_or(Failure::PageTokenInvalid)?;
+    let name = name(rest)?.to_owned();
+    Ok(match mark {
+        0 => ListedPermission::Operation(name),
+        1 => ListedPermission::Right(name),
+        2 => ListedPermission::Vault(name),
+        3 => ListedPermission::Session(Some(name).filter(|name| !name.is_empty())),
+        _ => return Err(Failure::PageTokenInvalid),
+    })
 }
 
 fn permission(listed: ListedPermission) -> v1::listed_permission::Permission {
@@ -165,11 +204,15 @@ pub(super) fn resources(
         Wire::VaultAction(action) => AnyPermission::Vault(action),
         Wire::Session(wire) => session(wire),
     };
-    let listed = list_resources(seen.snapshot, who, permission, type_name, seen.now)
-        .map_err(|error| match refused(permission, &error) {
+    let part = page.part(seen, page.past_name()?);
+    let (snapshot, now) = (seen.snapshot, seen.now);
+    let listed = list_resources_part(snapshot, who, permission, type_name, part, now);
+    let listed = listed.map_err(|error| {
+        not_listed(error, |error| match refused(permission, error) {
             Malformed { path, message } if path == "resource" => Malformed::new("type", message),
             other => other,
-        })?;
+        })
+    })?;
     let item = |id: pdp_engine::id::ObjectId, explain: bool| {
         let resource = ObjectRef { type_name, id: id.as_str() };
         let explanation =
@@ -204,8 +247,10 @@ pub(super) fn subjects(
     };
     let resource = object(required("resource", resource.as_ref())?);
     let kinds = if *accounts { SubjectKinds::PeopleAndAccounts } else { SubjectKinds::People };
-    let listed = list_subjects(seen.snapshot, permission, resource, kinds, seen.now)
-        .map_err(|error| refused(permission, &error))?;
+    let part = page.part(seen, page.past.as_deref().map(subject_at).transpose()?);
+    let (snapshot, now) = (seen.snapshot, seen.now);
+    let listed = list_subjects_part(snapshot, permission, resource, kinds, part, now);
+    let listed = listed.map_err(|error| not_listed(error, |error| refused(permission, error)))?;
     let item = |actor: ActorRef, explain: bool| {
         let explanation = match subject_of(&actor) {
             Some(who) if explain => Some(explain_one(seen, who, permission, resource)?),
@@ -249,6 +294,15 @@ fn subject_place(actor: &ActorRef) -> Vec<u8> {
     }
 }
 
+/// The subject at a place.
+fn subject_at(place: &[u8]) -> Result<SubjectRef<'_>, Failure> {
+    match place.split_first() {
+        Some((b'p', id)) => Ok(SubjectRef::Person(name(id)?)),
+        Some((b'q', id)) => Ok(SubjectRef::Account(name(id)?)),
+        _ => Err(Failure::PageTokenInvalid),
+    }
+}
+
 /// ListApprovers.
 pub(super) fn approvers(
     seen: Seen<'_>,
@@ -275,14 +329,16 @@ pub(super) fn approvers(
     };
     let inside = |malformed: Malformed| malformed.inside(field);
     let asked = asked.map_err(inside)?;
-    let listed = list_approvers(seen.snapshot, &asked, seen.now).map_err(|error| {
-        let malformed = match &asked {
-            ApprovalQuestion::Delegation(_) => Malformed::new(error.field(), &error),
-            ApprovalQuestion::Dual(question) => Asked::Access(*question).refused(&error),
-            ApprovalQuestion::Session(question) => Asked::Session(*question).refused(&error),
-        };
-        inside(malformed)
-    })?;
+    let part = page.part(seen, page.past_name()?);
+    let listed = list_approvers_part(seen.snapshot, &asked, part, seen.now);
+    let refused = |error: &Refused| {
+        inside(match &asked {
+            ApprovalQuestion::Delegation(_) => Malformed::new(error.field(), error),
+            ApprovalQuestion::Dual(question) => Asked::Access(*question).refused(error),
+            ApprovalQuestion::Session(question) => Asked::Session(*question).refused(error),
+        })
+    };
+    let listed = listed.map_err(|error| not_listed(error, refused))?;
     let item = |person: PersonId, explain: bool| {
         let because = match explain {
             true => Some(because(seen, &asked, &person)?),
@@ -371,7 +427,7 @@ mod tests {
     #[test]
     fn a_page_with_explanations_ends_before_it_grows_too_large() {
         let snapshot = compile(&Facts::default(), Revision::new(1));
-        let seen = Seen { snapshot: &snapshot, now: Timestamp::from_micros(0) };
+        let seen = Seen { snapshot: &snapshot, now: Timestamp::from_micros(0), wanted: &|| true };
         let large = |_: u8, _: bool| {
             Ok(v1::ListedResource { id: "x".repeat(EXPLAINED_PAGE_BYTES / 2), explanation: None })
         };
@@ -381,7 +437,10 @@ mod tests {
             loop {
                 let list = ListOf::new(&["large"]);
                 let page = Page::new(seen, list, &token, 4, explain).unwrap();
-                let (items, next) = page.take(seen, 0..5_u8, |n| vec![*n], large).unwrap();
+                let part = page.part(seen, page.past.clone());
+                let rest = (0..5_u8).filter(|n| part.after.as_ref() < Some(&vec![*n]));
+                let rest = rest.take(part.limit).collect();
+                let (items, next) = page.take(seen, rest, |n| vec![*n], large).unwrap();
                 sizes.push(items.len());
                 if next.is_empty() {
                     return sizes;

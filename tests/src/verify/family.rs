@@ -2,7 +2,8 @@
 
 use pdp_engine::actor::ActorRef;
 use pdp_engine::delegate::{
-    AskedOf, DelegationExplanation, DelegationQuestion, DelegationSide, ObjectSide, Status,
+    AskedOf, DelegationExplanation, DelegationQuestion, DelegationSide, MAX_OBJECTS, ObjectSide,
+    Status,
 };
 use pdp_engine::explain::{Coverage, HopKind, Thing};
 use pdp_engine::id::{LocationId, PermissionLevelId, PermissionName};
@@ -63,9 +64,14 @@ impl Verifier<'_> {
     ) -> Verdict {
         let stands = self.oracle.stands(delegator, demand);
         same("status of the side", &side.status, &status(stands))?;
-        same("number of objects", &side.objects.len(), &demand.of.len())?;
-        for (asked, of) in side.objects.iter().zip(&demand.of) {
-            self.object_side(delegator, asked, of, &demand.operations)?;
+        let told = side.objects.len() + side.omitted_objects;
+        same("number of objects", &told, &demand.of.len())?;
+        same("left out", &side.omitted_objects, &told.saturating_sub(MAX_OBJECTS))?;
+        // Only where some are left out do they come in another order.
+        if side.omitted_objects == 0 {
+            for (asked, of) in side.objects.iter().zip(&demand.of) {
+                self.object_side(delegator, asked, of, &demand.operations)?;
+            }
         }
         Ok(())
     }

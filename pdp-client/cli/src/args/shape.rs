@@ -43,7 +43,7 @@ JSON: {\"effect\": EFFECT, \"reason\": CODE, \"revision\": N}
 and with --explain:
        \"evaluated_at\": TIME, \"resource\"?: SIDE, \"recipient\"?: SIDE
   EFFECT      \"ALLOW\", \"DENY\" or \"REQUIRES_APPROVAL\"
-  SIDE        {\"status\": STATUS, \"objects\": [OBJECT, ...]}
+  SIDE        {\"status\": STATUS, \"objects\": [OBJECT, ...], \"omitted_objects\": N}
   STATUS      \"DENIED\", \"HELD\" or \"MISSING\"
   OBJECT      {\"resource\": \"Type:id\", ...} or {\"type\": TYPE, \"location\": ID, ...}
               with \"status\": STATUS, \"alternatives\": [ALTERNATIVE, ...]

@@ -75,9 +75,9 @@ pub(super) fn delegation(told: &DelegationExplanation) -> Value {
 }
 
 fn side(side: &DelegationSide) -> Value {
-    let DelegationSide { status, objects } = side;
+    let DelegationSide { status, objects, omitted_objects } = side;
     let objects: Vec<_> = objects.iter().map(object).collect();
-    json!({"status": status.as_str(), "objects": objects})
+    json!({"status": status.as_str(), "objects": objects, "omitted_objects": omitted_objects})
 }
 
 fn object(object: &ObjectSide) -> Value {

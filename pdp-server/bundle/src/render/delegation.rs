@@ -9,7 +9,7 @@ use pdp_engine::level::Scope;
 use pdp_engine::query::Reason;
 
 use super::{Branch, Tone, Words, draw, headline, hops, meaning, omitted};
-use crate::question::OwnedDelegation;
+use crate::question::{OwnedDelegation, OwnedSubject};
 
 /// The explanation as plain text, without a line feed at the end.
 #[must_use]
@@ -41,8 +41,11 @@ pub fn render_delegation_with(
     let words = Words { subject: &question.delegator, paint };
     if decision.reason == Reason::SelfDelegation {
         let (delegator, recipient) = (&question.delegator, &question.recipient);
-        let line = format!("\n{delegator}, or the owner of the account, counts as {recipient}");
-        out.push_str(&line);
+        let owner = match delegator {
+            OwnedSubject::Person(_) => "",
+            OwnedSubject::Account(_) => ", or the owner of the account,",
+        };
+        out.push_str(&format!("\n{delegator}{owner} counts as {recipient}"));
     }
     for (name, side) in [("resource side", resource), ("recipient side", recipient)] {
         let Some(side) = side else { continue };
@@ -56,11 +59,15 @@ pub fn render_delegation_with(
 
 impl Words<'_> {
     fn delegation_side(&self, name: &str, side: &DelegationSide) -> Branch {
-        let DelegationSide { status, objects } = side;
+        let DelegationSide { status, objects, omitted_objects } = side;
         let title = (self.paint)(Tone::Heading, &format!("{name}  {}", status.as_str()));
         let mut below: Vec<Branch> = objects.iter().map(|object| self.asked_of(object)).collect();
         if objects.is_empty() {
             below.push(Branch::leaf("there is nothing to hold it of: the policy has no location"));
+        }
+        if *omitted_objects > 0 {
+            let text = format!("and {omitted_objects} more that it is asked of, not listed");
+            below.push(Branch::leaf(text));
         }
         Branch { text: title, below }
     }

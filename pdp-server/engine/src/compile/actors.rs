@@ -283,6 +283,18 @@ impl Actors {
         Lists::from_pairs(self.subjects.len(), pairs.collect())
     }
 
+    /// The positions turned round: who holds one where, in the order of a walk of the forest.
+    pub(super) fn held_at(&self, names: &Names, places: &Places) -> Vec<(u32, ActorIx)> {
+        let mut held: Vec<(u32, ActorIx)> = Vec::new();
+        for (actor, _) in names.actor_rows.iter() {
+            let at = |position: &Timed<Held>| places.places[position.item.location].first;
+            held.extend(self.positions[actor].iter().map(|position| (at(position), actor)));
+        }
+        held.sort_unstable();
+        held.dedup();
+        held
+    }
+
     /// For every actor the subjects that count as it, always or at times.
     pub(super) fn subjects_of(&self, names: &Names) -> Lists<ActorIx, ActorIx> {
         let mut pairs = Vec::new();

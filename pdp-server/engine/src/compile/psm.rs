@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::id::GroupId;
 use crate::psm::{EligibilityScope, LOCAL_WINDOWS_SERVER, Psm};
 use crate::resource::ResourceRef;
-use crate::snapshot::{Computer, Eligible, Offer, Sessions, Timed};
+use crate::snapshot::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions, Timed};
 
 use super::names::Names;
 
@@ -30,11 +30,19 @@ pub(super) fn compile(
     native_timed: Lists<NativeIx, Timed<ActorIx>>,
 ) -> Sessions {
     let natives = native_group.iter().map(|(native, group)| (*group, native)).collect();
-    let mut sessions = Sessions { native, native_timed, native_group, ..Sessions::default() };
+    let native_of =
+        native_group.iter().filter_map(|(native, group)| match &names.actor_rows[*group] {
+            ActorRef::Group(id) => Some((id.to_shared(), native)),
+            _ => None,
+        });
+    let native_of = native_of.collect();
+    let mut sessions =
+        Sessions { native, native_timed, native_group, native_of, ..Sessions::default() };
     for psm in facts.psm() {
         let computer = names.resources[&ResourceRef::computer(&psm.computer)];
         sessions.computers.insert(computer, self::computer(psm, names, &natives));
     }
+    let mut eligible_for = Vec::new();
     for eligibility in facts.eligibilities() {
         let key = &eligibility.key;
         let eligible = Eligible {
@@ -43,17 +51,25 @@ pub(super) fn compile(
             kind: key.kind,
             window: eligibility.window,
         };
-        match &key.scope {
+        let (to, window) = (eligible.to, eligible.window);
+        let on = match &key.scope {
             EligibilityScope::On(id) => {
                 let computer = names.resources[&ResourceRef::computer(id)];
                 sessions.on.entry(computer).or_default().push(eligible);
+                EligibleOn::Computer(computer)
             }
             EligibilityScope::In(location) => {
                 let location = names.locations[location];
                 sessions.within.entry(location).or_default().push(eligible);
+                EligibleOn::Within(location)
             }
+        };
+        if key.kind.makes_eligible() {
+            eligible_for.push((to, EligibleFor { level: key.level.clone(), on, window }));
         }
     }
+    eligible_for.sort_by(|(_, one), (_, other)| one.level.cmp(&other.level));
+    sessions.eligible_for = Lists::from_pairs(names.actor_rows.len(), eligible_for);
     for list in sessions.on.values_mut().chain(sessions.within.values_mut()) {
         list.sort_by_key(|eligible| eligible.to);
     }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::sides::{Asked, Of, Status, conclude};
 use super::{DelegationQuestion, ScopeRef, admit};
+use crate::arena::PermissionIx;
 use crate::explain::{Entry, Paths, Recorder, object_name};
 use crate::id::{LocationId, TypeName};
 use crate::query::{Decision, Effect, Malformed, ObjectRef, Reason};
@@ -11,6 +12,10 @@ use crate::resource::ResourceRef;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::walk::{Who, walk, walk_location};
+
+/// How many objects of a side an explanation tells: about as much as somebody can read. Only a
+/// relative scope asks more, one for each root location.
+pub const MAX_OBJECTS: usize = 100;
 
 /// A decision about a delegation with everything that led to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +36,11 @@ pub struct DelegationExplanation {
 pub struct DelegationSide {
     /// What the side comes to (D3).
     pub status: Status,
-    /// Every object that is asked: all of them must be held (D1, D2).
+    /// The objects that are asked: all of them must be held (D1, D2). Up to [`MAX_OBJECTS`] are
+    /// told; of more, those that decide come first: denied, else missing.
     pub objects: Vec<ObjectSide>,
+    /// How many more are asked than are told.
+    pub omitted_objects: usize,
 }
 
 /// One object of a side.
@@ -124,46 +132,65 @@ fn side(
     named: Option<ObjectRef<'_>>,
     paths: &Paths<'_>,
 ) -> DelegationSide {
-    let objects: Vec<_> = asked
-        .iter()
-        .map(|asked| {
-            let alternatives: Vec<_> = asked
-                .operations
-                .iter()
-                .map(|(name, permission)| {
-                    let mut told = Alternative {
-                        operation: name.clone(),
-                        declared: permission.is_some(),
-                        outcome: Reason::NotGranted,
-                        entries: Vec::new(),
-                        omitted_entries: 0,
-                    };
-                    if let Some(permission) = *permission {
-                        let mut recorder = Recorder::new(snapshot, permission, who.t);
-                        let (ControlFlow::Continue(()) | ControlFlow::Break(())) = match asked.of {
-                            Of::Object(object) => walk(snapshot, who, object, &mut recorder),
-                            Of::TypeAt(kind, at) => {
-                                walk_location(snapshot, who, kind, at, &mut recorder)
-                            }
-                        };
-                        let heard = recorder.heard(asked.of, paths);
-                        told.outcome = heard.outcome;
-                        (told.entries, told.omitted_entries) = (heard.entries, heard.omitted);
-                    }
-                    told
-                })
-                .collect();
-            let of = match asked.of {
-                Of::Object(object) => AskedOf::Resource(object_name(snapshot, object, named)),
-                Of::TypeAt(kind, at) => AskedOf::TypeAt(
-                    snapshot.cold.types[kind].clone(),
-                    snapshot.cold.locations[at].clone(),
-                ),
+    let mut all: Vec<(Status, &Asked)> =
+        asked.iter().map(|asked| (asked.status(snapshot, who), asked)).collect();
+    let status = Status::of_all(all.iter().map(|(status, _)| *status));
+    let omitted_objects = all.len().saturating_sub(MAX_OBJECTS);
+    if omitted_objects > 0 {
+        // Stable, so that the order of the policy remains among those that come to the same.
+        all.sort_by_key(|(status, _)| match status {
+            Status::Denied => 0,
+            Status::Missing => 1,
+            Status::Held => 2,
+        });
+        all.truncate(MAX_OBJECTS);
+    }
+    let objects = all
+        .into_iter()
+        .map(|(status, asked)| {
+            let tried = |(name, permission): &(String, Option<PermissionIx>)| {
+                alternative(snapshot, who, asked.of, (name, *permission), paths)
             };
-            let status = asked.status(snapshot, who);
-            ObjectSide { of, status, alternatives }
+            let alternatives = asked.operations.iter().map(tried).collect();
+            ObjectSide { of: asked_of(snapshot, asked.of, named), status, alternatives }
         })
         .collect();
-    let status = Status::of_all(objects.iter().map(|object| object.status));
-    DelegationSide { status, objects }
+    DelegationSide { status, objects, omitted_objects }
+}
+
+fn alternative(
+    snapshot: &Snapshot,
+    who: &Who<'_>,
+    of: Of,
+    (name, permission): (&str, Option<PermissionIx>),
+    paths: &Paths<'_>,
+) -> Alternative {
+    let mut told = Alternative {
+        operation: name.to_owned(),
+        declared: permission.is_some(),
+        outcome: Reason::NotGranted,
+        entries: Vec::new(),
+        omitted_entries: 0,
+    };
+    if let Some(permission) = permission {
+        let mut recorder = Recorder::new(snapshot, permission, who.t);
+        let (ControlFlow::Continue(()) | ControlFlow::Break(())) = match of {
+            Of::Object(object) => walk(snapshot, who, object, &mut recorder),
+            Of::TypeAt(kind, at) => walk_location(snapshot, who, kind, at, &mut recorder),
+        };
+        let heard = recorder.heard(of, paths);
+        told.outcome = heard.outcome;
+        (told.entries, told.omitted_entries) = (heard.entries, heard.omitted);
+    }
+    told
+}
+
+fn asked_of(snapshot: &Snapshot, of: Of, named: Option<ObjectRef<'_>>) -> AskedOf {
+    match of {
+        Of::Object(object) => AskedOf::Resource(object_name(snapshot, object, named)),
+        Of::TypeAt(kind, at) => {
+            let (types, locations) = (&snapshot.cold.types, &snapshot.cold.locations);
+            AskedOf::TypeAt(types[kind].clone(), locations[at].clone())
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The two sides of a delegation, and what they come to (D1 to D5).
 
+use std::sync::Arc;
+
 use super::{DelegationAction, DelegationQuestion, RecipientRef, ScopeRef, location};
 use crate::arena::{ActorIx, LevelIx, LocationIx, PermissionIx, ResourceIx, RoleIx, TypeIx};
 use crate::check::{Target, object, strongest, strongest_at};
@@ -54,7 +56,7 @@ pub(crate) enum Of {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) of: Of,
-    pub(crate) operations: Vec<(String, Option<PermissionIx>)>,
+    pub(crate) operations: Arc<[(String, Option<PermissionIx>)]>,
 }
 
 /// A delegation in handles.
@@ -151,7 +153,12 @@ pub(crate) fn resolve(
         }
     };
     let on_resource = words.on_resource();
-    let resource = of.iter().map(|of| asked(snapshot, *of, &on_resource)).collect();
+    // However many there are, they are objects of one type, and asked the same.
+    let first = of.first().map(|first| asked(snapshot, *first, &on_resource).operations);
+    let resource = first.map_or_else(Vec::new, |operations| {
+        let each = of.into_iter().map(|of| Asked { of, operations: Arc::clone(&operations) });
+        each.collect()
+    });
     let (first, second) = question.recipient.objects();
     let on_recipient = words.on_recipient();
     let mut recipient = Vec::new();

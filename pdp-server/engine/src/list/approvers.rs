@@ -1,18 +1,19 @@
 //! Who could agree to what a decision says needs an approval? (D6)
 
-use super::AnyPermission;
-use super::subjects::{SubjectKinds, holders, list_subjects};
+use super::candidates::Candidates;
+use super::subjects::{counting_as, holders};
+use super::{ListError, Pace, Part, wanted_to_the_end};
 use crate::actor::ActorRef;
 use crate::arena::ActorIx;
-use crate::check::{Target, check, object, subject, target};
-use crate::delegate::{Delegation, DelegationQuestion, admit};
+use crate::check::{Target, check, subject, target};
+use crate::delegate::{Asked, Delegation, DelegationQuestion, Of, admit};
 use crate::id::PersonId;
 use crate::permission::{PermissionKind, Qualifier};
-use crate::query::{Malformed, ObjectRef, PermissionRef, Question, SubjectRef};
+use crate::query::{Malformed, PermissionRef, Question, SubjectRef};
 use crate::session::{SessionQuestion, check_session};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::walk::{Who, shards_about};
+use crate::walk::{Who, shards_above};
 
 /// The operation that approvers of a session hold on the computer (D6).
 pub const APPROVE_USE: &str = "ApproveUse";
@@ -38,110 +39,176 @@ pub fn list_approvers(
     question: &ApprovalQuestion<'_>,
     now: Timestamp,
 ) -> Result<Vec<PersonId>, Malformed> {
+    wanted_to_the_end(list_approvers_part(snapshot, question, Part::whole(), now))
+}
+
+/// A part of [`list_approvers`].
+///
+/// # Errors
+/// [`ListError`] as for the whole, or if the part is not wanted any more.
+pub fn list_approvers_part(
+    snapshot: &Snapshot,
+    question: &ApprovalQuestion<'_>,
+    part: Part<'_, &str>,
+    now: Timestamp,
+) -> Result<Vec<PersonId>, ListError> {
     match question {
-        ApprovalQuestion::Delegation(question) => of_delegation(snapshot, question, now),
-        ApprovalQuestion::Dual(question) => of_dual(snapshot, question, now),
-        ApprovalQuestion::Session(question) => of_session(snapshot, question, now),
+        ApprovalQuestion::Delegation(question) => of_delegation(snapshot, question, part, now),
+        ApprovalQuestion::Dual(question) => of_dual(snapshot, question, part, now),
+        ApprovalQuestion::Session(question) => of_session(snapshot, question, part, now),
     }
 }
 
-fn of_delegation(
+/// The people among the candidates of the part who pass, until it is full.
+fn passing(
     snapshot: &Snapshot,
-    question: &DelegationQuestion<'_>,
-    now: Timestamp,
-) -> Result<Vec<PersonId>, Malformed> {
-    question.validate()?;
-    let Ok((delegator, delegation)) = admit(snapshot, question) else { return Ok(Vec::new()) };
-    let owner = snapshot.subjects[delegator].owner;
-    let others = candidates(snapshot, &delegation, now)
-        .into_iter()
-        .filter(|person| *person != delegator && Some(*person) != owner)
-        .filter(|person| delegation.allows(snapshot, &Who::new(snapshot, *person, now), question));
-    Ok(people(snapshot, others))
-}
-
-/// People to whom something allows an operation of the resource side. Every object of the side has
-/// to be held, so those who hold the first are enough to look at.
-fn candidates(snapshot: &Snapshot, delegation: &Delegation, now: Timestamp) -> Vec<ActorIx> {
-    use crate::delegate::Of;
-    let mut found = Vec::new();
-    if let Some(asked) = delegation.resource.first() {
-        for permission in asked.operations.iter().filter_map(|(_, permission)| *permission) {
-            match asked.of {
-                Of::Object(object) => {
-                    found.extend(holders(snapshot, Target { object, permission }, now));
-                }
-                Of::TypeAt(kind, location) => {
-                    let (above, _) = shards_about(snapshot, kind, location);
-                    for grant in above.iter().flat_map(|shard| &snapshot.shards[*shard]) {
-                        if snapshot.says(grant.level, permission) == Some(Qualifier::Allowed) {
-                            found.extend(&snapshot.cold.subjects_of[grant.assignee]);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    found.sort_unstable();
-    found.dedup();
-    found.retain(|subject| snapshot.subjects[*subject].is_person);
-    found
-}
-
-fn of_dual(
-    snapshot: &Snapshot,
-    question: &Question<'_>,
-    now: Timestamp,
-) -> Result<Vec<PersonId>, Malformed> {
-    check(snapshot, question, now)?;
-    let Ok(asker) = subject(snapshot, question.subject) else { return Ok(Vec::new()) };
-    if question.counterpart.is_none() {
-        return Ok(Vec::new());
-    }
-    let Ok(target) = target(snapshot, question.resource, question.permission) else {
-        return Ok(Vec::new());
+    candidates: Candidates<'_, ActorIx>,
+    part: Part<'_, &str>,
+    pace: &Pace<'_>,
+    passes: impl Fn(ActorIx, &PersonId) -> Result<bool, Malformed>,
+) -> Result<Vec<PersonId>, ListError> {
+    // INVARIANT: handles of people come first, and in the order of the ids.
+    let person = |actor: ActorIx| match &snapshot.cold.actors[actor] {
+        ActorRef::Person(id) => Some(id),
+        _ => None,
     };
+    let after = part.after;
+    let passed =
+        |actor| person(actor).is_some_and(|id| after.is_some_and(|after| id.as_str() <= after));
     let mut approvers = Vec::new();
-    for candidate in holders(snapshot, target, now) {
-        let ActorRef::Person(id) = &snapshot.cold.actors[candidate] else { continue };
-        let theirs = Question { subject: SubjectRef::Person(id.as_str()), ..*question };
-        if candidate != asker && check(snapshot, &theirs, now)?.is_allow() {
+    for candidate in candidates.past(passed) {
+        let Some(id) = person(candidate) else { break };
+        if approvers.len() >= part.limit {
+            break;
+        }
+        pace.step()?;
+        if passes(candidate, id)? {
             approvers.push(id.clone());
         }
     }
     Ok(approvers)
 }
 
+fn of_delegation(
+    snapshot: &Snapshot,
+    question: &DelegationQuestion<'_>,
+    part: Part<'_, &str>,
+    now: Timestamp,
+) -> Result<Vec<PersonId>, ListError> {
+    let pace = part.pace();
+    pace.step()?;
+    question.validate()?;
+    let Ok((delegator, delegation)) = admit(snapshot, question) else { return Ok(Vec::new()) };
+    if delegation.resource.is_empty() {
+        return Ok(Vec::new());
+    }
+    let owner = snapshot.subjects[delegator].owner;
+    let candidates = candidates(snapshot, &delegation, now, &pace)?;
+    passing(snapshot, candidates, part, &pace, |person, _| {
+        let is_another = person != delegator && Some(person) != owner;
+        Ok(is_another && delegation.allows(snapshot, &Who::new(snapshot, person, now), question))
+    })
+}
+
+/// Subjects to whom something allows an operation on one object of the sides. Every object has to
+/// be held, so those who hold the one that the fewest hold are enough to look at.
+fn candidates<'a>(
+    snapshot: &'a Snapshot,
+    delegation: &Delegation,
+    now: Timestamp,
+    pace: &Pace<'_>,
+) -> Result<Candidates<'a, ActorIx>, ListError> {
+    let mut fewest: Option<Candidates<'a, ActorIx>> = None;
+    for asked in delegation.recipient.iter().chain(&delegation.resource) {
+        pace.step()?;
+        let found = of_asked(snapshot, asked, now, pace)?;
+        let is_fewer =
+            fewest.as_ref().is_none_or(|fewest| found.upper_bound() < fewest.upper_bound());
+        if is_fewer {
+            if found.upper_bound() == 0 {
+                return Ok(found);
+            }
+            fewest = Some(found);
+        }
+    }
+    Ok(fewest.unwrap_or_default())
+}
+
+/// Subjects to whom something allows an operation that is asked of one object.
+fn of_asked<'a>(
+    snapshot: &'a Snapshot,
+    asked: &Asked,
+    now: Timestamp,
+    pace: &Pace<'_>,
+) -> Result<Candidates<'a, ActorIx>, ListError> {
+    let mut found = Candidates::default();
+    let mut assignees = Vec::new();
+    for permission in asked.operations.iter().filter_map(|(_, permission)| *permission) {
+        match asked.of {
+            Of::Object(object) => {
+                found.append(holders(snapshot, Target { object, permission }, now, pace)?);
+            }
+            Of::TypeAt(kind, location) => {
+                for grant in
+                    shards_above(snapshot, kind, location).flat_map(|shard| &snapshot.shards[shard])
+                {
+                    pace.step()?;
+                    if snapshot.says(grant.level, permission) == Some(Qualifier::Allowed)
+                        && snapshot.windows[grant.window].contains(now)
+                    {
+                        assignees.push(grant.assignee);
+                    }
+                }
+            }
+        }
+    }
+    found.append(counting_as(snapshot, assignees));
+    Ok(found)
+}
+
+fn of_dual(
+    snapshot: &Snapshot,
+    question: &Question<'_>,
+    part: Part<'_, &str>,
+    now: Timestamp,
+) -> Result<Vec<PersonId>, ListError> {
+    let pace = part.pace();
+    pace.step()?;
+    check(snapshot, question, now)?;
+    let Ok(asker) = subject(snapshot, question.subject) else { return Ok(Vec::new()) };
+    let Some(counterpart) = question.counterpart else { return Ok(Vec::new()) };
+    let target = |object| target(snapshot, object, question.permission);
+    let (Ok(resource), Ok(counterpart)) = (target(question.resource), target(counterpart)) else {
+        return Ok(Vec::new());
+    };
+    // Both have to be held: the side that fewer hold is enough to look at.
+    let [one, other] =
+        [holders(snapshot, resource, now, &pace)?, holders(snapshot, counterpart, now, &pace)?];
+    let fewer = if other.upper_bound() < one.upper_bound() { other } else { one };
+    passing(snapshot, fewer, part, &pace, |person, id| {
+        let theirs = Question { subject: SubjectRef::Person(id.as_str()), ..*question };
+        Ok(person != asker && check(snapshot, &theirs, now)?.is_allow())
+    })
+}
+
 fn of_session(
     snapshot: &Snapshot,
     question: &SessionQuestion<'_>,
+    part: Part<'_, &str>,
     now: Timestamp,
-) -> Result<Vec<PersonId>, Malformed> {
+) -> Result<Vec<PersonId>, ListError> {
+    let pace = part.pace();
+    pace.step()?;
     check_session(snapshot, question, now)?;
-    if subject(snapshot, question.subject).is_err() || object(snapshot, question.computer).is_err()
-    {
-        return Ok(Vec::new());
-    }
-    let ObjectRef { type_name, id } = question.computer;
+    let Ok(asker) = subject(snapshot, question.subject) else { return Ok(Vec::new()) };
     let permission = PermissionRef { kind: PermissionKind::Operation, name: APPROVE_USE };
-    let allowed = list_subjects(
-        snapshot,
-        AnyPermission::Access(permission),
-        ObjectRef { type_name, id },
-        SubjectKinds::People,
-        now,
-    )?;
-    let others = allowed.into_iter().filter_map(|actor| match actor {
-        ActorRef::Person(id) if SubjectRef::Person(id.as_str()) != question.subject => Some(id),
-        _ => None,
-    });
-    Ok(others.collect())
-}
-
-fn people(snapshot: &Snapshot, actors: impl Iterator<Item = ActorIx>) -> Vec<PersonId> {
-    let names = actors.filter_map(|actor| match &snapshot.cold.actors[actor] {
-        ActorRef::Person(id) => Some(id.clone()),
-        _ => None,
-    });
-    names.collect()
+    let Ok(target) = target(snapshot, question.computer, permission) else {
+        return Ok(Vec::new());
+    };
+    let candidates = holders(snapshot, target, now, &pace)?;
+    passing(snapshot, candidates, part, &pace, |person, id| {
+        let subject = SubjectRef::Person(id.as_str());
+        let approves = Question::new(subject, permission, question.computer);
+        Ok(person != asker && check(snapshot, &approves, now)?.is_allow())
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{AnyPermission, ListedPermission, allows};
+use super::{AnyPermission, ListError, ListedPermission, Part, allows, wanted_to_the_end};
 use crate::arena::{PermissionIx, Table};
 use crate::check::{object, subject};
 use crate::permission::Qualifier;
@@ -23,11 +23,28 @@ pub fn list_permissions(
     object_ref: ObjectRef<'_>,
     now: Timestamp,
 ) -> Result<Vec<ListedPermission>, Malformed> {
-    let mut listed = Vec::new();
+    wanted_to_the_end(list_permissions_part(snapshot, subject_ref, object_ref, Part::whole(), now))
+}
+
+/// A part of [`list_permissions`]. All operations and rights are settled by one walk, whichever
+/// part is wanted.
+///
+/// # Errors
+/// [`ListError`] as for the whole, or if the part is not wanted any more.
+pub fn list_permissions_part(
+    snapshot: &Snapshot,
+    subject_ref: SubjectRef<'_>,
+    object_ref: ObjectRef<'_>,
+    part: Part<'_, &ListedPermission>,
+    now: Timestamp,
+) -> Result<Vec<ListedPermission>, ListError> {
+    let pace = part.pace();
+    pace.step()?;
+    let mut settled = Vec::new();
     let is_group = object_ref.type_name == Entity::GROUP_WORD;
     if !is_group {
         crate::list::subjects::validate(subject_ref, object_ref)?;
-        listed.extend(of_access_levels(snapshot, subject_ref, object_ref, now));
+        settled.extend(of_access_levels(snapshot, subject_ref, object_ref, now));
     }
     let vault = VaultAction::ALL
         .into_iter()
@@ -38,13 +55,26 @@ pub fn list_permissions(
         let offers = computer.offers.keys().map(|level| Some(level.to_string()));
         std::iter::once(None).chain(offers).map(ListedPermission::Session)
     });
-    for candidate in vault.chain(levels) {
+    let past = |candidate: &ListedPermission| part.after.is_none_or(|after| candidate > after);
+    let settled = settled.into_iter().map(|listed| (listed, true));
+    let open = vault.chain(levels).map(|candidate| (candidate, false));
+    let mut candidates: Vec<_> =
+        settled.chain(open).filter(|(candidate, _)| past(candidate)).collect();
+    candidates.sort_unstable();
+    // Asked about something, so that a question that is none is refused with nothing to list.
+    let anything = AnyPermission::Vault(VaultAction::Manage.as_str());
+    allows(snapshot, subject_ref, anything, object_ref, now)?;
+    let mut listed = Vec::new();
+    for (candidate, is_settled) in candidates {
+        if listed.len() >= part.limit {
+            break;
+        }
+        pace.step()?;
         let asked: AnyPermission<'_> = candidate.ask();
-        if allows(snapshot, subject_ref, asked, object_ref, now)? {
+        if is_settled || allows(snapshot, subject_ref, asked, object_ref, now)? {
             listed.push(candidate);
         }
     }
-    listed.sort();
     Ok(listed)
 }
 

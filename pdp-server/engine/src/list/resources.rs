@@ -1,7 +1,10 @@
 //! On which resources of a type may a subject do something?
 
-use super::{AnyPermission, allows};
-use crate::arena::{ActorIx, LocationIx, ResourceIx, TypeIx};
+use std::cmp::Reverse;
+
+use super::candidates::Candidates;
+use super::{AnyPermission, ListError, Pace, Part, allows, wanted_to_the_end};
+use crate::arena::{ActorIx, Handle, LocationIx, ResourceGroupIx, ResourceIx, TypeIx};
 use crate::check::subject;
 use crate::delegate::location;
 use crate::id::ObjectId;
@@ -10,7 +13,7 @@ use crate::permission::{PermissionKind, Qualifier};
 use crate::psm::COMPUTER;
 use crate::query::{Malformed, ObjectRef, PermissionRef, SubjectRef};
 use crate::share::Entity;
-use crate::snapshot::{Held, Snapshot};
+use crate::snapshot::{Computer, EligibleOn, Held, Snapshot};
 use crate::time::Timestamp;
 use crate::walk::{Who, open};
 
@@ -27,100 +30,161 @@ pub fn list_resources(
     type_name: &str,
     now: Timestamp,
 ) -> Result<Vec<ObjectId>, Malformed> {
+    let whole = Part::whole();
+    wanted_to_the_end(list_resources_part(snapshot, subject_ref, permission, type_name, whole, now))
+}
+
+/// A part of [`list_resources`].
+///
+/// # Errors
+/// [`ListError`] as for the whole, or if the part is not wanted any more.
+pub fn list_resources_part(
+    snapshot: &Snapshot,
+    subject_ref: SubjectRef<'_>,
+    permission: AnyPermission<'_>,
+    type_name: &str,
+    part: Part<'_, &str>,
+    now: Timestamp,
+) -> Result<Vec<ObjectId>, ListError> {
+    let pace = part.pace();
+    pace.step()?;
     // Asked about something, so that a question that is none is refused with nothing to list.
     let anything = ObjectRef { type_name, id: "?" };
     allows(snapshot, subject_ref, permission, anything, now)?;
     let Ok(subject) = subject(snapshot, subject_ref) else { return Ok(Vec::new()) };
-    let mut ids = if type_name == Entity::GROUP_WORD {
-        group_candidates(snapshot, &Who::named(snapshot, subject, subject_ref, now))
-    } else {
-        let Some(kind) = snapshot.types.get(type_name).copied() else { return Ok(Vec::new()) };
-        let search = Search {
-            snapshot,
-            who: Who::named(snapshot, subject, subject_ref, now),
-            subject,
-            kind,
-            now,
-        };
-        let found = match permission {
-            AnyPermission::Access(permission) => search.of_access_levels(permission),
-            AnyPermission::Vault(_) => search.of_vault(),
-            AnyPermission::Session(level) => search.of_sessions(type_name, level),
-        };
-        found.into_iter().map(|ix| snapshot.cold.resources[ix].id.clone()).collect()
-    };
-    ids.sort_unstable();
-    ids.dedup();
-    let mut listed = Vec::with_capacity(ids.len());
-    for id in ids {
+    let who = Who::named(snapshot, subject, subject_ref, now);
+    let decide = |id: &ObjectId| {
         let object = ObjectRef { type_name, id: id.as_str() };
-        if allows(snapshot, subject_ref, permission, object, now)? {
+        allows(snapshot, subject_ref, permission, object, now)
+    };
+    if type_name == Entity::GROUP_WORD {
+        let groups = group_candidates(snapshot, &who);
+        let name = |group| ObjectId::from_shared(snapshot.vault.group_names[group].to_shared());
+        return checked(groups, name, part, &pace, decide);
+    }
+    let Some(kind) = snapshot.types.get(type_name).copied() else { return Ok(Vec::new()) };
+    let mut search = Search::new(snapshot, &who, kind, &pace);
+    match permission {
+        AnyPermission::Access(permission) => search.of_access_levels(permission)?,
+        AnyPermission::Vault(_) => search.of_vault()?,
+        AnyPermission::Session(level) => search.of_sessions(type_name, level)?,
+    }
+    let found = search.found()?;
+    checked(found, |ix| snapshot.cold.resources[ix].id.clone(), part, &pace, decide)
+}
+
+/// Checks the candidates of the part until it is full.
+///
+/// INVARIANT: handles of one type are in the order of the ids.
+fn checked<H: Handle>(
+    found: Vec<H>,
+    name: impl Fn(H) -> ObjectId,
+    part: Part<'_, &str>,
+    pace: &Pace<'_>,
+    decide: impl Fn(&ObjectId) -> Result<bool, Malformed>,
+) -> Result<Vec<ObjectId>, ListError> {
+    let mut candidates = Candidates::default();
+    candidates.singles(found);
+    let passed = |handle| part.after.is_some_and(|after| name(handle).as_str() <= after);
+    let mut listed = Vec::new();
+    for candidate in candidates.past(passed) {
+        if listed.len() >= part.limit {
+            break;
+        }
+        pace.step()?;
+        let id = name(candidate);
+        if decide(&id)? {
             listed.push(id);
         }
     }
     Ok(listed)
 }
 
+/// Looks for resources of one type.
 struct Search<'a> {
     snapshot: &'a Snapshot,
-    who: Who<'a>,
-    subject: ActorIx,
+    who: &'a Who<'a>,
     kind: TypeIx,
-    now: Timestamp,
+    pace: &'a Pace<'a>,
+    one_by_one: Vec<ResourceIx>,
+    /// Everything placed there or below.
+    places: Vec<LocationIx>,
 }
 
-impl Search<'_> {
-    fn of_access_levels(&self, permission: PermissionRef<'_>) -> Vec<ResourceIx> {
-        let snapshot = self.snapshot;
+impl<'a> Search<'a> {
+    fn new(snapshot: &'a Snapshot, who: &'a Who<'a>, kind: TypeIx, pace: &'a Pace<'a>) -> Self {
+        let (one_by_one, places) = (Vec::new(), Vec::new());
+        Self { snapshot, who, kind, pace, one_by_one, places }
+    }
+
+    /// Everything that was found, in no order. Places that lie in each other are gone through once.
+    fn found(self) -> Result<Vec<ResourceIx>, ListError> {
+        let Self { snapshot, kind, pace, one_by_one: mut found, places, .. } = self;
+        let numbers = |at: &LocationIx| {
+            let place = &snapshot.locations[*at];
+            (place.first, place.after)
+        };
+        let mut spans: Vec<(u32, u32)> = places.iter().map(numbers).collect();
+        // The widest of those that begin together comes first.
+        spans.sort_unstable_by_key(|(first, after)| (*first, Reverse(*after)));
+        let placed = &snapshot.cold.placed[kind];
+        let mut done = 0;
+        for (first, after) in spans {
+            if after <= done {
+                continue;
+            }
+            done = after;
+            let from = placed.partition_point(|(number, _)| *number < first);
+            let to = placed.partition_point(|(number, _)| *number < after);
+            for (_, resource) in placed.get(from..to).unwrap_or_default() {
+                pace.step()?;
+                found.push(*resource);
+            }
+        }
+        Ok(found)
+    }
+
+    fn of_access_levels(&mut self, permission: PermissionRef<'_>) -> Result<(), ListError> {
+        let (snapshot, who) = (self.snapshot, self.who);
         let names = &snapshot.kinds[self.kind];
         let names = match permission.kind {
             PermissionKind::Operation => &names.operations,
             PermissionKind::Right => &names.rights,
         };
-        let Some(permission) = names.get(permission.name).copied() else { return Vec::new() };
-        let mut found = Vec::new();
-        for grant in self.who.all().flat_map(|actor| &snapshot.cold.grants_of[actor]) {
+        let Some(permission) = names.get(permission.name).copied() else { return Ok(()) };
+        for grant in who.all().flat_map(|actor| &snapshot.cold.grants_of[actor]) {
+            self.pace.step()?;
             if snapshot.cold.level_kind[grant.level] != self.kind
                 || snapshot.says(grant.level, permission) != Some(Qualifier::Allowed)
-                || !snapshot.windows[grant.window].contains(self.now)
+                || !snapshot.windows[grant.window].contains(self.who.t)
             {
                 continue;
             }
             match &snapshot.cold.assignments[grant.assignment].scope {
                 Scope::On(resource) => {
                     let kind = &snapshot.kinds[self.kind];
-                    found.extend(kind.objects.get(resource.id.as_str()));
+                    self.one_by_one.extend(kind.objects.get(resource.id.as_str()));
                 }
                 Scope::In(id) => {
-                    if let Some(location) = location(snapshot, id.as_str()) {
-                        self.placed_in(location, &mut found);
-                    }
+                    self.places.extend(location(snapshot, id.as_str()));
                 }
-                Scope::Relative(relative) => self.related(*relative, &mut found),
+                Scope::Relative(relative) => self.related(*relative),
             }
         }
-        found
+        Ok(())
     }
 
-    /// The resources of the type that are placed in a location or below it.
-    fn placed_in(&self, location: LocationIx, found: &mut Vec<ResourceIx>) {
-        let place = self.snapshot.locations[location];
-        let placed = &self.snapshot.cold.placed[self.kind];
-        let from = placed.partition_point(|(number, _)| *number < place.first);
-        let to = placed.partition_point(|(number, _)| *number < place.after);
-        found.extend(placed.get(from..to).unwrap_or_default().iter().map(|(_, ix)| *ix));
-    }
-
-    fn related(&self, relative: Relative, found: &mut Vec<ResourceIx>) {
-        let (snapshot, subject) = (self.snapshot, self.subject);
+    fn related(&mut self, relative: Relative) {
+        let (snapshot, subject) = (self.snapshot, self.who.subject);
         let row = &snapshot.subjects[subject];
         if !row.is_person {
             return;
         }
         let object = |actor: &ActorIx| snapshot.cold.object_of[*actor];
         let cold = &snapshot.cold;
-        let own: Vec<Held> = open(&snapshot.positions[subject], self.now).collect();
-        let reached = open(&snapshot.reached_positions[subject], self.now);
+        let own = open(&snapshot.positions[subject], self.who.t);
+        let reached = open(&snapshot.reached_positions[subject], self.who.t);
+        let found = &mut self.one_by_one;
         match relative {
             Relative::Myself => found.extend(object(&subject)),
             Relative::Manager => found.extend(row.manager.as_ref().and_then(object)),
@@ -133,14 +197,12 @@ impl Search<'_> {
                 let accounts = reports.flat_map(|report| &cold.owned[*report]);
                 found.extend(accounts.filter_map(object));
             }
-            Relative::InMyLocations => {
-                own.iter().for_each(|held| self.placed_in(held.location, found));
+            Relative::InMyLocations => self.places.extend(own.map(|held| held.location)),
+            Relative::InMyOrganization => {
+                let organization = |held: Held| snapshot.locations[held.location].organization;
+                self.places.extend(own.filter_map(organization));
             }
-            Relative::InMyOrganization => own
-                .iter()
-                .filter_map(|held| snapshot.locations[held.location].organization)
-                .for_each(|organization| self.placed_in(organization, found)),
-            Relative::MyLocationsAndBelow => reached.for_each(|at| self.placed_in(at, found)),
+            Relative::MyLocationsAndBelow => self.places.extend(reached),
             Relative::MyLocationsAndAbove => {
                 let objects = &snapshot.kinds[self.kind].objects;
                 for at in reached {
@@ -154,60 +216,58 @@ impl Search<'_> {
         }
     }
 
-    fn of_vault(&self) -> Vec<ResourceIx> {
+    fn of_vault(&mut self) -> Result<(), ListError> {
         let vault = &self.snapshot.vault;
         let mut roots: Vec<ResourceIx> = Vec::new();
-        roots.extend(&vault.owned[self.subject]);
+        roots.extend(&vault.owned[self.who.subject]);
         for actor in self.who.all() {
             roots.extend(&vault.shared_with[actor]);
             let groups = vault.groups_shared_with[actor].iter();
             roots.extend(groups.flat_map(|group| &vault.members[*group]));
         }
-        let mut found = Vec::new();
         for root in roots {
             let children = vault.children[root].iter().copied();
-            found.extend(
-                std::iter::once(root)
-                    .chain(children)
-                    .filter(|ix| self.snapshot.resources[*ix].kind == self.kind),
-            );
-        }
-        found
-    }
-
-    fn of_sessions(&self, type_name: &str, level: Option<&str>) -> Vec<ResourceIx> {
-        let snapshot = self.snapshot;
-        let psm = &snapshot.psm;
-        if type_name != COMPUTER {
-            return Vec::new();
-        }
-        let Some(level) = level else {
-            let open = psm.computers.iter().filter(|(_, settings)| settings.allow_unprivileged);
-            return open.map(|(computer, _)| *computer).collect();
-        };
-        let mine = |eligible: &crate::snapshot::Eligible| {
-            eligible.level.as_str() == level && self.who.is(eligible.to)
-        };
-        let mut found: Vec<_> = psm
-            .on
-            .iter()
-            .filter(|(_, list)| list.iter().any(mine))
-            .map(|(computer, _)| *computer)
-            .collect();
-        for (location, list) in &psm.within {
-            if list.iter().any(mine) {
-                self.placed_in(*location, &mut found);
+            for resource in std::iter::once(root).chain(children) {
+                self.pace.step()?;
+                if self.snapshot.resources[resource].kind == self.kind {
+                    self.one_by_one.push(resource);
+                }
             }
         }
-        found
+        Ok(())
+    }
+
+    fn of_sessions(&mut self, type_name: &str, level: Option<&str>) -> Result<(), ListError> {
+        let psm = &self.snapshot.psm;
+        if type_name != COMPUTER || !self.snapshot.subjects[self.who.subject].is_person {
+            return Ok(());
+        }
+        let Some(level) = level else {
+            // Eligibility plays no part (P8), so every computer that takes such sessions does.
+            let takes = |computer: &Computer| computer.enabled && computer.allow_unprivileged;
+            let open = psm.computers.iter().filter(|(_, settings)| takes(settings));
+            self.one_by_one.extend(open.map(|(computer, _)| *computer));
+            return Ok(());
+        };
+        for actor in self.who.all() {
+            let all = &psm.eligible_for[actor];
+            let from = all.partition_point(|it| it.level.as_str() < level);
+            let rest = all.get(from..).unwrap_or_default().iter();
+            for eligible in rest.take_while(|it| it.level.as_str() == level) {
+                self.pace.step()?;
+                if !eligible.window.contains(self.who.t) {
+                    continue;
+                }
+                match eligible.on {
+                    EligibleOn::Computer(computer) => self.one_by_one.push(computer),
+                    EligibleOn::Within(location) => self.places.push(location),
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-fn group_candidates(snapshot: &Snapshot, who: &Who<'_>) -> Vec<ObjectId> {
-    let vault = &snapshot.vault;
-    let groups = who
-        .all()
-        .flat_map(|actor| &vault.groups_shared_with[actor])
-        .map(|group| ObjectId::from_shared(vault.group_names[*group].to_shared()));
-    groups.collect()
+fn group_candidates(snapshot: &Snapshot, who: &Who<'_>) -> Vec<ResourceGroupIx> {
+    who.all().flat_map(|actor| snapshot.vault.groups_shared_with[actor].iter().copied()).collect()
 }

@@ -1,17 +1,21 @@
 //! Who may do something on one object?
 
-use super::{AnyPermission, allows};
+use std::collections::BTreeSet;
+
+use super::candidates::Candidates;
+use super::{AnyPermission, ListError, Pace, Part, allows, wanted_to_the_end};
 use crate::actor::ActorRef;
-use crate::arena::ActorIx;
+use crate::arena::{ActorIx, Handle, LocationIx, ResourceIx};
 use crate::check::{Target, object, target};
-use crate::id::validate_id;
+use crate::id::{AccountId, validate_id};
 use crate::level::Relative;
 use crate::permission::Qualifier;
 use crate::query::{Malformed, ObjectRef, SubjectRef, validate_object};
-use crate::share::Entity;
-use crate::snapshot::{Grant, Is, Snapshot};
+use crate::session::{OpenSessions, takes_sessions};
+use crate::share::{Entity, VaultAction};
+use crate::snapshot::{Eligible, Grant, Is, Shared, Snapshot};
 use crate::time::Timestamp;
-use crate::walk::{open, relates};
+use crate::walk::open;
 
 /// Which subjects are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,30 +38,140 @@ pub fn list_subjects(
     kinds: SubjectKinds,
     now: Timestamp,
 ) -> Result<Vec<ActorRef>, Malformed> {
+    let whole = Part::whole();
+    wanted_to_the_end(list_subjects_part(snapshot, permission, object_ref, kinds, whole, now))
+}
+
+/// A part of [`list_subjects`].
+///
+/// # Errors
+/// [`ListError`] as for the whole, or if the part is not wanted any more.
+pub fn list_subjects_part(
+    snapshot: &Snapshot,
+    permission: AnyPermission<'_>,
+    object_ref: ObjectRef<'_>,
+    kinds: SubjectKinds,
+    part: Part<'_, SubjectRef<'_>>,
+    now: Timestamp,
+) -> Result<Vec<ActorRef>, ListError> {
+    let pace = part.pace();
+    pace.step()?;
     // Asked of somebody, so that a question that is none is refused with nobody to list.
     allows(snapshot, SubjectRef::Person("?"), permission, object_ref, now)?;
-    let candidates = match permission {
+    let mut grantees = Vec::new();
+    let mut candidates = match permission {
         AnyPermission::Access(permission) => match target(snapshot, object_ref, permission) {
-            Ok(target) => holders(snapshot, target, now),
-            Err(_) => Vec::new(),
-        },
-        AnyPermission::Vault(_) => vault_candidates(snapshot, object_ref),
-        AnyPermission::Session(level) => session_candidates(snapshot, object_ref, level),
-    };
-    let mut listed = Vec::new();
-    for candidate in candidates {
-        let subject = match &snapshot.cold.actors[candidate] {
-            ActorRef::Person(id) => SubjectRef::Person(id.as_str()),
-            ActorRef::Account(id) if kinds == SubjectKinds::PeopleAndAccounts => {
-                SubjectRef::Account(id.as_str())
+            Ok(target) => {
+                grantees = assignees(snapshot, target, now, &pace)?;
+                holders_with(snapshot, &grantees, target, now, &pace)?
             }
-            _ => continue,
-        };
-        if allows(snapshot, subject, permission, object_ref, now)? {
-            listed.push(snapshot.cold.actors[candidate].clone());
+            Err(_) => Candidates::default(),
+        },
+        AnyPermission::Vault(action) => {
+            let owners = vault_grantees(snapshot, object_ref, action, &mut grantees);
+            let mut found = counting_as(snapshot, grantees.clone());
+            found.singles(owners);
+            found
+        }
+        AnyPermission::Session(level) => session_candidates(snapshot, object_ref, level, now),
+    };
+    let besides = match kinds {
+        SubjectKinds::People => Vec::new(),
+        SubjectKinds::PeopleAndAccounts => in_sessions(snapshot, grantees, &mut candidates),
+    };
+    // Whether the computer has room (P5) was asked once for all.
+    let roomy = match permission {
+        AnyPermission::Session(_) => snapshot.with_sessions(OpenSessions::default()),
+        AnyPermission::Access(_) | AnyPermission::Vault(_) => snapshot.clone(),
+    };
+    // INVARIANT: handles of subjects are in the order of the list: people first, each kind by id.
+    let passed =
+        |actor| part.after.is_some_and(|after| subject_ref(snapshot, actor) <= Some(after));
+    let wanted = |subject: &SubjectRef<'_>| {
+        kinds == SubjectKinds::PeopleAndAccounts || matches!(subject, SubjectRef::Person(_))
+    };
+    let in_policy = candidates.past(passed).map_while(|actor| subject_ref(snapshot, actor));
+    let besides = besides.iter().map(|id| SubjectRef::Account(id.as_str()));
+    let besides = besides.filter(|id| part.after.is_none_or(|after| *id > after));
+    let mut listed = Vec::new();
+    for subject in merged(in_policy.take_while(wanted), besides) {
+        if listed.len() >= part.limit {
+            break;
+        }
+        pace.step()?;
+        if allows(&roomy, subject, permission, object_ref, now)? {
+            listed.extend(actor(snapshot, subject));
         }
     }
     Ok(listed)
+}
+
+/// Two lists in order as one.
+fn merged<T: Ord>(
+    first: impl Iterator<Item = T>,
+    second: impl Iterator<Item = T>,
+) -> impl Iterator<Item = T> {
+    let (mut first, mut second) = (first.peekable(), second.peekable());
+    std::iter::from_fn(move || match (first.peek(), second.peek()) {
+        (Some(left), Some(right)) if right < left => second.next(),
+        (Some(_), _) => first.next(),
+        (None, _) => second.next(),
+    })
+}
+
+/// The accounts that open sessions make count as one of these actors: those of the policy go to the
+/// candidates, those that were made for sessions are the answer, in order.
+fn in_sessions(
+    snapshot: &Snapshot,
+    mut grantees: Vec<ActorIx>,
+    candidates: &mut Candidates<'_, ActorIx>,
+) -> Vec<AccountId> {
+    grantees.sort_unstable();
+    let granted = |actor: &ActorIx| grantees.binary_search(actor).is_ok();
+    let mut besides = BTreeSet::new();
+    for (group, accounts) in snapshot.sessions().groups() {
+        let Some(native) = snapshot.psm.native_of.get(group.as_str()).copied() else { continue };
+        let timed = snapshot.psm.native_timed[native].iter().map(|timed| &timed.item);
+        if snapshot.psm.native[native].iter().chain(timed).any(granted) {
+            for account in accounts.iter() {
+                match snapshot.accounts.get(account.as_str()) {
+                    Some(known) => candidates.singles([*known]),
+                    None => {
+                        besides.insert(account.clone());
+                    }
+                }
+            }
+        }
+    }
+    besides.into_iter().collect()
+}
+
+/// The subject as an actor.
+fn actor(snapshot: &Snapshot, subject: SubjectRef<'_>) -> Option<ActorRef> {
+    let known = match subject {
+        SubjectRef::Person(id) => snapshot.people.get(id),
+        SubjectRef::Account(id) => snapshot.accounts.get(id),
+    };
+    match known {
+        Some(known) => Some(snapshot.cold.actors[*known].clone()),
+        None => {
+            let account = snapshot.sessions().jit_account(subject.id())?;
+            Some(ActorRef::Account(account.id.clone()))
+        }
+    }
+}
+
+/// The subject of this handle; nothing else is one.
+fn subject_ref(snapshot: &Snapshot, actor: ActorIx) -> Option<SubjectRef<'_>> {
+    match &snapshot.cold.actors[actor] {
+        ActorRef::Person(id) => Some(SubjectRef::Person(id.as_str())),
+        ActorRef::Account(id) => Some(SubjectRef::Account(id.as_str())),
+        ActorRef::Group(_)
+        | ActorRef::SetGroup(_)
+        | ActorRef::BusinessRoleLocation(..)
+        | ActorRef::ManagementRole(_)
+        | ActorRef::ManagementRoleDefinition(_) => None,
+    }
 }
 
 pub(super) fn validate(subject: SubjectRef<'_>, object: ObjectRef<'_>) -> Result<(), Malformed> {
@@ -68,101 +182,228 @@ pub(super) fn validate(subject: SubjectRef<'_>, object: ObjectRef<'_>) -> Result
     part("resource", validate_object(object))
 }
 
-fn sorted(mut actors: Vec<ActorIx>) -> Vec<ActorIx> {
-    actors.sort_unstable();
-    actors.dedup();
-    actors
+/// Every subject to whom something allows the target; a deny may still be heard.
+pub(super) fn holders<'a>(
+    snapshot: &'a Snapshot,
+    target: Target,
+    now: Timestamp,
+    pace: &Pace<'_>,
+) -> Result<Candidates<'a, ActorIx>, ListError> {
+    let assignees = assignees(snapshot, target, now, pace)?;
+    holders_with(snapshot, &assignees, target, now, pace)
 }
 
-/// Every subject to whom something allows the target; a deny may still be heard. Sorted.
-pub(super) fn holders(snapshot: &Snapshot, target: Target, now: Timestamp) -> Vec<ActorIx> {
+fn allows_target(snapshot: &Snapshot, grant: &Grant, target: Target, now: Timestamp) -> bool {
+    snapshot.says(grant.level, target.permission) == Some(Qualifier::Allowed)
+        && snapshot.windows[grant.window].contains(now)
+}
+
+/// Everybody to whom something that is not relative allows the target, in no order.
+fn assignees(
+    snapshot: &Snapshot,
+    target: Target,
+    now: Timestamp,
+    pace: &Pace<'_>,
+) -> Result<Vec<ActorIx>, ListError> {
     let row = &snapshot.resources[target.object];
-    let allows = |grant: &Grant| {
-        snapshot.says(grant.level, target.permission) == Some(Qualifier::Allowed)
-            && snapshot.windows[grant.window].contains(now)
-    };
     let always = snapshot.covers[row.cover].iter().copied();
     let timed = open(&snapshot.covers_timed[row.cover], now);
     let placed = always.chain(timed).flat_map(|shard| &snapshot.shards[shard]);
-    let mut found = Vec::new();
-    for grant in snapshot.direct[target.object].iter().chain(placed).filter(|grant| allows(grant)) {
-        found.extend(&snapshot.cold.subjects_of[grant.assignee]);
+    let mut assignees = Vec::new();
+    for grant in snapshot.direct[target.object].iter().chain(placed) {
+        pace.step()?;
+        if allows_target(snapshot, grant, target, now) {
+            assignees.push(grant.assignee);
+        }
     }
-    for entry in snapshot.relative[row.kind].iter().filter(|entry| allows(&entry.grant)) {
-        related(snapshot, entry.relative, entry.grant.assignee, target, now, &mut found);
-    }
-    sorted(found)
+    Ok(assignees)
 }
 
-/// The subjects that stand in the relation to the object, or those that count as the assignee,
-/// whichever the snapshot can tell faster.
-fn related(
-    snapshot: &Snapshot,
-    relative: Relative,
-    assignee: ActorIx,
+/// The subjects that count as one of the assignees, or stand in a relation that allows the target.
+fn holders_with<'a>(
+    snapshot: &'a Snapshot,
+    assignees: &[ActorIx],
     target: Target,
     now: Timestamp,
-    found: &mut Vec<ActorIx>,
-) {
-    let manager_of = |actor: ActorIx| snapshot.subjects[actor].manager;
-    let owner_of = |actor: ActorIx| snapshot.subjects[actor].owner;
-    match (relative, snapshot.resources[target.object].is) {
-        (Relative::Myself, Is::Person(person)) => found.push(person),
-        (Relative::Manager, Is::Person(person)) => found.extend(&snapshot.cold.reports[person]),
-        (Relative::DirectReports, Is::Person(person)) => found.extend(manager_of(person)),
-        (Relative::OwnAccounts, Is::Account(account)) => found.extend(owner_of(account)),
-        (Relative::AccountsOfDirectReports, Is::Account(account)) => {
-            found.extend(owner_of(account).and_then(manager_of));
+    pace: &Pace<'_>,
+) -> Result<Candidates<'a, ActorIx>, ListError> {
+    let row = &snapshot.resources[target.object];
+    let mut found = counting_as(snapshot, assignees.to_vec());
+    let mut looked_at = BTreeSet::new();
+    let relative = snapshot.relative[row.kind].iter();
+    for entry in relative.filter(|entry| allows_target(snapshot, &entry.grant, target, now)) {
+        if looked_at.insert((entry.relative, entry.grant.assignee)) {
+            related(
+                snapshot,
+                (entry.relative, entry.grant.assignee),
+                target.object,
+                pace,
+                &mut found,
+            )?;
         }
-        _ => found.extend(snapshot.cold.subjects_of[assignee].iter().filter(|subject| {
-            snapshot.subjects[**subject].is_person
-                && relates(snapshot, relative, **subject, target.object, now)
-        })),
     }
+    Ok(found)
 }
 
-fn vault_candidates(snapshot: &Snapshot, object_ref: ObjectRef<'_>) -> Vec<ActorIx> {
-    let vault = &snapshot.vault;
+/// The subjects that count as one of the actors, always or at times.
+pub(super) fn counting_as(
+    snapshot: &Snapshot,
+    mut actors: Vec<ActorIx>,
+) -> Candidates<'_, ActorIx> {
+    actors.sort_unstable();
+    actors.dedup();
+    let mut found = Candidates::default();
+    actors.into_iter().for_each(|actor| found.run(&snapshot.cold.subjects_of[actor]));
+    found
+}
+
+/// The subjects that may stand in the relation to the object, or those that count as the assignee,
+/// whichever are fewer.
+fn related<'a>(
+    snapshot: &'a Snapshot,
+    (relative, assignee): (Relative, ActorIx),
+    object: ResourceIx,
+    pace: &Pace<'_>,
+    found: &mut Candidates<'a, ActorIx>,
+) -> Result<(), ListError> {
+    let manager_of = |actor: ActorIx| snapshot.subjects[actor].manager;
+    let owner_of = |actor: ActorIx| snapshot.subjects[actor].owner;
+    match (relative, snapshot.resources[object].is) {
+        (Relative::Myself, Is::Person(person)) => found.singles([person]),
+        (Relative::Manager, Is::Person(person)) => found.run(&snapshot.cold.reports[person]),
+        (Relative::DirectReports, Is::Person(person)) => found.singles(manager_of(person)),
+        (Relative::OwnAccounts, Is::Account(account)) => found.singles(owner_of(account)),
+        (Relative::AccountsOfDirectReports, Is::Account(account)) => {
+            found.singles(owner_of(account).and_then(manager_of));
+        }
+        _ => {
+            let near = holders_near(snapshot, relative, object, pace)?;
+            let reach =
+                matches!(relative, Relative::MyLocationsAndAbove | Relative::MyLocationsAndBelow);
+            let mut related = if reach {
+                counting_as(snapshot, near)
+            } else {
+                let mut related = Candidates::default();
+                let is_subject = |actor: &ActorIx| actor.index() < snapshot.subjects.len();
+                related.singles(near.into_iter().filter(is_subject));
+                related
+            };
+            let counting = &snapshot.cold.subjects_of[assignee];
+            if counting.len() < related.upper_bound() {
+                related = Candidates::default();
+                related.run(counting);
+            }
+            found.append(related);
+        }
+    }
+    Ok(())
+}
+
+/// Who holds a position where the relation could come from: the people and groups that hold one at
+/// a location on the way up from a placement of the object, or, for relations that begin at a
+/// location and look down or up from there, on the way down.
+fn holders_near(
+    snapshot: &Snapshot,
+    relative: Relative,
+    object: ResourceIx,
+    pace: &Pace<'_>,
+) -> Result<Vec<ActorIx>, ListError> {
+    let row = &snapshot.resources[object];
+    let starts: Vec<LocationIx> = match (relative, row.is) {
+        (Relative::MyLocationsAndAbove | Relative::MyLocationsAndBelow, Is::Location(place)) => {
+            vec![place]
+        }
+        (Relative::InMyLocations | Relative::InMyOrganization, _) => {
+            snapshot.placements[row.cover].iter().map(|placement| placement.location).collect()
+        }
+        _ => Vec::new(),
+    };
+    let upwards = starts
+        .iter()
+        .flat_map(|start| std::iter::successors(Some(*start), |at| snapshot.locations[*at].parent));
+    let whole = |at: LocationIx| (snapshot.locations[at].first, snapshot.locations[at].after);
+    let itself = |at: LocationIx| (snapshot.locations[at].first, snapshot.locations[at].first + 1);
+    let spans: BTreeSet<(u32, u32)> = match relative {
+        Relative::MyLocationsAndAbove => starts.iter().map(|at| whole(*at)).collect(),
+        Relative::InMyOrganization => upwards
+            .filter(|at| snapshot.locations[*at].organization == Some(*at))
+            .map(whole)
+            .collect(),
+        _ => upwards.map(itself).collect(),
+    };
+    let held = &snapshot.cold.held_at;
     let mut found = Vec::new();
+    for (first, after) in spans {
+        let from = held.partition_point(|(number, _)| *number < first);
+        let rest = held.get(from..).unwrap_or_default().iter();
+        for (_, holder) in rest.take_while(|(number, _)| *number < after) {
+            pace.step()?;
+            found.push(*holder);
+        }
+    }
+    Ok(found)
+}
+
+/// Whoever has a share that gives the action, on whatever layer, and the owners.
+fn vault_grantees(
+    snapshot: &Snapshot,
+    object_ref: ObjectRef<'_>,
+    action: &str,
+    grantees: &mut Vec<ActorIx>,
+) -> Vec<ActorIx> {
+    let vault = &snapshot.vault;
+    let Some(action) = VaultAction::from_name(action) else { return Vec::new() };
+    let gives = |shares: &[Shared]| {
+        let giving = shares.iter().filter(|shared| shared.level.gives(action));
+        giving.map(|shared| shared.to).collect::<Vec<_>>()
+    };
     if object_ref.type_name == Entity::GROUP_WORD {
         if let Some(group) = vault.groups.get(object_ref.id) {
-            let shares = vault.group_shares[*group].iter();
-            found.extend(shares.flat_map(|shared| &snapshot.cold.subjects_of[shared.to]));
+            grantees.extend(gives(&vault.group_shares[*group]));
         }
-        return sorted(found);
+        return Vec::new();
     }
     let Ok(resource) = object(snapshot, object_ref) else { return Vec::new() };
     let resource_and_parent = std::iter::once(resource).chain(vault.entities[resource].parent);
+    let mut owners = Vec::new();
     for resource in resource_and_parent {
-        found.extend(vault.entities[resource].owner);
-        let groups = vault.groups_of[resource].iter();
-        let of_groups = groups.flat_map(|group| &vault.group_shares[*group]);
-        for shared in vault.shares[resource].iter().chain(of_groups) {
-            found.extend(&snapshot.cold.subjects_of[shared.to]);
+        owners.extend(vault.entities[resource].owner);
+        grantees.extend(gives(&vault.shares[resource]));
+        for group in &vault.groups_of[resource] {
+            grantees.extend(gives(&vault.group_shares[*group]));
         }
     }
-    sorted(found)
+    owners
 }
 
-fn session_candidates(
-    snapshot: &Snapshot,
+fn session_candidates<'a>(
+    snapshot: &'a Snapshot,
     object_ref: ObjectRef<'_>,
     level: Option<&str>,
-) -> Vec<ActorIx> {
-    let Ok(computer) = object(snapshot, object_ref) else { return Vec::new() };
+    now: Timestamp,
+) -> Candidates<'a, ActorIx> {
+    let mut found = Candidates::default();
+    let Ok(computer) = object(snapshot, object_ref) else { return found };
+    if !takes_sessions(snapshot, computer, level, now) {
+        return found;
+    }
     let Some(level) = level else {
         // Eligibility plays no part (P8), so everybody is a candidate and most are the answer.
-        return snapshot.subjects.iter().map(|(subject, _)| subject).collect();
+        let people = snapshot.subjects.iter().filter(|(_, row)| row.is_person && row.enabled);
+        found.singles(people.map(|(subject, _)| subject));
+        return found;
     };
     let cover = snapshot.resources[computer].cover;
     let places = snapshot.placements[cover].iter().flat_map(|placement| {
         std::iter::successors(Some(placement.location), |at| snapshot.locations[*at].parent)
     });
-    let within = places.filter_map(|at| snapshot.psm.within.get(&at));
+    let places: BTreeSet<LocationIx> = places.collect();
+    let within = places.iter().filter_map(|at| snapshot.psm.within.get(at));
     let all = snapshot.psm.on.get(&computer).into_iter().chain(within).flatten();
-    let mut found = Vec::new();
-    for eligible in all.filter(|eligible| eligible.level.as_str() == level) {
-        found.extend(&snapshot.cold.subjects_of[eligible.to]);
-    }
-    sorted(found)
+    let counts = |eligible: &&Eligible| {
+        eligible.kind.makes_eligible()
+            && eligible.window.contains(now)
+            && eligible.level.as_str() == level
+    };
+    counting_as(snapshot, all.filter(counts).map(|eligible| eligible.to).collect())
 }

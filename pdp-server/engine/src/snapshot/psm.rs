@@ -15,6 +15,9 @@ pub(crate) struct Sessions {
     // Each list is sorted by actor.
     pub(crate) on: HashMap<ResourceIx, Vec<Eligible>>,
     pub(crate) within: HashMap<LocationIx, Vec<Eligible>>,
+    /// What each actor is eligible for, sorted by level. Turned round, for lists: what makes nobody
+    /// eligible is left out.
+    pub(crate) eligible_for: Lists<ActorIx, EligibleFor>,
     /// The enabled accounts of each person with the computer that each is on, by account id.
     pub(crate) accounts: Lists<ActorIx, (ResourceIx, ActorIx)>,
     /// What each native group counts as: the group, and whatever it is in, sorted as the closures of
@@ -22,6 +25,7 @@ pub(crate) struct Sessions {
     pub(crate) native: Lists<NativeIx, ActorIx>,
     pub(crate) native_timed: Lists<NativeIx, Timed<ActorIx>>,
     pub(crate) native_group: Table<NativeIx, ActorIx>,
+    pub(crate) native_of: Names<NativeIx>,
 }
 
 /// A computer's settings.
@@ -42,6 +46,21 @@ pub(crate) struct Offer {
     pub(crate) level: PermissionLevelId,
     /// The native group that it maps to, if it is mapped.
     pub(crate) group: Option<(GroupId, NativeIx)>,
+}
+
+/// One eligibility, seen from the actor that it is to.
+#[derive(Debug, Clone)]
+pub(crate) struct EligibleFor {
+    pub(crate) level: PermissionLevelId,
+    pub(crate) on: EligibleOn,
+    pub(crate) window: Window,
+}
+
+/// Which computers an eligibility covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EligibleOn {
+    Computer(ResourceIx),
+    Within(LocationIx),
 }
 
 /// One eligibility, seen from the computers that it is for.

@@ -22,10 +22,11 @@ pub(in crate::rpc) fn delegation(explanation: &DelegationExplanation) -> v1::Del
 }
 
 fn side(side: &DelegationSide) -> v1::DelegationSide {
-    let DelegationSide { status: comes_to, objects } = side;
+    let DelegationSide { status: comes_to, objects, omitted_objects } = side;
     v1::DelegationSide {
         status: status(*comes_to).into(),
         objects: objects.iter().map(object).collect(),
+        omitted_objects: *omitted_objects as u64,
     }
 }
 
