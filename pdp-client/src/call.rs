@@ -28,8 +28,8 @@ pub enum Error {
         /// Why, in the words of the operating system or the transport.
         message: String,
     },
-    /// There was no answer in time. A change set may have been applied nevertheless: sending it
-    /// again with the same request id is safe.
+    /// There was no answer in time. A change set may have been applied, and a session opened,
+    /// nevertheless: sending it again with the same request id, or key, is safe.
     #[error("{endpoint} did not answer within {}", shown(*.deadline))]
     DeadlineExceeded {
         /// The server's address.
@@ -164,6 +164,17 @@ impl Client {
     pub(crate) fn start(&self) -> Deadline {
         let length = self.deadline();
         Deadline { length, end: Instant::now() + length }
+    }
+
+    /// What a status means that arrived after a call was answered.
+    pub(crate) fn failed(&self, status: &Status) -> Error {
+        self.start().error(self.endpoint(), status)
+    }
+
+    /// The connection broke, in these words.
+    pub(crate) fn lost(&self, message: &str) -> Error {
+        let endpoint = self.endpoint().to_owned();
+        Error::Unreachable { endpoint, message: message.to_owned() }
     }
 
     /// Sends a request and waits for its one answer; sends it again on `UNAVAILABLE` if it is

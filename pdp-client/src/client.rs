@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_proto::v1::policy_service_client::PolicyServiceClient;
+use pdp_proto::v1::session_service_client::SessionServiceClient;
 use pdp_proto::v1::tenant_service_client::TenantServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
@@ -233,6 +234,10 @@ impl Client {
 
     pub(crate) fn policies(&self) -> PolicyServiceClient<Channel> {
         PolicyServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
+    }
+
+    pub(crate) fn session_calls(&self) -> SessionServiceClient<Channel> {
+        SessionServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
     }
 
     pub(crate) fn tenants(&self) -> TenantServiceClient<Channel> {

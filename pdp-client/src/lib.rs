@@ -33,13 +33,17 @@
 //!   it does not know, is an [`Error`] and not an `ALLOW`.
 //! - A call has a deadline ([`Builder::deadline`], [`Client::with_deadline`]), which the server is
 //!   told and which covers the retries.
-//! - Only what is safe to send twice is retried, and only on `UNAVAILABLE`: reads, and change sets,
-//!   which carry a request id unless told otherwise ([`ChangeSet::without_request_id`]).
+//! - Only what is safe to send twice is retried, and only on `UNAVAILABLE`: reads, change sets, which
+//!   carry a request id unless told otherwise ([`ChangeSet::without_request_id`]), and what is done
+//!   with sessions, which are opened under a request key ([`OpenRequest`]).
 //!
 //! The other families are asked the same way: an action on a vault entity is
 //! [`Permission::vault_action`], a privileged session [`Permission::session`] (its `ALLOW` carries
 //! [`Obligations`]), and whether somebody may hand out an Access Level is
 //! [`Client::check_delegation`]. The lists, such as [`Client::list_subjects`], ask backwards.
+//!
+//! Brokers open, renew and end privileged sessions with [`Client::sessions`], and watch there for the
+//! work that is due when they end.
 //!
 //! To read what was just written, take the revision of [`Applied`] or of a [`Decision`] along:
 //! `client.at_least(applied.revision).check(&question)`.
@@ -65,6 +69,7 @@ mod question;
 mod reason;
 mod refusal;
 mod retry;
+mod session;
 mod tenant;
 
 pub use apply::{Applied, ChangeSet};
@@ -84,5 +89,10 @@ pub use question::{Permission, Question, Resource, Subject};
 pub use reason::Reason;
 pub use refusal::{FieldViolation, PreconditionViolation, Refusal};
 pub use retry::Retries;
+pub use session::{
+    ForceEnd, MAX_FAILURE_BYTES, OpenRequest, Opened, Outcome, Privileges, Renewed, Revocation,
+    RevocationState, Session, SessionEnd, SessionPages, SessionState, Sessions, Task, Watch,
+    WatchEvent, Watched,
+};
 pub use tenant::{Tenant, Tenants};
 pub use tonic::Code;

@@ -128,7 +128,7 @@ impl OnEnd {
         }
     }
 
-    fn from_wire(number: i32) -> Result<Self, Error> {
+    pub(crate) fn from_wire(number: i32) -> Result<Self, Error> {
         match v1::OnEnd::try_from(number) {
             Ok(v1::OnEnd::RemoveFromGroup) => Ok(Self::RemoveFromGroup),
             Ok(v1::OnEnd::DeleteAccount) => Ok(Self::DeleteAccount),

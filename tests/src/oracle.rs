@@ -7,6 +7,7 @@
 mod closure;
 mod delegation;
 mod list;
+mod open;
 mod scope;
 mod session;
 mod vault;
@@ -26,12 +27,14 @@ use pdp_engine::resource::ResourceRef;
 use pdp_engine::time::{Timestamp, Window};
 
 pub use delegation::{Delegation, Demand, Of, Standing};
+pub use open::Existing;
 pub use vault::{Found, Holdings};
 
 /// The facts, at an instant.
 #[derive(Debug, Clone, Copy)]
 pub struct Oracle<'a> {
     facts: &'a Facts,
+    existing: &'a Existing,
     now: Timestamp,
 }
 
@@ -61,10 +64,16 @@ pub struct Asked {
 // === impl Oracle ===
 
 impl<'a> Oracle<'a> {
-    /// The oracle over these facts at this instant.
+    /// The oracle over these facts at this instant, with nothing besides them.
     #[must_use]
     pub const fn new(facts: &'a Facts, now: Timestamp) -> Self {
-        Self { facts, now }
+        Self { facts, existing: &open::NOTHING, now }
+    }
+
+    /// The same with these sessions and accounts besides the facts.
+    #[must_use]
+    pub const fn beside(self, existing: &'a Existing) -> Self {
+        Self { existing, ..self }
     }
 
     /// Decides a question: Q6, then Q1 to Q4 or Q7.
@@ -158,7 +167,7 @@ impl<'a> Oracle<'a> {
     fn know_subject(&self, subject: &ActorRef) -> Result<(), Unknown> {
         let known = match subject {
             ActorRef::Person(id) => self.facts.person(id).is_some(),
-            ActorRef::Account(id) => self.facts.account(id).is_some(),
+            ActorRef::Account(id) => self.knows_account(id),
             _ => false,
         };
         match (known, self.is_disabled(subject)) {
@@ -166,6 +175,11 @@ impl<'a> Oracle<'a> {
             (true, true) => Err(Reason::SubjectDisabled),
             (true, false) => Ok(()),
         }
+    }
+
+    /// An account of the policy, or one made for a session (P10).
+    fn knows_account(&self, id: &AccountId) -> bool {
+        self.facts.account(id).is_some() || self.made(id.as_str()).is_some()
     }
 
     /// Whether the resource exists and its type declares the permission (Q6).
@@ -200,7 +214,7 @@ impl<'a> Oracle<'a> {
         let (facts, id) = (self.facts, object.id.as_str());
         match object.type_name.as_str() {
             "Person" => PersonId::new(id).is_ok_and(|id| facts.person(&id).is_some()),
-            "UserAccount" => AccountId::new(id).is_ok_and(|id| facts.account(&id).is_some()),
+            "UserAccount" => AccountId::new(id).is_ok_and(|id| self.knows_account(&id)),
             "Group" => GroupId::new(id).is_ok_and(|id| facts.group(&id).is_some()),
             "SetGroup" => SetGroupId::new(id).is_ok_and(|id| facts.set_group(&id).is_some()),
             "BusinessRole" => {

@@ -20,7 +20,7 @@ use pdp_engine::time::Timestamp;
 
 pub use miss::{repair, repair_id};
 
-use crate::oracle::{Asked, Oracle, asked, strongest};
+use crate::oracle::{Asked, Existing, Oracle, asked, strongest};
 use crate::tally::reason_precedes_entries;
 
 /// What is wrong with an explanation.
@@ -41,6 +41,12 @@ impl<'a> Verifier<'a> {
     #[must_use]
     pub const fn new(facts: &'a Facts, now: Timestamp) -> Self {
         Self { facts, now, oracle: Oracle::new(facts, now) }
+    }
+
+    /// With these sessions and accounts besides the policy.
+    #[must_use]
+    pub const fn beside(self, existing: &'a Existing) -> Self {
+        Self { oracle: self.oracle.beside(existing), ..self }
     }
 
     /// The whole explanation.

@@ -8,6 +8,7 @@
 mod delegation;
 mod fact;
 mod family;
+mod open;
 mod question;
 mod session;
 mod vault;
@@ -18,9 +19,11 @@ use pdp_engine::time::{Timestamp, Window};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 
-pub use family::{OwnedDelegation, OwnedExisting, OwnedSession, OwnedSubject, OwnedVault};
+pub use family::{OwnedDelegation, OwnedSession, OwnedSubject, OwnedVault};
 pub use question::{OwnedQuestion, Prober};
 pub use write::VaultWrite;
+
+use crate::oracle::Existing;
 
 /// The instant that windows and questions gather around: 2026-01-01T00:00:00Z.
 pub const NOON: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
@@ -63,6 +66,7 @@ pub struct Genome {
     shares: Vec<Gene>,
     eligibilities: Vec<Gene>,
     plans: Vec<Gene>,
+    open: Vec<Gene>,
     questions: Vec<Gene>,
 }
 
@@ -143,7 +147,7 @@ impl Genome {
             (vec(any::<Gene>(), 2..=10 * size), genes(6), vec(any::<Gene>(), 1..=30 * size));
         let asked = vec(any::<Gene>(), questions);
         let families =
-            (genes(4), genes(4), genes(3), vec(any::<Gene>(), 2..=16), genes(16), genes(5));
+            (genes(4), genes(4), genes(3), vec(any::<Gene>(), 2..=16), genes(16), genes(5), genes(6));
         let parts = (trees, actors, links, policy, families, asked);
         parts.prop_map(|(trees, actors, links, policy, families, asked)| Self {
             locations: trees.0,
@@ -166,6 +170,7 @@ impl Genome {
             shares: families.3,
             eligibilities: families.4,
             plans: families.5,
+            open: families.6,
             questions: asked,
         })
     }
@@ -189,31 +194,41 @@ impl Genome {
         facts
     }
 
+    /// The sessions and the accounts made for them that exist besides the policy.
+    #[must_use]
+    pub fn existing(&self, facts: &Facts) -> Existing {
+        open::existing(self, facts)
+    }
+
     /// The questions, with the instants at which they are asked.
     #[must_use]
     pub fn questions(&self, facts: &Facts) -> Vec<(OwnedQuestion, Timestamp)> {
-        let mut prober = Prober::new(facts);
+        let existing = self.existing(facts);
+        let mut prober = Prober::new(facts, &existing);
         self.questions.iter().filter_map(|gene| prober.question(gene)).collect()
     }
 
     /// Questions about delegations.
     #[must_use]
     pub fn delegations(&self, facts: &Facts) -> Vec<(OwnedDelegation, Timestamp)> {
-        let (mut prober, plans) = (Prober::new(facts), fact::plans_of(self));
+        let (existing, plans) = (self.existing(facts), fact::plans_of(self));
+        let mut prober = Prober::new(facts, &existing);
         self.questions.iter().filter_map(|gene| prober.delegation(gene, &plans)).collect()
     }
 
     /// Questions about vault entities.
     #[must_use]
     pub fn vault(&self, facts: &Facts) -> Vec<(OwnedVault, Timestamp)> {
-        let mut prober = Prober::new(facts);
+        let existing = self.existing(facts);
+        let mut prober = Prober::new(facts, &existing);
         self.questions.iter().filter_map(|gene| prober.vault(gene)).collect()
     }
 
-    /// Questions about sessions, each with the sessions and kept accounts that exist then.
+    /// Questions about sessions, each with what exists besides the policy.
     #[must_use]
-    pub fn sessions(&self, facts: &Facts) -> Vec<(OwnedSession, OwnedExisting, Timestamp)> {
-        let mut prober = Prober::new(facts);
+    pub fn sessions(&self, facts: &Facts) -> Vec<(OwnedSession, Existing, Timestamp)> {
+        let existing = self.existing(facts);
+        let mut prober = Prober::new(facts, &existing);
         self.questions.iter().filter_map(|gene| prober.session(gene)).collect()
     }
 

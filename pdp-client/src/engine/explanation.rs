@@ -172,6 +172,7 @@ fn hop_kind(number: i32) -> Result<HopKind, Error> {
         Ok(Wire::Is) => HopKind::Is,
         Ok(Wire::ReportsTo) => HopKind::ReportsTo,
         Ok(Wire::Manages) => HopKind::Manages,
+        Ok(Wire::MemberBySession) => HopKind::MemberBySession,
         Ok(Wire::Unspecified) | Err(_) => return Err(unknown("kind of hop", number)),
     })
 }

@@ -9,7 +9,6 @@ use pdp_engine::list::{
 };
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{Malformed, ObjectRef, PermissionRef, SubjectRef};
-use pdp_engine::session::SessionFacts;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use tonic::{Request, Status};
@@ -63,18 +62,17 @@ impl Wanted<'_> {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<Vec<String>, Malformed> {
-        let none = SessionFacts::default();
         Ok(match *self {
             Self::Permissions(who, object) => {
-                let listed = list_permissions(snapshot, who, object, none, now)?;
+                let listed = list_permissions(snapshot, who, object, now)?;
                 listed.iter().map(|it| words(&wire::listed_permission(it))).collect()
             }
             Self::Resources(who, permission, type_name) => {
-                let listed = list_resources(snapshot, who, permission, type_name, none, now)?;
+                let listed = list_resources(snapshot, who, permission, type_name, now)?;
                 listed.iter().map(ToString::to_string).collect()
             }
             Self::Subjects(permission, object, kinds) => {
-                let listed = list_subjects(snapshot, permission, object, kinds, none, now)?;
+                let listed = list_subjects(snapshot, permission, object, kinds, now)?;
                 listed.iter().map(ToString::to_string).collect()
             }
             Self::Approvers(question) => {

@@ -25,6 +25,11 @@ impl Oracle<'_> {
     /// The least set that A1 to A7 and A9 allow: the rules are applied until nothing is new.
     pub(super) fn closure(&self, subject: &ActorRef) -> BTreeSet<ActorRef> {
         let mut set = BTreeSet::from([subject.clone()]); // A1
+        if let ActorRef::Account(id) = subject {
+            // P10: only where the account itself is the subject.
+            let memberships = self.memberships(id).into_iter();
+            set.extend(memberships.map(|(_, group)| ActorRef::Group(group)));
+        }
         loop {
             let before = set.len();
             self.owned_accounts(subject, &mut set);

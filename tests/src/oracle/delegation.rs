@@ -224,7 +224,7 @@ impl Oracle<'_> {
         let facts = self.facts;
         match actor {
             ActorRef::Person(id) => facts.person(id).is_some(),
-            ActorRef::Account(id) => facts.account(id).is_some(),
+            ActorRef::Account(id) => self.knows_account(id),
             ActorRef::Group(id) => facts.group(id).is_some(),
             ActorRef::SetGroup(id) => facts.set_group(id).is_some(),
             ActorRef::BusinessRoleLocation(role, location) => {

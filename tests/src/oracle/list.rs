@@ -5,7 +5,7 @@ use pdp_engine::id::{ObjectId, PersonId};
 use pdp_engine::list::{AnyPermission, ApprovalQuestion, ListedPermission, SubjectKinds};
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{Effect, ObjectRef, PermissionRef, Question, SubjectRef};
-use pdp_engine::session::{SessionFacts, SessionQuestion};
+use pdp_engine::session::SessionQuestion;
 use pdp_engine::share::VaultAction;
 use pdp_engine::vault::VaultQuestion;
 
@@ -27,7 +27,6 @@ impl Oracle<'_> {
         subject: SubjectRef<'_>,
         permission: AnyPermission<'_>,
         object: ObjectRef<'_>,
-        exists: SessionFacts<'_>,
     ) -> Result<bool, Refused> {
         let (effect, _) = match permission {
             AnyPermission::Access(permission) => {
@@ -38,7 +37,7 @@ impl Oracle<'_> {
             }
             AnyPermission::Session(level) => {
                 let question = SessionQuestion { subject, level, computer: object, routing: true };
-                self.decide_session(&question, exists)?.0
+                self.decide_session(&question)?.0
             }
         };
         Ok(effect == Effect::Allow)
@@ -50,7 +49,6 @@ impl Oracle<'_> {
         &self,
         subject: SubjectRef<'_>,
         object: ObjectRef<'_>,
-        exists: SessionFacts<'_>,
     ) -> Vec<ListedPermission> {
         let mut all: Vec<ListedPermission> = vec![ListedPermission::Session(None)];
         for declared in self.facts.resource_types() {
@@ -64,7 +62,7 @@ impl Oracle<'_> {
         all.extend(levels.map(|it| ListedPermission::Session(Some(it.id.to_string()))));
         all.sort();
         all.dedup();
-        all.retain(|it| self.allows(subject, it.ask(), object, exists) == Ok(true));
+        all.retain(|it| self.allows(subject, it.ask(), object) == Ok(true));
         all
     }
 
@@ -75,14 +73,22 @@ impl Oracle<'_> {
         subject: SubjectRef<'_>,
         permission: AnyPermission<'_>,
         type_name: &str,
-        exists: SessionFacts<'_>,
     ) -> Vec<ObjectId> {
         let mut ids: Vec<ObjectId> = self.ids(type_name);
         ids.sort_by(|a, b| a.as_str().as_bytes().cmp(b.as_str().as_bytes()));
         ids.retain(|id| {
             let object = ObjectRef { type_name, id: id.as_str() };
-            self.allows(subject, permission, object, exists) == Ok(true)
+            self.allows(subject, permission, object) == Ok(true)
         });
+        ids
+    }
+
+    /// Every account, of the policy or made for a session, by id.
+    fn accounts(&self) -> Vec<&str> {
+        let mut ids: Vec<&str> = self.facts.accounts().map(|it| it.id.as_str()).collect();
+        ids.extend(self.existing.accounts.iter().map(|it| it.id.as_str()));
+        ids.sort_by_key(|id| id.as_bytes());
+        ids.dedup();
         ids
     }
 
@@ -91,7 +97,7 @@ impl Oracle<'_> {
         let facts = self.facts;
         let ids: Vec<&str> = match type_name {
             "Person" => facts.people().map(|it| it.id.as_str()).collect(),
-            "UserAccount" => facts.accounts().map(|it| it.id.as_str()).collect(),
+            "UserAccount" => self.accounts(),
             "Group" => facts.groups().map(|it| it.id.as_str()).collect(),
             "SetGroup" => facts.set_groups().map(|it| it.id.as_str()).collect(),
             "BusinessRole" => facts.business_roles().map(|it| it.id.as_str()).collect(),
@@ -117,15 +123,14 @@ impl Oracle<'_> {
         permission: AnyPermission<'_>,
         object: ObjectRef<'_>,
         kinds: SubjectKinds,
-        exists: SessionFacts<'_>,
     ) -> Vec<ActorRef> {
         let people = self.facts.people().map(|it| SubjectRef::Person(it.id.as_str()));
-        let accounts = self.facts.accounts().map(|it| SubjectRef::Account(it.id.as_str()));
+        let accounts = self.accounts().into_iter().map(SubjectRef::Account);
         let mut all: Vec<SubjectRef<'_>> = people.collect();
         if matches!(kinds, SubjectKinds::PeopleAndAccounts) {
             all.extend(accounts);
         }
-        all.retain(|it| self.allows(*it, permission, object, exists) == Ok(true));
+        all.retain(|it| self.allows(*it, permission, object) == Ok(true));
         all.into_iter().map(|it| subject(it).expect("an id of a subject is an id")).collect()
     }
 

@@ -6,16 +6,16 @@ use pdp_engine::id::{AccountId, GroupId, PermissionLevelId, PersonId};
 use pdp_engine::psm::{Eligibility, EligibilityKind, EligibilityScope, Psm};
 use pdp_engine::query::{Effect, Reason};
 use pdp_engine::resource::ResourceRef;
-use pdp_engine::session::{AccountMode, Obligations, Privileged, SessionFacts, SessionQuestion};
+use pdp_engine::session::{AccountMode, Obligations, Privileged, SessionQuestion};
 use pdp_engine::time::{Timestamp, Window};
 
-use super::{Answer, Oracle, Refused, object, subject};
+use super::{Answer, Existing, Oracle, Refused, object, subject};
 
 /// What P1 asks, with P2 behind it.
-struct Wish<'a> {
+pub(super) struct Wish<'a> {
     person: PersonId,
     computer: ResourceRef,
-    psm: &'a Psm,
+    pub(super) psm: &'a Psm,
 }
 
 // === impl Oracle ===
@@ -28,7 +28,6 @@ impl<'a> Oracle<'a> {
     pub fn decide_session(
         &self,
         question: &SessionQuestion<'_>,
-        exists: SessionFacts<'_>,
     ) -> Result<(Answer, Option<Obligations>), Refused> {
         let asker = subject(question.subject)?;
         let computer = object(question.computer)?;
@@ -45,15 +44,15 @@ impl<'a> Oracle<'a> {
             return deny(Reason::LevelNotOffered);
         }
         let Some(level) = level else {
-            return Ok(match self.p8(&wish, exists) {
+            return Ok(match self.p8(&wish) {
                 Ok(obligations) => ((Effect::Allow, Reason::Granted), Some(obligations)),
                 Err(reason) => ((Effect::Deny, reason), None),
             });
         };
-        match self.p3_to_p6(&wish, &level, exists) {
+        match self.p3_to_p6(&wish, &level) {
             Err(reason) => deny(reason),
             Ok(Effect::Allow) => {
-                let obligations = self.p7(&wish, &level, exists);
+                let obligations = self.p7(&wish, &level);
                 Ok(((Effect::Allow, Reason::Granted), Some(obligations)))
             }
             Ok(_) if question.routing => {
@@ -63,7 +62,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    fn p2(&self, asker: &ActorRef, computer: ResourceRef) -> Result<Wish<'a>, Reason> {
+    pub(super) fn p2(&self, asker: &ActorRef, computer: ResourceRef) -> Result<Wish<'a>, Reason> {
         self.know_subject(asker)?;
         if !self.exists(&computer) {
             return Err(Reason::UnknownResource);
@@ -81,23 +80,15 @@ impl<'a> Oracle<'a> {
         &self,
         wish: &Wish<'_>,
         level: &PermissionLevelId,
-        exists: SessionFacts<'_>,
     ) -> Result<Effect, Reason> {
         let kinds = self.p3(wish, level)?;
-        if !is_jit(wish.psm) && self.accounts_on(wish).is_empty() {
-            return Err(Reason::NoAccount); // P4
-        }
-        self.p5(wish, exists)?;
-        let agreed = [EligibilityKind::PreApproved, EligibilityKind::Approved];
-        Ok(if kinds.iter().any(|kind| agreed.contains(kind)) {
-            Effect::Allow
-        } else {
-            Effect::RequiresApproval
-        })
+        self.p4(wish)?;
+        self.p5(wish)?;
+        Ok(if Self::p6(&kinds) { Effect::Allow } else { Effect::RequiresApproval })
     }
 
     /// The kinds of the applicable eligibilities, unless P3 fails.
-    fn p3(
+    pub(super) fn p3(
         &self,
         wish: &Wish<'_>,
         level: &PermissionLevelId,
@@ -117,7 +108,7 @@ impl<'a> Oracle<'a> {
         Ok(kinds)
     }
 
-    fn native_group(&self, wish: &Wish<'_>, level: &PermissionLevelId) -> Result<GroupId, Reason> {
+    pub(super) fn native_group(&self, wish: &Wish<'_>, level: &PermissionLevelId) -> Result<GroupId, Reason> {
         match wish.psm.levels.get(level) {
             None => Err(Reason::LevelNotOffered),
             Some(None) => Err(Reason::LevelNotMapped),
@@ -145,8 +136,23 @@ impl<'a> Oracle<'a> {
             .collect()
     }
 
+    pub(super) fn p4(&self, wish: &Wish<'_>) -> Result<(), Reason> {
+        let needs_none = is_jit(wish.psm);
+        if needs_none || !self.accounts_on(wish).is_empty() {
+            Ok(())
+        } else {
+            Err(Reason::NoAccount)
+        }
+    }
+
+    /// Whether somebody has agreed already.
+    pub(super) fn p6(kinds: &[EligibilityKind]) -> bool {
+        let agreed = [EligibilityKind::PreApproved, EligibilityKind::Approved];
+        kinds.iter().any(|kind| agreed.contains(kind))
+    }
+
     /// P4: the person's enabled accounts on the computer, least first.
-    fn accounts_on(&self, wish: &Wish<'_>) -> Vec<AccountId> {
+    pub(super) fn accounts_on(&self, wish: &Wish<'_>) -> Vec<AccountId> {
         let owned = self.facts.accounts().filter(|account| {
             account.enabled
                 && account.owner.as_ref() == Some(&wish.person)
@@ -157,30 +163,25 @@ impl<'a> Oracle<'a> {
         ids
     }
 
-    fn p5(&self, wish: &Wish<'_>, exists: SessionFacts<'_>) -> Result<(), Reason> {
-        let open = exists.sessions.iter().filter(|session| {
-            session.computer == wish.computer.id
-                && self.is_running(session.opened, session.not_after)
-        });
+    fn p5(&self, wish: &Wish<'_>) -> Result<(), Reason> {
+        // P12 does not matter here: a session has its place until it ends.
+        let sessions = self.existing.sessions.iter();
+        let open = sessions
+            .filter(|session| session.computer == wish.computer.id && self.is_open(session));
         let most = wish.psm.max_concurrent as usize;
         if most != 0 && open.count() >= most { Err(Reason::SessionLimit) } else { Ok(()) }
-    }
-
-    fn is_running(&self, opened: Timestamp, not_after: Timestamp) -> bool {
-        self.open(&Window { from: Some(opened), until: Some(not_after) })
     }
 
     fn p7(
         &self,
         wish: &Wish<'_>,
         level: &PermissionLevelId,
-        exists: SessionFacts<'_>,
     ) -> Obligations {
         let jit = wish.psm.jit;
         let account = if !is_jit(wish.psm) {
             AccountMode::Existing(self.accounts_on(wish).swap_remove(0))
         } else if let (true, false, Some(kept)) =
-            (jit.reuse_existing, jit.delete_on_end, self.kept(wish, exists))
+            (jit.reuse_existing, jit.delete_on_end, self.kept(wish))
         {
             AccountMode::JitReuse(kept)
         } else {
@@ -189,12 +190,12 @@ impl<'a> Oracle<'a> {
         let group = self.native_group(wish, level).expect("P3 has passed");
         let delete_account = is_jit(wish.psm) && jit.delete_on_end;
         let longest = self.longest(wish);
-        let stops = boundaries(self.facts, exists)
+        let stops = boundaries(self.facts, self.existing)
             .into_iter()
             .filter(|instant| *instant > self.now)
             .find(|instant| {
                 let then = Self { now: *instant, ..*self };
-                then.p3_to_p6(wish, level, exists) != Ok(Effect::Allow)
+                then.p3_to_p6(wish, level) != Ok(Effect::Allow)
             });
         Obligations {
             privileged: Some(Privileged { group, account, delete_account }),
@@ -203,16 +204,14 @@ impl<'a> Oracle<'a> {
     }
 
     /// The least kept account of the person on the computer that no open session uses.
-    fn kept(&self, wish: &Wish<'_>, exists: SessionFacts<'_>) -> Option<AccountId> {
+    fn kept(&self, wish: &Wish<'_>) -> Option<AccountId> {
         let in_use = |account: &AccountId| {
-            exists.sessions.iter().any(|session| {
-                session.account.as_ref() == Some(account)
-                    && self.is_running(session.opened, session.not_after)
-            })
+            let mut sessions = self.existing.sessions.iter();
+            sessions.any(|it| it.account.as_ref() == Some(account) && self.is_open(it))
         };
-        let kept = exists.kept_accounts.iter();
-        kept.filter(|(person, computer, _)| *person == wish.person && *computer == wish.computer.id)
-            .map(|(_, _, account)| account)
+        let kept = self.existing.accounts.iter().filter(|account| account.kept);
+        kept.filter(|it| it.person == wish.person && it.computer == wish.computer.id)
+            .map(|it| &it.id)
             .filter(|account| !in_use(account))
             .min_by(|a, b| a.as_str().as_bytes().cmp(b.as_str().as_bytes()))
             .cloned()
@@ -223,11 +222,11 @@ impl<'a> Oracle<'a> {
         Timestamp::from_micros(end)
     }
 
-    fn p8(&self, wish: &Wish<'_>, exists: SessionFacts<'_>) -> Result<Obligations, Reason> {
+    fn p8(&self, wish: &Wish<'_>) -> Result<Obligations, Reason> {
         if !wish.psm.allow_unprivileged {
             return Err(Reason::UnprivilegedNotAllowed);
         }
-        self.p5(wish, exists)?;
+        self.p5(wish)?;
         Ok(Obligations { privileged: None, not_after: self.longest(wish) })
     }
 
@@ -250,7 +249,7 @@ fn is_jit(psm: &Psm) -> bool {
 }
 
 /// Every instant at which the passing of time alone may change anything, in order.
-fn boundaries(facts: &Facts, exists: SessionFacts<'_>) -> Vec<Timestamp> {
+fn boundaries(facts: &Facts, existing: &Existing) -> Vec<Timestamp> {
     let mut windows: Vec<Window> = Vec::new();
     let positions = (facts.people().flat_map(|it| &it.positions))
         .chain(facts.groups().flat_map(|it| &it.positions));
@@ -262,7 +261,7 @@ fn boundaries(facts: &Facts, exists: SessionFacts<'_>) -> Vec<Timestamp> {
     windows.extend(facts.eligibilities().map(|it| it.window));
     windows.extend(facts.assignments().map(|it| it.window));
     windows.extend(
-        exists
+        existing
             .sessions
             .iter()
             .map(|it| Window { from: Some(it.opened), until: Some(it.not_after) }),

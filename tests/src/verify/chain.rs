@@ -37,6 +37,7 @@ impl Verifier<'_> {
         let found = match hop.kind {
             HopKind::Owns => self.owns_enabled(from, to) && from == subject && always(hop),
             HopKind::MemberOf => self.lists(to, from, &hop.window),
+            HopKind::MemberBySession => from == subject && self.is_by_session(from, to, &hop.window),
             HopKind::HoldsPosition => match to {
                 ActorRef::BusinessRoleLocation(role, location) => {
                     self.positions_of(from).iter().any(|held| {
@@ -64,6 +65,18 @@ impl Verifier<'_> {
         };
         let account = self.facts.account(account);
         account.is_some_and(|account| account.enabled && account.owner.as_ref() == Some(owner))
+    }
+
+    /// P10: a session of the account, as long as that lasts, which counts now.
+    fn is_by_session(&self, account: &ActorRef, group: &ActorRef, window: &Window) -> bool {
+        let (ActorRef::Account(account), ActorRef::Group(group)) = (account, group) else {
+            return false;
+        };
+        let mut memberships = self.oracle.memberships(account).into_iter();
+        memberships.any(|(session, of)| {
+            let lasts = Window { from: Some(session.opened), until: Some(session.not_after) };
+            of == *group && lasts == *window
+        })
     }
 
     fn lists(&self, container: &ActorRef, member: &ActorRef, window: &Window) -> bool {

@@ -1,22 +1,21 @@
 //! Questions about delegations, vault entities and sessions, aimed like all others.
 
-use std::fmt;
-
 use pdp_engine::actor::ActorRef;
 use pdp_engine::delegate::{DelegationAction, DelegationQuestion, RecipientRef, ScopeRef};
-use pdp_engine::id::{AccountId, ObjectId, PersonId};
+use pdp_engine::id::{ObjectId, PersonId};
 use pdp_engine::level::Scope;
 use pdp_engine::psm::{Eligibility, EligibilityScope};
 use pdp_engine::query::{ObjectRef, SubjectRef};
-use pdp_engine::session::{OpenSession, SessionFacts, SessionQuestion};
+use pdp_engine::session::SessionQuestion;
 use pdp_engine::share::{Entity, Share, VaultAction};
 use pdp_engine::time::Timestamp;
 use pdp_engine::vault::VaultQuestion;
 
-use super::question::{Prober, bare, rotated};
+use super::open::about;
+use super::question::{Prober, bare};
 use super::session::LEVELS;
 use super::{Gene, INSTANTS, Reader, at};
-use crate::oracle::Delegation;
+use crate::oracle::{Delegation, Existing};
 
 /// A subject that holds its string.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,15 +63,6 @@ pub struct OwnedSession {
     pub computer: (String, String),
     /// Whether approval may be asked for.
     pub routing: bool,
-}
-
-/// The sessions and kept accounts that exist.
-#[derive(Debug, Clone, Default)]
-pub struct OwnedExisting {
-    /// Sessions, over or not.
-    pub sessions: Vec<OpenSession>,
-    /// Kept accounts.
-    pub kept_accounts: Vec<(PersonId, ObjectId, AccountId)>,
 }
 
 // === impl OwnedSubject ===
@@ -153,19 +143,10 @@ impl OwnedSession {
             routing: self.routing,
         }
     }
-}
 
-impl OwnedExisting {
-    /// As the engine takes it.
-    #[must_use]
-    pub fn facts(&self) -> SessionFacts<'_> {
-        SessionFacts { sessions: &self.sessions, kept_accounts: &self.kept_accounts }
-    }
-}
-
-impl fmt::Display for OwnedExisting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.facts())
+    /// The subject, if it is a person.
+    pub(super) fn person(&self) -> Option<PersonId> {
+        PersonId::new(&self.subject.id).ok().filter(|_| !self.subject.by_account)
     }
 }
 
@@ -174,7 +155,7 @@ impl fmt::Display for OwnedExisting {
 impl Prober<'_> {
     /// Somebody who counts as the actor, if anybody does.
     fn somebody(&mut self, like: &ActorRef, now: Timestamp, offset: usize) -> Option<ActorRef> {
-        let subjects = rotated(&self.subjects, offset);
+        let subjects = self.in_turn(offset);
         let found = subjects.iter().find(|it| self.closure(it, now).contains(like)).cloned();
         found.or_else(|| subjects.into_iter().next())
     }
@@ -199,7 +180,11 @@ impl Prober<'_> {
             routing: !reader.chance(40),
         };
         match reader.byte() {
-            0..=90 => {}
+            0..=84 => {}
+            // To an account in a session.
+            85..=90 => {
+                question.recipient = reader.of(&self.in_sessions).unwrap_or(question.recipient);
+            }
             91..=105 => question.delegator = OwnedSubject::new(&reader.of(&self.subjects)?),
             106..=130 => {
                 let recipient = reader.of(plans).map(|it| it.recipient);
@@ -314,7 +299,7 @@ impl Prober<'_> {
     pub(super) fn session(
         &mut self,
         gene: &Gene,
-    ) -> Option<(OwnedSession, OwnedExisting, Timestamp)> {
+    ) -> Option<(OwnedSession, Existing, Timestamp)> {
         let reader = &mut Reader::new(gene);
         let now = at(reader.of(&INSTANTS)?);
         let facts = self.facts;
@@ -350,48 +335,11 @@ impl Prober<'_> {
             249..=251 => question.computer.0.clear(),
             _ => question.subject.id.clear(),
         }
-        let existing = existing(&question, now, facts.people().map(|it| it.id.clone()), reader);
+        let people: Vec<PersonId> = facts.people().map(|it| it.id.clone()).collect();
+        let mut existing = self.existing.clone();
+        about(&question, now, &people, reader, &mut existing);
         Some((question, existing, now))
     }
-}
-
-/// A few sessions and kept accounts, most of them about the question's person and computer.
-fn existing(
-    question: &OwnedSession,
-    now: Timestamp,
-    people: impl Iterator<Item = PersonId>,
-    reader: &mut Reader<'_>,
-) -> OwnedExisting {
-    let people: Vec<PersonId> = people.collect();
-    let mut found = OwnedExisting::default();
-    let (sessions, kept) = (reader.byte(), reader.byte());
-    for n in 0..sessions % 4 {
-        let byte = sessions / 4 + n * 37;
-        let person = people.get(byte % people.len().max(1)).cloned();
-        let name = if byte % 5 == 4 { "elsewhere" } else { &question.computer.1 };
-        let (Some(person), Ok(computer)) = (person, ObjectId::new(name)) else { continue };
-        // Now and then one is recorded that begins only later.
-        let passed = [0, 1, 5, -3][byte % 4];
-        let left = [0, 1, 3, 12, i64::MAX, -1][byte % 6];
-        let account = AccountId::new(format!("{name}/kept{}", byte % 3)).ok();
-        found.sessions.push(OpenSession {
-            person,
-            computer,
-            account: account.filter(|_| byte % 7 != 0),
-            opened: Timestamp::from_micros(now.as_micros().saturating_sub(passed)),
-            not_after: Timestamp::from_micros(now.as_micros().saturating_add(left)),
-        });
-    }
-    for n in 0..kept % 4 {
-        let byte = kept / 4 + n * 23;
-        let own = PersonId::new(&question.subject.id).ok().filter(|_| byte % 5 != 4);
-        let person = own.or_else(|| people.get(byte % people.len().max(1)).cloned());
-        let name = if byte % 7 == 6 { "elsewhere" } else { &question.computer.1 };
-        let (Some(person), Ok(computer)) = (person, ObjectId::new(name)) else { continue };
-        let Ok(account) = AccountId::new(format!("{name}/kept{}", byte % 3)) else { continue };
-        found.kept_accounts.push((person, computer, account));
-    }
-    found
 }
 
 fn entity_name(entity: &Entity) -> (String, String) {

@@ -13,7 +13,7 @@ use pdp_engine::time::Timestamp;
 
 use super::fact::{OPERATIONS, RIGHTS};
 use super::{Gene, INSTANTS, Reader, at};
-use crate::oracle::Oracle;
+use crate::oracle::{Existing, Oracle};
 
 /// A question that holds its strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,10 @@ impl fmt::Display for OwnedQuestion {
 /// Makes questions about one world.
 pub struct Prober<'a> {
     pub(super) facts: &'a Facts,
+    pub(super) existing: &'a Existing,
     pub(super) subjects: Vec<ActorRef>,
+    /// The accounts of sessions, and those made for them.
+    pub(super) in_sessions: Vec<ActorRef>,
     pub(super) objects: Vec<ResourceRef>,
     closures: BTreeMap<(ActorRef, Timestamp), BTreeSet<ActorRef>>,
 }
@@ -92,13 +95,30 @@ pub struct Prober<'a> {
 // === impl Prober ===
 
 impl<'a> Prober<'a> {
-    /// For this world.
+    /// For this world, and what exists besides it.
     #[must_use]
-    pub fn new(facts: &'a Facts) -> Self {
+    pub fn new(facts: &'a Facts, existing: &'a Existing) -> Self {
         let people = facts.people().map(|it| ActorRef::Person(it.id.clone()));
         let accounts = facts.accounts().map(|it| ActorRef::Account(it.id.clone()));
         let subjects = people.chain(accounts).collect();
-        Self { facts, subjects, objects: objects(facts), closures: BTreeMap::new() }
+        let in_sessions: Vec<ActorRef> =
+            existing.all_accounts().into_iter().map(ActorRef::Account).collect();
+        let mut objects = objects(facts);
+        objects.extend(
+            (existing.accounts.iter())
+                .map(|it| ResourceRef::parse(&format!("UserAccount:{}", it.id)).unwrap()),
+        );
+        Self { facts, existing, subjects, in_sessions, objects, closures: BTreeMap::new() }
+    }
+
+    /// Every subject, begun at an offset; for one offset in four, those of sessions come first.
+    pub(super) fn in_turn(&self, offset: usize) -> Vec<ActorRef> {
+        let mut turn = Vec::new();
+        if offset.is_multiple_of(4) {
+            turn.extend(rotated(&self.in_sessions, offset / 4));
+        }
+        turn.extend(rotated(&self.subjects, offset));
+        turn
     }
 
     /// The gene's question and its instant; `None` where the world has nobody to ask.
@@ -116,7 +136,7 @@ impl<'a> Prober<'a> {
         let (aim, subject, object) = match hit {
             Some(hit) => hit,
             None => {
-                let subject = rotated(&self.subjects, offsets.0).into_iter().next()?;
+                let subject = self.in_turn(offsets.0).into_iter().next()?;
                 let object = rotated(&self.objects, offsets.1).into_iter().next()?;
                 (None, subject, object)
             }
@@ -167,6 +187,9 @@ impl<'a> Prober<'a> {
                 let account = self.facts.accounts().find(|it| it.owner == person);
                 account.map(|it| ("UserAccount".to_owned(), it.id.to_string()))
             }
+            (2, _) if question.by_account => {
+                Some(("UserAccount".to_owned(), question.subject.clone()))
+            }
             _ => None,
         };
         if own.is_some() {
@@ -188,10 +211,10 @@ impl<'a> Prober<'a> {
         now: Timestamp,
         offsets: (usize, usize),
     ) -> Option<(ActorRef, ResourceRef)> {
-        let oracle = Oracle::new(self.facts, now);
+        let oracle = Oracle::new(self.facts, now).beside(self.existing);
         let objects = rotated(&self.objects, offsets.1);
         let anywhere = offsets.1.is_multiple_of(8);
-        rotated(&self.subjects, offsets.0).into_iter().find_map(|subject| {
+        self.in_turn(offsets.0).into_iter().find_map(|subject| {
             if !self.closure(&subject, now).contains(&aim.to) {
                 return None;
             }
@@ -204,10 +227,10 @@ impl<'a> Prober<'a> {
     }
 
     pub(super) fn closure(&mut self, subject: &ActorRef, now: Timestamp) -> &BTreeSet<ActorRef> {
-        let facts = self.facts;
+        let (facts, existing) = (self.facts, self.existing);
         self.closures
             .entry((subject.clone(), now))
-            .or_insert_with(|| Oracle::new(facts, now).counts_as(subject))
+            .or_insert_with(|| Oracle::new(facts, now).beside(existing).counts_as(subject))
     }
 }
 
