@@ -50,6 +50,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod audit;
 mod behalf;
 mod call;
 mod client;
@@ -68,6 +69,10 @@ mod retry;
 mod tenant;
 
 pub use apply::{Applied, ChangeSet};
+pub use audit::{
+    AuditBreak, AuditEvent, AuditHash, AuditKind, AuditQuery, AuditRecord, AuditRecords,
+    AuditVerified, AuditedChangeSet,
+};
 pub use behalf::{DelegationRefusal, FactChange, RefusedChange};
 pub use call::Error;
 pub use client::{Builder, Client, DEFAULT_DEADLINE, MAX_DEADLINE, MAX_RESPONSE_BYTES};
