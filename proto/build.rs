@@ -7,8 +7,14 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-const FILES: [&str; 5] =
-    ["pdp/v1/decision.proto", "pdp/v1/facts.proto", "pdp/v1/policy.proto", "pdp/v1/session.proto", "pdp/v1/tenant.proto"];
+const FILES: [&str; 6] = [
+    "pdp/v1/audit.proto",
+    "pdp/v1/decision.proto",
+    "pdp/v1/facts.proto",
+    "pdp/v1/policy.proto",
+    "pdp/v1/session.proto",
+    "pdp/v1/tenant.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     writeln!(std::io::stdout(), "cargo::rerun-if-changed=pdp")?;

@@ -99,7 +99,7 @@ impl Client {
     pub async fn apply(&self, set: ChangeSet) -> Result<Applied, Error> {
         let ChangeSet { changes, expected_revision, dry_run, request_id, on_behalf_of } = set;
         if on_behalf_of.as_deref() == Some("") {
-            // Empty means nobody on the wire, and nobody is asked for what they may.
+            // The server says so, too.
             let message = "a change set on behalf of a person needs the person's id".to_owned();
             return Err(Error::Setting { message });
         }
@@ -117,7 +117,7 @@ impl Client {
             expected_revision: expected_revision.map(Revision::get),
             dry_run,
             request_id,
-            on_behalf_of: on_behalf_of.clone().unwrap_or_default(),
+            on_behalf_of: on_behalf_of.clone(),
         };
         let send = |client: &Self, request| {
             let mut service = client.policies();

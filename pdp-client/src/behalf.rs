@@ -66,7 +66,7 @@ impl FactChange {
         }
     }
 
-    fn from_wire(number: i32) -> Option<Self> {
+    pub(crate) fn from_wire(number: i32) -> Option<Self> {
         match v1::ChangeKind::try_from(number) {
             Ok(v1::ChangeKind::Created) => Some(Self::Created),
             Ok(v1::ChangeKind::Changed) => Some(Self::Changed),

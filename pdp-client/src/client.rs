@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pdp_proto::v1::audit_service_client::AuditServiceClient;
 use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_proto::v1::policy_service_client::PolicyServiceClient;
 use pdp_proto::v1::session_service_client::SessionServiceClient;
@@ -226,6 +227,10 @@ impl Client {
 
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    pub(crate) fn audits(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
     }
 
     pub(crate) fn decisions(&self) -> DecisionServiceClient<Channel> {

@@ -54,6 +54,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod audit;
 mod behalf;
 mod call;
 mod client;
@@ -73,6 +74,10 @@ mod session;
 mod tenant;
 
 pub use apply::{Applied, ChangeSet};
+pub use audit::{
+    AuditBreak, AuditEvent, AuditHash, AuditKind, AuditQuery, AuditRecord, AuditRecords,
+    AuditVerified, AuditedChangeSet,
+};
 pub use behalf::{DelegationRefusal, FactChange, RefusedChange};
 pub use call::Error;
 pub use client::{Builder, Client, DEFAULT_DEADLINE, MAX_DEADLINE, MAX_RESPONSE_BYTES};

@@ -1,13 +1,15 @@
 //! The commands of `pdp-server`: what each of them runs.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use pdp_server::audit::Verified;
 use pdp_server::clock::Clock;
 use pdp_server::config::{Config, Settings};
 use pdp_server::demo::Demo;
+use pdp_server::store::Store;
 use pdp_server::{Listeners, run, telemetry};
 use tokio::signal;
 
@@ -27,6 +29,22 @@ enum Command {
     Config(Given),
     /// Serve a bank's policy from a temporary folder, and tell a few decisions
     Demo(Addresses),
+    /// Read the audit of a server that is stopped
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Verify every chain of records: exit status 1 if one is not as it was written
+    Verify(Stopped),
+}
+
+#[derive(Debug, Args)]
+struct Stopped {
+    /// The server's data folder
+    #[arg(long, env = "PDP_DATA", value_name = "DIR")]
+    data: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +84,7 @@ impl Cli {
                 log: Some("warn".to_owned()),
                 ..Settings::default()
             }),
+            Command::Audit(Audit::Verify(Stopped { data })) => verify(&data),
         }
     }
 }
@@ -76,6 +95,25 @@ impl Given {
     fn into_config(self) -> anyhow::Result<Config> {
         Ok(self.settings.into_config(self.config.as_deref())?)
     }
+}
+
+/// Says of every chain whether it is as it was written.
+fn verify(data: &Path) -> anyhow::Result<()> {
+    let verified = Store::open_existing(data)?.verify_audits()?;
+    let mut broken = 0;
+    for (chain, Verified { records, head, broken: problem }) in &verified {
+        let count =
+            if *records == 1 { "1 record".to_owned() } else { format!("{records} records") };
+        match problem {
+            None => say(&format!("{chain}: {count}, head {head}\n"))?,
+            Some(problem) => {
+                broken += 1;
+                say(&format!("{chain}: BROKEN: {problem}; {count} before it, head {head}\n"))?;
+            }
+        }
+    }
+    anyhow::ensure!(broken == 0, "{broken} of {} chains are broken", verified.len());
+    Ok(())
 }
 
 fn demo(settings: Settings) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod demo;
@@ -123,7 +124,7 @@ pub async fn run(
     let Config { max_message_bytes, max_live_streams, max_wait, grace, drain, .. } = config;
     let metrics = Arc::new(Metrics::new());
     let limits = Limits { max_message_bytes, max_wait, max_live_streams };
-    let door = Door::new(clock, metrics, limits);
+    let door = Door::new(clock.clone(), metrics, limits);
     let health = Health::not_serving_yet().await;
     let ready = Ready::default();
     let Listeners { grpc, http } = listeners;
@@ -137,8 +138,9 @@ pub async fn run(
 
     let started = Instant::now();
     let mut shutdown = pin!(shutdown);
-    let loading =
-        tokio::task::spawn_blocking(move || load_policy(&config.data, config.load.as_deref()));
+    let loading = tokio::task::spawn_blocking(move || {
+        load_policy(&config.data, config.load.as_deref(), clock)
+    });
     let loaded = tokio::select! {
         loaded = loading => {
             Some(loaded.unwrap_or(Err(RunError::Panicked("loading the policy"))))
@@ -190,8 +192,8 @@ pub async fn run(
 }
 
 /// Opens the store, loads the policy, and applies the bundle that the settings name.
-fn load_policy(data: &Path, bundle: Option<&Path>) -> Result<Publisher, RunError> {
-    let publisher = Publisher::open(Store::open(data)?)?;
+fn load_policy(data: &Path, bundle: Option<&Path>, clock: Clock) -> Result<Publisher, RunError> {
+    let publisher = Publisher::open(Store::open(data)?, clock)?;
     if let Some(bundle) = bundle {
         load::apply(&publisher, bundle)?;
     }

@@ -6,7 +6,9 @@
 //! Reading a snapshot takes no lock. Old snapshots are dropped by writers, never by a reader.
 //! Tenants share nothing but the file they are stored in. Nothing here knows of doors or callers.
 
+mod audit;
 mod delegated;
+mod failure;
 mod graveyard;
 mod tenant;
 
@@ -19,16 +21,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use pdp_engine::compile::{CompileLimits, TooLarge, compile_within};
-use pdp_engine::facts::{Applied, Change, Facts, Rejected};
-use pdp_engine::id::{IdError, PersonId, TenantId};
+use pdp_engine::compile::{CompileLimits, compile_within};
+use pdp_engine::facts::{Applied, Change, Facts};
+use pdp_engine::id::{PersonId, TenantId};
 use pdp_engine::query::Revision;
 use pdp_engine::snapshot::Snapshot;
 
 pub use crate::receipt::{ChangeKind, Receipt, RequestId};
-pub use delegated::{MAX_REFUSED_LISTED, OnBehalfOf, Refusal, RefusedChange};
+pub use delegated::{MAX_REFUSED_LISTED, Refusal, RefusedChange};
+pub use failure::{
+    AccessError, ApplyError, AuditError, Broken, PublishError, TenantError, UnknownTenant,
+    WaitError,
+};
 
-use crate::store::{self, Commit, Remembered, Store, StoreError};
+use crate::audit::Digest;
+use crate::clock::Clock;
+use crate::store::{self, Commit, Remembered, Store};
 use graveyard::Graveyard;
 use tenant::Tenant;
 
@@ -45,6 +53,8 @@ pub struct Publisher(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    /// Tells the instants of writes.
+    clock: Clock,
     tenants: ArcSwap<Tenants>,
     /// Held while tenants come and go.
     registry: Mutex<Registry>,
@@ -72,137 +82,7 @@ pub struct Apply<'a> {
     /// Makes it safe to send the change set again.
     pub request_id: Option<&'a RequestId>,
     /// Refuse what this person may not hand out or take back (D7).
-    pub on_behalf_of: Option<OnBehalfOf<'a>>,
-}
-
-/// Why the publisher could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// The store does not give its facts.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A tenant's policy compiles to more than this server holds.
-    #[error("tenant `{tenant}`: {source}")]
-    TooLarge {
-        /// The tenant.
-        tenant: TenantId,
-        /// The limit.
-        source: TooLarge,
-    },
-    /// The name of the default tenant is not a name.
-    #[error(transparent)]
-    Id(#[from] IdError),
-}
-
-/// Why a change set was not applied. Unless it says otherwise, nothing has changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// There is no such tenant.
-    #[error(transparent)]
-    UnknownTenant(#[from] UnknownTenant),
-    /// Another change set came first.
-    #[error("the policy is at revision {actual}, not {expected} as expected; read it again")]
-    RevisionMismatch {
-        /// The revision that the writer expects.
-        expected: Revision,
-        /// The revision that the tenant is at.
-        actual: Revision,
-    },
-    /// The state that would result is not valid.
-    #[error(transparent)]
-    Rejected(#[from] Rejected),
-    /// The person on whose behalf it was to be applied may not make it (D7).
-    #[error(transparent)]
-    Refused(#[from] Box<Refusal>),
-    /// The request id stands for another change set.
-    #[error("request id `{0}` was used for another change set; give each change set its own")]
-    RequestIdReused(RequestId),
-    /// The policy would compile to more than a server holds.
-    #[error(transparent)]
-    TooLarge(#[from] TooLarge),
-    /// The store did not take it. After [`StoreError::OutcomeUnknown`] it may or may not be there
-    /// once the server has been restarted.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A writer panicked half-way through.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-}
-
-/// A tenant that does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("tenant `{0}` does not exist")]
-pub struct UnknownTenant(pub String);
-
-/// An internal error of an earlier writer: what it left half-done is not built upon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "an earlier change set ended in an internal error; the tenant takes no more until the server is restarted"
-)]
-pub struct Broken;
-
-/// Why a tenant cannot be looked into.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AccessError {
-    /// There is no such tenant.
-    #[error(transparent)]
-    UnknownTenant(#[from] UnknownTenant),
-    /// A writer panicked half-way through.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-}
-
-/// Why a wait for a revision ended without it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WaitError {
-    /// There is no such tenant, or it was deleted meanwhile.
-    #[error(transparent)]
-    UnknownTenant(#[from] UnknownTenant),
-}
-
-/// Why a tenant was not created or deleted.
-#[derive(Debug, thiserror::Error)]
-pub enum TenantError {
-    /// There is one of this name already.
-    #[error("tenant `{0}` exists already")]
-    Exists(TenantId),
-    /// There is no such tenant.
-    #[error(transparent)]
-    UnknownTenant(#[from] UnknownTenant),
-    /// There are as many as there may be.
-    #[error("there are {0} tenants already; the limit is {MAX_TENANTS}")]
-    TooMany(usize),
-    /// The default tenant always exists.
-    #[error("tenant `{DEFAULT_TENANT}` cannot be deleted")]
-    Default,
-    /// The store did not take it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A writer panicked half-way through.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-}
-
-// === impl ApplyError ===
-
-impl From<AccessError> for ApplyError {
-    fn from(error: AccessError) -> Self {
-        match error {
-            AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
-            AccessError::Broken(error) => Self::Broken(error),
-        }
-    }
-}
-
-// === impl TenantError ===
-
-impl From<AccessError> for TenantError {
-    fn from(error: AccessError) -> Self {
-        match error {
-            AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
-            AccessError::Broken(error) => Self::Broken(error),
-        }
-    }
+    pub on_behalf_of: Option<&'a PersonId>,
 }
 
 // === impl Publisher ===
@@ -212,7 +92,8 @@ impl Publisher {
     ///
     /// # Errors
     /// A store that cannot be read.
-    pub fn open(store: Store) -> Result<Self, PublishError> {
+    pub fn open(store: Store, clock: Clock) -> Result<Self, PublishError> {
+        store.begin_audit(clock.now())?;
         let mut tenants = Tenants::new();
         for stored in store.load()? {
             let id = stored.id.clone();
@@ -222,11 +103,12 @@ impl Publisher {
         }
         let default = TenantId::new(DEFAULT_TENANT)?;
         if !tenants.contains_key(&default) {
-            store.create_tenant(&default)?;
+            store.create_tenant(&default, clock.now())?;
             tenants.insert(default.clone(), Arc::new(Tenant::empty(default)));
         }
         Ok(Self(Arc::new(Inner {
             store,
+            clock,
             tenants: ArcSwap::from_pointee(tenants),
             registry: Mutex::default(),
         })))
@@ -277,10 +159,10 @@ impl Publisher {
     /// # Errors
     /// [`ApplyError`] says what the writer can do about it.
     pub fn apply(&self, tenant: &TenantId, request: Apply<'_>) -> Result<Receipt, ApplyError> {
-        let Apply { changes, expected, dry_run, request_id, on_behalf_of } = request;
-        let person = on_behalf_of.map(|on_behalf_of| on_behalf_of.person);
+        let Apply { changes, expected, dry_run, request_id, on_behalf_of: person } = request;
         let tenant = self.tenant(tenant)?;
         let mut writer = tenant.write()?;
+        let now = self.0.clock.now();
         let request_id = request_id.filter(|_| !dry_run);
         if let Some(receipt) = self.repeated(&tenant.id, request_id, changes, person)? {
             return Ok(receipt);
@@ -296,12 +178,11 @@ impl Publisher {
             delegated::admit(person, &held.facts, from)?;
         }
         let applied = held.change().apply(changes)?;
-        if let Some(OnBehalfOf { person, clock }) = on_behalf_of {
+        if let Some(person) = person {
             // INVARIANT: it is this writer's turn, so that the snapshot shows the revision that the
             // change set builds upon and nothing comes in between.
             let snapshot = tenant.snapshot.load_full();
-            let decided =
-                delegated::decide(&snapshot, person, changes, &applied.deltas, clock.now());
+            let decided = delegated::decide(&snapshot, person, changes, &applied.deltas, now);
             if let Err(refused) = decided {
                 held.change().undo(applied);
                 // Looking for approvers takes its time: others may write meanwhile.
@@ -328,11 +209,19 @@ impl Publisher {
             return Ok(receipt);
         }
 
-        // Commit: from here on the change set survives a crash.
-        let request = request_id.map(|id| (id, remembered(&receipt, changes)));
-        let request = request.as_ref().map(|(id, remembered)| (*id, remembered));
-        if effective || request.is_some() {
-            let commit = Commit { tenant: &tenant.id, from, to, deltas: &applied.deltas, request };
+        // Commit: from here on the change set and the record of it survive a crash.
+        if effective || request_id.is_some() {
+            let digest = store::digest(changes);
+            let remembered = remembered(&receipt, digest);
+            let record = effective.then(|| audit::entry(now, &receipt, digest, request_id));
+            let commit = Commit {
+                tenant: &tenant.id,
+                from,
+                to,
+                deltas: &applied.deltas,
+                request: request_id.map(|id| (id, &remembered)),
+                audit: record.as_slice(),
+            };
             if let Err(error) = self.0.store.commit(&commit) {
                 held.change().undo(applied);
                 return Err(error.into());
@@ -381,7 +270,7 @@ impl Publisher {
         if tenants.len() >= MAX_TENANTS {
             return Err(TenantError::TooMany(tenants.len()));
         }
-        self.0.store.create_tenant(id)?;
+        self.0.store.create_tenant(id, self.0.clock.now())?;
         tenants.insert(id.clone(), Arc::new(Tenant::empty(id.clone())));
         registry.maps.bury(self.0.tenants.swap(Arc::new(tenants)));
         Ok(())
@@ -400,7 +289,7 @@ impl Publisher {
         let mut tenants = Tenants::clone(&self.0.tenants.load());
         let tenant = tenants.remove(id).ok_or_else(|| UnknownTenant(id.to_string()))?;
         let mut writer = tenant.write()?;
-        self.0.store.delete_tenant(id)?;
+        self.0.store.delete_tenant(id, self.0.clock.now())?;
         writer.deleted = true;
         // What is old lives on for those who are looking at it.
         registry.snapshots.take_over(&mut writer.old);
@@ -455,7 +344,7 @@ impl Publisher {
         else {
             return Ok(None);
         };
-        if digest != store::digest(changes) || on_behalf_of.as_ref() != person {
+        if Digest(digest) != store::digest(changes) || on_behalf_of.as_ref() != person {
             return Err(ApplyError::RequestIdReused(id.clone()));
         }
         let changes = effect;
@@ -484,8 +373,8 @@ fn receipt(
     Receipt { revision, changes, replayed: false, dry_run, on_behalf_of }
 }
 
-fn remembered(receipt: &Receipt, changes: &[Change]) -> Remembered {
+fn remembered(receipt: &Receipt, Digest(digest): Digest) -> Remembered {
     let Receipt { revision, changes: effect, replayed: _, dry_run: _, on_behalf_of } = receipt;
-    let (digest, on_behalf_of) = (store::digest(changes), on_behalf_of.clone());
-    Remembered { digest, revision: *revision, changes: effect.clone(), on_behalf_of }
+    let (changes, on_behalf_of) = (effect.clone(), on_behalf_of.clone());
+    Remembered { digest, revision: *revision, changes, on_behalf_of }
 }

@@ -6,6 +6,7 @@
 //! without a lock, a log line or a copy of the question. Everything that takes longer runs where
 //! blocking is allowed.
 
+mod audit;
 mod decision;
 mod explanation;
 mod failure;
@@ -27,6 +28,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pdp_engine::id::TenantId;
+use pdp_proto::v1::audit_service_server::{AuditServiceServer, SERVICE_NAME as AUDIT};
 use pdp_proto::v1::decision_service_server::{DecisionServiceServer, SERVICE_NAME as DECISION};
 use pdp_proto::v1::policy_service_server::{PolicyServiceServer, SERVICE_NAME as POLICY};
 use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
@@ -50,7 +52,7 @@ use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};
 use stream::LiveStreams;
 
 /// The services whose health is told by name.
-const SERVICES: [&str; 4] = ["", DECISION, POLICY, TENANT];
+const SERVICES: [&str; 5] = ["", AUDIT, DECISION, POLICY, TENANT];
 
 /// What every service shares.
 pub(crate) struct Door {
@@ -128,8 +130,11 @@ impl Door {
             .max_decoding_message_size(self.max_message_bytes);
         let tenants = TenantServiceServer::new(tenant::Service(Arc::clone(self)))
             .max_decoding_message_size(self.max_message_bytes);
+        let audits = AuditServiceServer::new(audit::Service(Arc::clone(self)))
+            .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
         routes.add_service(decisions).add_service(policies).add_service(tenants);
+        routes.add_service(audits);
         routes.add_service(health.service());
         routes.add_service(describe().build_v1()?).add_service(describe().build_v1alpha()?);
         Ok(routes.routes())

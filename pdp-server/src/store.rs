@@ -1,4 +1,4 @@
-//! The store: every tenant's facts, revision and remembered requests, in one redb file.
+//! The store: every tenant's facts, revision, remembered requests and audit, in one redb file.
 //!
 //! A commit is one transaction with immediate durability: when it returns, the change set is on
 //! disk, whole. Nothing here knows what a fact means; the disk's types are
@@ -7,6 +7,7 @@
 //! A transaction is committed in two phases, so that a damaged newest state is reported as damage:
 //! with one phase it could pass for a commit that a crash had cut short, and be rolled back.
 
+mod audit;
 mod record;
 mod rows;
 
@@ -24,6 +25,7 @@ use std::sync::OnceLock;
 use pdp_engine::facts::{Change, Delta, Facts, Rejected};
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
+use pdp_engine::time::Timestamp;
 use prost::Message;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable,
@@ -33,7 +35,9 @@ use redb::{
 pub use record::RecordError;
 pub(crate) use record::Remembered;
 
+use crate::audit::{Digest, Entry};
 use crate::receipt::RequestId;
+use audit::{AUDIT, AUDIT_HEADS, tenant_created, tenant_deleted};
 use record::TenantRecord;
 use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, load_tenant, write_commit};
 
@@ -41,7 +45,11 @@ use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, load_tenan
 pub const FILE_NAME: &str = "pdp.redb";
 
 /// The version of what is in the file, raised whenever an older server could misread it.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
+
+/// The format before there was an audit: it is read, and raised when the audit begins. A server of
+/// that time would change the policy without a record of it, so it must not open what has an audit.
+const UNAUDITED_FORMAT: u64 = 1;
 
 /// How many requests of a tenant are remembered; an older one is forgotten for each new one. A
 /// writer retries within minutes, and this outlasts 10 change sets a second for a quarter of an
@@ -81,6 +89,8 @@ pub(crate) struct Commit<'a> {
     pub(crate) deltas: &'a [Delta],
     /// The request id and what is to be answered if it comes again.
     pub(crate) request: Option<(&'a RequestId, &'a Remembered)>,
+    /// What the audit of the tenant is to say about it, in order.
+    pub(crate) audit: &'a [Entry],
 }
 
 /// What can go wrong with the store.
@@ -174,6 +184,17 @@ pub enum StoreError {
         /// The earlier failure.
         reason: String,
     },
+    /// There is no audit to verify.
+    #[error(
+        "the store was written by a version without an audit; the audit begins when a server of this version starts on it"
+    )]
+    Unaudited,
+    /// There is no store.
+    #[error("there is no `{}`; name the data folder of a server", .file.display())]
+    NoStore {
+        /// The file that is not there.
+        file: PathBuf,
+    },
     /// The tenant is stored at another revision than its writer believes.
     #[error("tenant `{tenant}` is stored at revision {stored}, not {expected}")]
     Diverged {
@@ -230,6 +251,18 @@ impl Store {
         sync_names(dir, new_folders).map_err(folder)?;
         let store = Self::prepare(db).map_err(named)?;
         Ok(Self { file: Some(file), ..store })
+    }
+
+    /// Opens the store of a server that has been started before.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and [`StoreError::NoStore`].
+    pub fn open_existing(dir: &Path) -> Result<Self, StoreError> {
+        let file = dir.join(FILE_NAME);
+        if !file.is_file() {
+            return Err(StoreError::NoStore { file });
+        }
+        Self::open(dir)
     }
 
     /// Opens the store in a storage back end, such as one in memory.
@@ -289,8 +322,8 @@ impl Store {
             .map_err(|source| StoreError::Record { place: place(), source })
     }
 
-    /// Makes a change set durable: the facts it changed, the tenant's new revision and the
-    /// request's answer, all or nothing.
+    /// Makes a change set durable: the facts it changed, the tenant's new revision, the request's
+    /// answer and the records of the audit, all or nothing.
     ///
     /// # Errors
     /// [`StoreError::OutcomeUnknown`] if the commit itself failed; after any other error nothing
@@ -303,11 +336,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub(crate) fn create_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+    pub(crate) fn create_tenant(&self, tenant: &TenantId, at: Timestamp) -> Result<(), StoreError> {
         self.transaction(|txn| {
             let record = TenantRecord::default().encode_to_vec();
             txn.open_table(TENANTS)?.insert(tenant.as_str(), record.as_slice())?;
-            Ok(())
+            tenant_created(txn, tenant, at)
         })
     }
 
@@ -315,17 +348,19 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub(crate) fn delete_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+    pub(crate) fn delete_tenant(&self, tenant: &TenantId, at: Timestamp) -> Result<(), StoreError> {
         self.transaction(|txn| {
             let from = tenant.as_str();
             // No tenant's id holds a control character, so no other lies in between.
             let to = format!("{from}\0");
             let to = to.as_str();
-            txn.open_table(TENANTS)?.remove(from)?;
+            if txn.open_table(TENANTS)?.remove(from)?.is_none() {
+                return Err(StoreError::NoTenant(tenant.clone()));
+            }
             txn.open_table(FACTS)?.retain_in((from, 0, "")..(to, 0, ""), |_, _| false)?;
             txn.open_table(REQUESTS)?.retain_in((from, "")..(to, ""), |_, _| false)?;
             txn.open_table(REQUEST_ORDER)?.retain_in((from, 0)..(to, 0), |_, _| false)?;
-            Ok(())
+            tenant_deleted(txn, tenant, at)
         })
     }
 
@@ -380,25 +415,31 @@ impl Store {
                 txn.open_table(FACTS)?;
                 txn.open_table(REQUESTS)?;
                 txn.open_table(REQUEST_ORDER)?;
+                txn.open_table(AUDIT)?;
+                txn.open_table(AUDIT_HEADS)?;
                 Ok(())
             })?;
         }
-        let meta = match store.db.begin_read()?.open_table(META) {
-            Ok(meta) => meta,
-            Err(redb::TableError::Storage(error)) => return Err(error.into()),
-            Err(_) => return Err(StoreError::Foreign),
-        };
-        match meta.get(FORMAT_KEY)?.map(|found| found.value()) {
-            Some(FORMAT) => Ok(store),
+        match store.format()? {
+            Some(FORMAT | UNAUDITED_FORMAT) => Ok(store),
             Some(found) if found > FORMAT => Err(StoreError::NewerFormat { found }),
             Some(_) | None => Err(StoreError::Foreign),
+        }
+    }
+
+    /// The format that is written in the file.
+    fn format(&self) -> Result<Option<u64>, StoreError> {
+        match self.db.begin_read()?.open_table(META) {
+            Ok(meta) => Ok(meta.get(FORMAT_KEY)?.map(|found| found.value())),
+            Err(redb::TableError::Storage(error)) => Err(error.into()),
+            Err(_) => Err(StoreError::Foreign),
         }
     }
 }
 
 /// A digest of a change set, to tell a repeated request from another one with the same id.
-pub(crate) fn digest(changes: &[Change]) -> [u8; 32] {
-    record::digest(changes)
+pub(crate) fn digest(changes: &[Change]) -> Digest {
+    Digest(record::digest(changes))
 }
 
 fn builder() -> Builder {

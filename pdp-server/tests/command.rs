@@ -60,6 +60,56 @@ fn what_cannot_be_served_is_refused_in_words() {
 }
 
 #[test]
+fn a_stopped_server_s_audit_is_verified_and_a_running_one_s_is_not() {
+    use pdp_server::clock::Clock;
+    use pdp_server::publish::Publisher;
+    use pdp_server::store::Store;
+
+    let folder = tempfile::tempdir().unwrap();
+    let verify = || {
+        let output = pdp_server().args(["audit", "verify", "--data"]).arg(folder.path()).output();
+        told(&output.unwrap())
+    };
+    let (ok, _, err) = verify();
+    assert!(!ok && err.contains("there is no `") && err.contains("pdp.redb"), "{err}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
+
+    let publisher = Publisher::open(Store::open(folder.path()).unwrap(), Clock::system()).unwrap();
+    let (ok, _, err) = verify();
+    assert!(!ok && err.contains("another pdp-server has"), "{err}");
+    drop(publisher);
+    let (ok, out, err) = verify();
+    assert!(ok, "{err}");
+    let lines: Vec<_> = out.lines().collect();
+    let [server, tenant] = lines.as_slice() else { panic!("{out}") };
+    assert!(server.starts_with("the server: 1 record, head "), "{out}");
+    assert!(tenant.starts_with("tenant `default`: 1 record, head "), "{out}");
+
+    flip(&folder.path().join("pdp.redb"), "default", 1);
+    let (ok, out, err) = verify();
+    assert!(!ok && err.contains("1 of 2 chains are broken"), "{err}");
+    let broken = "tenant `default`: BROKEN: record 1 is not as it was written: its hash does not fit; 0 records before it";
+    assert!(out.lines().any(|line| line.starts_with(broken)), "{out}");
+}
+
+/// Changes a byte of an audit record behind the server's back.
+fn flip(file: &std::path::Path, chain: &str, sequence: u64) {
+    let table = redb::TableDefinition::<(&str, u64), (&[u8; 32], &[u8])>::new("audit");
+    let db = redb::Database::open(file).unwrap();
+    let txn = db.begin_write().unwrap();
+    {
+        let mut table = txn.open_table(table).unwrap();
+        let (hash, mut bytes) = {
+            let row = table.remove((chain, sequence)).unwrap().unwrap();
+            (*row.value().0, row.value().1.to_vec())
+        };
+        *bytes.last_mut().unwrap() ^= 1;
+        table.insert((chain, sequence), (&hash, bytes.as_slice())).unwrap();
+    }
+    txn.commit().unwrap();
+}
+
+#[test]
 fn the_demo_tells_decisions_serves_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = pdp_server()

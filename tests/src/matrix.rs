@@ -21,6 +21,7 @@ use pdp_engine::query::{Effect, ObjectRef, PermissionRef, Question, Reason, Subj
 use pdp_engine::resource::{Resource, ResourceRef, ResourceType};
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::{Timestamp, Window};
+use pdp_server::clock::Clock;
 use pdp_server::publish::{Apply, DEFAULT_TENANT, Publisher};
 use pdp_server::store::Store;
 use proptest::prelude::Rng;
@@ -201,7 +202,7 @@ impl Matrix {
     /// If the store or a change set is refused.
     #[must_use]
     pub fn publish(&self, folder: &Path) -> Publisher {
-        let publisher = Publisher::open(Store::open(folder).unwrap()).unwrap();
+        let publisher = Publisher::open(Store::open(folder).unwrap(), Clock::system()).unwrap();
         let tenant = TenantId::new(DEFAULT_TENANT).unwrap();
         for changes in self.changes().chunks(MAX_CHANGES) {
             let request = Apply {

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use pdp_client::{Effect, Permission, Question, Resource, Subject};
 use pdp_engine::time::Timestamp;
+use pdp_server::clock::Clock;
 use pdp_server::publish::{DEFAULT_TENANT, Publisher};
 use pdp_server::store::Store;
 use pdp_tests::door::Server;
@@ -53,7 +54,7 @@ fn decide(matrix: &Matrix) {
 
     // What was acknowledged is there after a restart.
     let begun = Instant::now();
-    let publisher = Publisher::open(Store::open(folder.path()).unwrap()).unwrap();
+    let publisher = Publisher::open(Store::open(folder.path()).unwrap(), Clock::system()).unwrap();
     let opened_ms = begun.elapsed().as_millis();
     let again = matrix.decide_every_cell(&publisher.snapshot(DEFAULT_TENANT).unwrap(), NOW);
     assert_eq!(again.allows, decided.allows);

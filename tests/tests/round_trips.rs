@@ -22,6 +22,7 @@ use pdp_engine::query::{Decision, Malformed, Question, Revision};
 use pdp_engine::session::{Obligations, SessionFacts, SessionQuestion, explain_session};
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::vault::{VaultQuestion, explain_vault};
+use pdp_server::clock::Clock;
 use pdp_server::publish::{Apply, DEFAULT_TENANT, Publisher};
 use pdp_server::store::Store;
 use pdp_tests::door::{self, Door, Server};
@@ -53,7 +54,8 @@ fn the_store_gives_back_what_was_acknowledged() {
         let folder = tempfile::tempdir().unwrap();
         let tenant = TenantId::new(DEFAULT_TENANT).unwrap();
         let changes = genome.changes();
-        let open = || Publisher::open(Store::open(folder.path()).unwrap()).unwrap();
+        let open =
+            || Publisher::open(Store::open(folder.path()).unwrap(), Clock::system()).unwrap();
         let request = Apply {
             changes: &changes,
             expected: None,

@@ -11,6 +11,7 @@
 
 use pdp_client::{Effect, Permission, Question, Resource, Subject};
 use pdp_engine::time::Timestamp;
+use pdp_server::clock::Clock;
 use pdp_server::publish::{DEFAULT_TENANT, Publisher};
 use pdp_server::store::Store;
 use pdp_tests::door::Server;
@@ -36,7 +37,7 @@ fn every_cell_is_decided_as_the_pairs_say() {
     assert_eq!(decided.allows, matrix.pairs());
     assert!(decided.denies > decided.allows && decided.allows > 10_000, "{decided:?}");
     drop(publisher);
-    let publisher = Publisher::open(Store::open(folder.path()).unwrap()).unwrap();
+    let publisher = Publisher::open(Store::open(folder.path()).unwrap(), Clock::system()).unwrap();
     let again = matrix.decide_every_cell(&publisher.snapshot(DEFAULT_TENANT).unwrap(), NOW);
     assert_eq!(again.allows, decided.allows);
 }

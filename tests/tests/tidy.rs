@@ -76,6 +76,7 @@ const SHOWN_ELSEWHERE: [(&str, &str, &[&str]); 1] = [(
         "what_the_person_may_hand_out_is_applied_once",
         "a_refusal_says_which_change_why_and_who_could",
         "nobody_and_the_disabled_are_refused",
+        "a_person_without_a_name_is_malformed_and_not_nobody",
         "an_approval_cannot_be_written_on_behalf_of_a_person",
     ],
 )];
@@ -193,7 +194,7 @@ fn the_read_side_never_sees_facts_or_compile() {
 fn doors_never_see_the_store() {
     let doors = ["rpc", "http"];
     none("a door uses the store", &rooms_that_use("pdp-server/src", &doors, &["store"]));
-    let behind = ["publish", "store", "receipt", "clock"];
+    let behind = ["publish", "store", "audit", "receipt", "clock"];
     let wrong = rooms_that_use("pdp-server/src", &behind, &["rpc", "http"]);
     none("what is behind the doors knows of one", &wrong);
     // Wire types end in the doors, disk types in the store.

@@ -1,5 +1,6 @@
 //! Arguments as they are written. What they mean is for [`crate::options`].
 
+mod audit;
 mod shape;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use pdp_bundle::time::parse_time;
 use pdp_engine::level::Relative;
 use pdp_engine::time::Timestamp;
 
+pub(crate) use audit::{Audit, Chain, Kind, List as ListAudit, Verify};
 use shape::{
     APPLY_JSON, APPROVERS_JSON, CHECK_JSON, DELEGATION_JSON, EXPLAIN_JSON, EXPORT_JSON, FACTS_JSON,
     GET_JSON, HEALTH_JSON, PERMISSIONS_JSON, RESOURCES_JSON, SUBJECTS_JSON, TEST_JSON,
@@ -18,14 +20,14 @@ use shape::{
 const STATUSES: &str = "\
 Exit status:
   0  done, or ALLOW
-  1  DENY; checks that do not hold; a server that does not serve
+  1  DENY; checks that do not hold; a server that does not serve; a broken audit
   2  an error: there is no answer (wrong usage included)
   3  REQUIRES_APPROVAL";
 
 const STATUSES_AND_ERRORS: &str = "\
 Exit status:
   0  done, or ALLOW
-  1  DENY; checks that do not hold; a server that does not serve
+  1  DENY; checks that do not hold; a server that does not serve; a broken audit
   2  an error: there is no answer (wrong usage included)
   3  REQUIRES_APPROVAL
 
@@ -127,6 +129,9 @@ pub(crate) enum Command {
     /// Create, delete and list tenants.
     #[command(subcommand)]
     Tenant(Tenant),
+    /// Look at what was changed, and verify that nothing of it was changed since.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Ask whether the server serves.
     #[command(after_long_help = HEALTH_JSON)]
     Health(Health),

@@ -9,6 +9,7 @@
 mod apply;
 mod args;
 mod asked;
+mod audit;
 mod behalf;
 mod cases;
 mod completions;

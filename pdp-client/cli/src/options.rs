@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pdp_bundle::question::{AnyQuestion, OwnedObject, OwnedSubject};
-use pdp_client::Revision;
+use pdp_client::{AuditKind, AuditQuery, Revision};
 use pdp_engine::facts::{FactKey, FactKind};
 use pdp_engine::id::validate_type_name;
 use pdp_engine::share::Entity;
@@ -15,7 +15,7 @@ use crate::asked::{self, Asked, What};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::screen::Screen;
-use crate::{apply, cases, completions, fact, health, list, policy, question, tenant};
+use crate::{apply, audit, cases, completions, fact, health, list, policy, question, tenant};
 
 /// Where the server is and how long it may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,7 @@ enum Task {
     Facts(FactKind),
     Test { paths: Vec<PathBuf>, now: Option<Timestamp> },
     Tenant(args::Tenant),
+    Audit(Audit),
     Health { service: String, wait: bool },
     Completions(clap_complete::Shell),
 }
@@ -76,6 +77,13 @@ pub(crate) struct Apply {
     pub(crate) on_behalf_of: Option<String>,
 }
 
+/// What to do with the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Audit {
+    List { query: AuditQuery, limit: usize },
+    Verify { of_server: bool },
+}
+
 /// Where a bundle comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -104,6 +112,7 @@ impl Options {
             Command::Get(args::Get { kind, name }) => Task::Get(fact::parse_key(&kind, &name)?),
             Command::Test(args::Test { paths, now }) => Task::Test { paths, now },
             Command::Tenant(task) => Task::Tenant(task),
+            Command::Audit(args) => Task::Audit(to_audit(args)?),
             Command::Health(args::Health { service, wait }) => Task::Health { service, wait },
             Command::Completions(args::Completions { shell }) => Task::Completions(shell),
         };
@@ -122,6 +131,7 @@ impl Options {
             Task::Facts(kind) => policy::list(&server, kind, screen).await,
             Task::Test { paths, now } => cases::test(&paths, now, screen),
             Task::Tenant(task) => tenant::run(&server, task, screen).await,
+            Task::Audit(task) => audit::run(&server, task, screen).await,
             Task::Health { service, wait } => health::health(&server, &service, wait, screen).await,
             Task::Completions(shell) => completions::print(shell, screen),
         }
@@ -172,16 +182,53 @@ fn to_apply(args: args::Apply) -> Result<Apply, Problem> {
     let args::Apply { file, replace, dry_run, expected_revision, request_id, on_behalf_of } = args;
     let source = if file.as_os_str() == "-" { Source::StandardInput } else { Source::File(file) };
     let expected_revision = expected_revision.map(Revision::new);
-    let person = |text: String| match asked::subject("--on-behalf-of", &text)? {
+    let person = |text: String| person("--on-behalf-of", &text);
+    let on_behalf_of = on_behalf_of.map(person).transpose()?;
+    Ok(Apply { source, replace, dry_run, expected_revision, request_id, on_behalf_of })
+}
+
+fn to_audit(args: args::Audit) -> Result<Audit, Problem> {
+    let list = match args {
+        args::Audit::List(list) => list,
+        args::Audit::Verify(args::Verify { chain: args::Chain { of_server } }) => {
+            return Ok(Audit::Verify { of_server });
+        }
+    };
+    let args::ListAudit { from, until, person: whose, kind, limit, chain } = list;
+    let mut query = AuditQuery::default();
+    if let Some(from) = from {
+        query = query.from(audit::system_time(from));
+    }
+    if let Some(until) = until {
+        query = query.until(audit::system_time(until));
+    }
+    if let Some(whose) = whose {
+        query = query.person(person("--person", &whose)?);
+    }
+    if let Some(kind) = kind {
+        query = query.kind(match kind {
+            args::Kind::Began => AuditKind::Began,
+            args::Kind::TenantCreated => AuditKind::TenantCreated,
+            args::Kind::TenantDeleted => AuditKind::TenantDeleted,
+            args::Kind::PolicyChanged => AuditKind::PolicyChanged,
+        });
+    }
+    if chain.of_server {
+        query = query.of_server();
+    }
+    Ok(Audit::List { query, limit: limit.unwrap_or(usize::MAX) })
+}
+
+/// The id of a person, written `person:ID`.
+fn person(argument: &'static str, text: &str) -> Result<String, Problem> {
+    match asked::subject(argument, text)? {
         OwnedSubject::Person(id) => Ok(id),
         OwnedSubject::Account(_) => {
             let text = text.escape_debug();
             let message = format!("`{text}` is no person; write `person:ID`");
-            Err(Problem::argument("--on-behalf-of", message))
+            Err(Problem::argument(argument, message))
         }
-    };
-    let on_behalf_of = on_behalf_of.map(person).transpose()?;
-    Ok(Apply { source, replace, dry_run, expected_revision, request_id, on_behalf_of })
+    }
 }
 
 #[cfg(test)]

@@ -20,21 +20,11 @@ use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use pdp_engine::vault::{VaultQuestion, check_vault};
 
-use crate::clock::Clock;
 use crate::receipt::ChangeKind;
 
 /// How many refused changes are told with who could make them. Looking for approvers takes its
 /// time, other writers wait meanwhile, and no more would fit into an answer.
 pub const MAX_REFUSED_LISTED: usize = 20;
-
-/// Who a change set is applied on behalf of.
-#[derive(Debug, Clone, Copy)]
-pub struct OnBehalfOf<'a> {
-    /// The person.
-    pub person: &'a PersonId,
-    /// Tells the instant of the decisions, once it is the writer's turn.
-    pub clock: &'a Clock,
-}
 
 /// Why a change set was not applied on behalf of a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

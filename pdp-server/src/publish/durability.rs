@@ -7,10 +7,13 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pdp_engine::time::Timestamp;
 use proptest::prelude::*;
 use redb::Durability;
 
 use super::*;
+use crate::audit::{Chain, Verified};
+use crate::store::StoreError;
 use crate::store::disk::{Disk, Op, perform, tear};
 use crate::store::sample::{bulk, change_set, crowd, delete, grant, put};
 
@@ -37,6 +40,27 @@ struct History {
 
 fn tenant(id: &str) -> TenantId {
     TenantId::new(id).unwrap()
+}
+
+fn clock() -> Clock {
+    Clock::fixed(Timestamp::from_micros(7))
+}
+
+/// What is wrong with the audit: every chain holds, and a tenant's has one record for its creation
+/// and one for each revision.
+fn audited(publisher: &Publisher) -> Result<(), String> {
+    let verify = |chain: &Chain| match publisher.verify_audit(chain).unwrap() {
+        Verified { broken: Some(broken), .. } => Err(format!("the audit of {chain}: {broken}")),
+        Verified { records, head: _, broken: None } => Ok(records),
+    };
+    verify(&Chain::Server)?;
+    for (id, revision) in publisher.tenants() {
+        let records = verify(&Chain::Tenant(id.clone()))?;
+        if records != revision.get() + 1 {
+            return Err(format!("tenant `{id}` has {records} records at revision {revision}"));
+        }
+    }
+    Ok(())
 }
 
 fn state(publisher: &Publisher) -> State {
@@ -98,7 +122,7 @@ fn steps() -> Vec<Step> {
 fn run(steps: Vec<Step>, durability: Durability) -> History {
     let disk = Disk::default();
     let store = Store::with_durability(disk.clone(), durability).unwrap();
-    let publisher = Publisher::open(store).unwrap();
+    let publisher = Publisher::open(store, clock()).unwrap();
     let mut states = vec![state(&publisher)];
     disk.mark(0);
     for (number, step) in steps.iter().enumerate() {
@@ -188,8 +212,9 @@ fn reopen(
     acknowledged: Option<usize>,
 ) -> Result<Option<(Disk, Publisher, usize)>, String> {
     let disk = Disk::holding(image);
-    let opened =
-        catch_unwind(AssertUnwindSafe(|| Publisher::open(Store::with_backend(disk.clone())?)));
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        Publisher::open(Store::with_backend(disk.clone())?, clock())
+    }));
     let publisher = match (opened, acknowledged) {
         (Ok(Ok(publisher)), _) => publisher,
         // Until the file was made nothing can be lost; a half-made one says what to do.
@@ -202,7 +227,10 @@ fn reopen(
     // The step that was under way may have become durable before it was acknowledged.
     let whole = (at_least..=at_least + 1).find(|steps| history.states.get(*steps) == Some(&shown));
     match whole {
-        Some(steps) => Ok(Some((disk, publisher, steps))),
+        Some(steps) => {
+            audited(&publisher)?;
+            Ok(Some((disk, publisher, steps)))
+        }
         None => {
             let earlier = history.states.iter().position(|state| *state == shown);
             Err(format!("{at_least} steps were acknowledged, and it shows {earlier:?}"))
@@ -227,6 +255,7 @@ fn examine(history: &History) -> Result<(usize, usize), String> {
             if state(&publisher) != history.states[acknowledged.unwrap_or(0) + 1] {
                 return Err(format!("step {steps} sent again does not do what it did"));
             }
+            audited(&publisher)?;
         }
         drop(publisher);
         if seen % NESTED == 0 {
@@ -270,7 +299,7 @@ fn without_durability_the_crashes_lose_what_was_acknowledged() {
 /// Applies one change set to a disk that fails after `good` operations.
 fn apply_on_failing(good: usize, only_syncs: bool) -> Result<(), ApplyError> {
     let disk = Disk::default();
-    let publisher = Publisher::open(Store::with_backend(disk.clone()).unwrap()).unwrap();
+    let publisher = Publisher::open(Store::with_backend(disk.clone()).unwrap(), clock()).unwrap();
     let id = tenant(DEFAULT_TENANT);
     let first = [put("ana")];
     let bo = [put("bo")];
@@ -300,7 +329,7 @@ fn apply_on_failing(good: usize, only_syncs: bool) -> Result<(), ApplyError> {
 
     // With room again, a restart shows one of the two states and takes writes.
     let disk = Disk::holding(disk.live());
-    let publisher = Publisher::open(Store::with_backend(disk).unwrap()).unwrap();
+    let publisher = Publisher::open(Store::with_backend(disk).unwrap(), clock()).unwrap();
     let people = publisher.read(&id, |_, facts| facts.len()).unwrap();
     let expected: &[usize] = match &error {
         ApplyError::Store(StoreError::OutcomeUnknown(_)) => &[1, 4_001],
@@ -310,6 +339,7 @@ fn apply_on_failing(good: usize, only_syncs: bool) -> Result<(), ApplyError> {
     assert!(expected.contains(&people), "{people} people after: {error}");
     publisher.apply(&id, apply(&bo)).unwrap();
     assert_eq!(publisher.read(&id, |_, facts| facts.len()).unwrap(), people + 1);
+    assert_eq!(audited(&publisher), Ok(()));
     Err(error)
 }
 
@@ -343,7 +373,7 @@ proptest! {
         ),
     ) {
         let disk = Disk::default();
-        let publisher = Publisher::open(Store::with_backend(disk.clone()).unwrap()).unwrap();
+        let publisher = Publisher::open(Store::with_backend(disk.clone()).unwrap(), clock()).unwrap();
         publisher.create_tenant(&tenant("acme")).unwrap();
         let mut applied = 0;
         for (changes, default, request_id, dry_run) in &history {
@@ -373,7 +403,9 @@ proptest! {
         drop(publisher);
         for image in [crashed, disk.live()] {
             let store = Store::with_backend(Disk::holding(image)).unwrap();
-            prop_assert_eq!(state(&Publisher::open(store).unwrap()), expected.clone());
+            let publisher = Publisher::open(store, clock()).unwrap();
+            prop_assert_eq!(state(&publisher), expected.clone());
+            prop_assert_eq!(audited(&publisher), Ok(()));
         }
     }
 }

@@ -16,7 +16,11 @@ use crate::store::disk::Disk;
 use crate::store::sample::{crowd, delete, grant, put};
 
 fn publisher() -> Publisher {
-    Publisher::open(Store::with_backend(Disk::default()).unwrap()).unwrap()
+    Publisher::open(Store::with_backend(Disk::default()).unwrap(), clock()).unwrap()
+}
+
+fn clock() -> Clock {
+    Clock::system()
 }
 
 fn default() -> TenantId {
@@ -125,14 +129,15 @@ fn a_repeated_request_returns_the_first_receipt_even_after_a_restart() {
     let request =
         Apply { expected: Some(Revision::ZERO), request_id: Some(&id), ..plain(&changes) };
     let first = {
-        let publisher = Publisher::open(Store::with_backend(disk.clone()).unwrap()).unwrap();
+        let publisher =
+            Publisher::open(Store::with_backend(disk.clone()).unwrap(), clock()).unwrap();
         let first = publisher.apply(&default(), request).unwrap();
         publisher.apply(&default(), plain(&[delete("ana"), put("bo")])).unwrap();
         let again = publisher.apply(&default(), request).unwrap();
         assert_eq!(again, Receipt { replayed: true, ..first.clone() });
         first
     };
-    let publisher = Publisher::open(Store::with_backend(disk).unwrap()).unwrap();
+    let publisher = Publisher::open(Store::with_backend(disk).unwrap(), clock()).unwrap();
     let again = publisher.apply(&default(), request).unwrap();
     assert_eq!(again, Receipt { replayed: true, ..first });
     assert_eq!(people(&publisher, &default()), ["bo"]);
@@ -279,7 +284,7 @@ fn a_wait_ends_when_the_revision_is_visible() {
 #[test]
 fn tenants_come_and_go() {
     let disk = Disk::default();
-    let publisher = Publisher::open(Store::with_backend(disk.clone()).unwrap()).unwrap();
+    let publisher = Publisher::open(Store::with_backend(disk.clone()).unwrap(), clock()).unwrap();
     let acme = tenant("acme");
     publisher.create_tenant(&acme).unwrap();
     let error = publisher.create_tenant(&acme).unwrap_err();
@@ -299,7 +304,7 @@ fn tenants_come_and_go() {
     assert_eq!(publisher.revision("acme"), Some(Revision::ZERO));
     assert!(people(&publisher, &acme).is_empty());
     drop(publisher);
-    let publisher = Publisher::open(Store::with_backend(disk).unwrap()).unwrap();
+    let publisher = Publisher::open(Store::with_backend(disk).unwrap(), clock()).unwrap();
     assert_eq!(publisher.tenants(), [(acme, Revision::ZERO), (default(), Revision::ZERO)]);
 }
 

@@ -14,8 +14,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::malformed::Malformed;
 use crate::publish::{
-    AccessError, ApplyError, DEFAULT_TENANT, MAX_TENANTS, Refusal, RequestId, TenantError,
-    UnknownTenant, WaitError,
+    AccessError, ApplyError, AuditError, DEFAULT_TENANT, MAX_TENANTS, Refusal, RequestId,
+    TenantError, UnknownTenant, WaitError,
 };
 
 /// The domain of every `ErrorInfo`.
@@ -347,6 +347,15 @@ impl From<AccessError> for Failure {
         match error {
             AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
             AccessError::Broken(error) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::UnknownTenant(error) => Self::UnknownTenant(error),
+            AuditError::Store(error) => Self::Store(error.to_string()),
         }
     }
 }

@@ -408,7 +408,7 @@ fn window(wire: Option<v1::Window>) -> Result<Window, Malformed> {
     window().map_err(|malformed: Malformed| malformed.inside("window"))
 }
 
-fn instant(field: &str, wire: prost_types::Timestamp) -> Result<Timestamp, Malformed> {
+pub(super) fn instant(field: &str, wire: prost_types::Timestamp) -> Result<Timestamp, Malformed> {
     let prost_types::Timestamp { seconds, nanos } = wire;
     let wrong = |message: &str| Malformed::new(field, message);
     if !(FIRST_SECOND..=LAST_SECOND).contains(&seconds) {

@@ -288,6 +288,11 @@ pub(super) fn window(window: &Window) -> Option<v1::Window> {
         .then(|| v1::Window { valid_from: from.map(instant), valid_until: until.map(instant) })
 }
 
+/// What became of one fact.
+pub(crate) fn changed_fact((key, kind): &(FactKey, ChangeKind)) -> v1::ChangedFact {
+    v1::ChangedFact { key: Some(self::key(key)), kind: change_kind(*kind).into() }
+}
+
 /// An instant.
 pub(super) fn instant(at: Timestamp) -> prost_types::Timestamp {
     let micros = at.as_micros();

@@ -17,7 +17,7 @@ use super::malformed::{Malformed, all, one, optional_name};
 use super::page::{ListOf, page_size};
 use super::stream::{Gone, LiveStream, Sender};
 use super::{Door, inbound, named, outbound, tenant_id};
-use crate::publish::{Apply, ChangeKind, OnBehalfOf, Publisher, Receipt, RequestId};
+use crate::publish::{Apply, Publisher, Receipt, RequestId};
 use crate::telemetry::{Rpc, write_span};
 
 /// How many changes one change set may hold. They are validated and committed in one go, while
@@ -113,10 +113,8 @@ fn apply(
     let request_id = self::request_id(&request_id)?;
     let changes = self::changes(changes)?;
     let expected = expected_revision.map(Revision::new);
-    let person = Some(on_behalf_of.as_str()).filter(|person| !person.is_empty());
-    let person = optional_name("on_behalf_of", person, PersonId::new)?;
-    let clock = &door.clock;
-    let on_behalf_of = person.as_ref().map(|person| OnBehalfOf { person, clock });
+    let person = optional_name("on_behalf_of", on_behalf_of.as_deref(), PersonId::new)?;
+    let on_behalf_of = person.as_ref();
     let request_id = request_id.as_ref();
     let request = Apply { changes: &changes, expected, dry_run, request_id, on_behalf_of };
     let applied = publisher.apply(&tenant, request);
@@ -171,14 +169,10 @@ fn request_id(given: &str) -> Result<Option<RequestId>, Failure> {
 
 fn response(receipt: Receipt) -> v1::ApplyResponse {
     let Receipt { revision, changes, replayed, dry_run: _, on_behalf_of } = receipt;
-    let changed = |(key, kind): &(_, ChangeKind)| v1::ChangedFact {
-        key: Some(outbound::key(key)),
-        kind: outbound::change_kind(*kind).into(),
-    };
     v1::ApplyResponse {
         revision: revision.get(),
         total_changes: u64::try_from(changes.len()).unwrap_or(u64::MAX),
-        changes: changes.iter().take(MAX_LISTED_CHANGES).map(changed).collect(),
+        changes: changes.iter().take(MAX_LISTED_CHANGES).map(outbound::changed_fact).collect(),
         replayed,
         on_behalf_of: on_behalf_of.map(|person| person.to_string()).unwrap_or_default(),
     }

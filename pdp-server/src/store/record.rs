@@ -6,6 +6,7 @@
 //! could give access.
 
 mod actor;
+mod audit;
 mod level;
 mod place;
 mod psm;
@@ -24,6 +25,7 @@ use pdp_engine::resource::ResourceRefError;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+pub(super) use audit::{Head, decode_entry, encode_entry};
 pub(super) use place::{kind_number, name};
 pub(crate) use request::Remembered;
 pub(super) use request::TenantRecord;

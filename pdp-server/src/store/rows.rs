@@ -6,8 +6,10 @@ use pdp_engine::query::Revision;
 use prost::Message;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
+use super::audit::{Start, append};
 use super::record::{self, TenantRecord};
 use super::{Commit, RETAINED_REQUESTS, StoreError, StoredTenant};
+use crate::audit::Chain;
 
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Tenant to its [`TenantRecord`].
@@ -53,7 +55,7 @@ pub(super) fn load_tenant(
 
 /// Writes what a change set changed.
 pub(super) fn write_commit(txn: &WriteTransaction, commit: &Commit<'_>) -> Result<(), StoreError> {
-    let Commit { tenant, from, to, deltas, request } = commit;
+    let Commit { tenant, from, to, deltas, request, audit } = commit;
     let name = tenant.as_str();
     let mut tenants = txn.open_table(TENANTS)?;
     let mut record = match tenants.get(name)? {
@@ -92,5 +94,8 @@ pub(super) fn write_commit(txn: &WriteTransaction, commit: &Commit<'_>) -> Resul
         record.requests += 1;
     }
     tenants.insert(name, record.encode_to_vec().as_slice())?;
-    Ok(())
+    if audit.is_empty() {
+        return Ok(());
+    }
+    append(txn, &Chain::Tenant((*tenant).clone()), Start::Exists, audit)
 }

@@ -10,39 +10,56 @@ use super::disk::Disk;
 use super::record::kind_number;
 use super::sample::{fact, put};
 use super::*;
+use crate::audit::{Event, PolicyChanged};
 use crate::receipt::ChangeKind;
 
-fn tenant() -> TenantId {
+pub(super) const AT: Timestamp = Timestamp::from_micros(7);
+
+pub(super) fn tenant() -> TenantId {
     TenantId::new("acme").unwrap()
 }
 
-fn created(change: &Change) -> Delta {
+pub(super) fn created(change: &Change) -> Delta {
     let Change::Put(fact) = change else { panic!("only puts create") };
     Delta { key: fact.key(), before: None, after: Some(fact.clone()) }
 }
 
-fn commit(store: &Store, from: u64, deltas: &[Delta]) -> Result<(), StoreError> {
+/// What the audit says of a change set that made this revision.
+pub(super) fn changed(revision: u64) -> Entry {
+    let event = Event::PolicyChanged(PolicyChanged {
+        created: 1,
+        changed: 0,
+        removed: 0,
+        digest: Digest([1; 32]),
+        request_id: None,
+        changes: Vec::new(),
+    });
+    Entry { at: AT, revision: Revision::new(revision), person: None, event }
+}
+
+pub(super) fn commit(store: &Store, from: u64, deltas: &[Delta]) -> Result<(), StoreError> {
     store.commit(&Commit {
         tenant: &tenant(),
         from: Revision::new(from),
         to: Revision::new(from + 1),
         deltas,
         request: None,
+        audit: &[changed(from + 1)],
     })
 }
 
 /// A closed store with one tenant and one person, as bytes.
-fn closed() -> Vec<u8> {
+pub(super) fn closed() -> Vec<u8> {
     let disk = Disk::default();
     let store = Store::with_backend(disk.clone()).unwrap();
-    store.create_tenant(&tenant()).unwrap();
+    store.create_tenant(&tenant(), AT).unwrap();
     commit(&store, 0, &[created(&put("ana"))]).unwrap();
     drop(store);
     disk.live()
 }
 
 /// The bytes of a closed store after `edit` was committed to it behind the store's back.
-fn edited(edit: impl FnOnce(&WriteTransaction)) -> Vec<u8> {
+pub(super) fn edited(edit: impl FnOnce(&WriteTransaction)) -> Vec<u8> {
     let disk = Disk::holding(closed());
     let db = Builder::new().create_with_backend(disk.clone()).unwrap();
     let txn = db.begin_write().unwrap();
@@ -211,7 +228,7 @@ fn a_lost_or_a_foreign_fact_stops_the_start() {
 fn facts_that_do_not_hold_together_stop_the_start() {
     let disk = Disk::default();
     let store = Store::with_backend(disk.clone()).unwrap();
-    store.create_tenant(&tenant()).unwrap();
+    store.create_tenant(&tenant(), AT).unwrap();
     let mut grant = super::sample::grant("ana");
     grant.retain(|change| change.key().kind() != pdp_engine::facts::FactKind::Person);
     let deltas: Vec<Delta> = grant.iter().map(created).collect();
@@ -229,7 +246,7 @@ fn a_commit_on_the_wrong_revision_or_tenant_changes_nothing() {
     assert!(matches!(error, StoreError::Diverged { stored: 1, .. }), "{error}");
     let other = TenantId::new("other").unwrap();
     let (from, to) = (Revision::ZERO, Revision::new(1));
-    let nowhere = Commit { tenant: &other, from, to, deltas: &[], request: None };
+    let nowhere = Commit { tenant: &other, from, to, deltas: &[], request: None, audit: &[] };
     let error = store.commit(&nowhere).unwrap_err();
     assert!(matches!(error, StoreError::NoTenant(_)), "{error}");
     commit(&store, 1, &[created(&put("bo"))]).unwrap();
@@ -262,7 +279,9 @@ fn only_the_last_requests_are_remembered() {
     };
     let at = Revision::new(1);
     let request = Some((&request, &remembered));
-    store.commit(&Commit { tenant: &tenant(), from: at, to: at, deltas: &[], request }).unwrap();
+    store
+        .commit(&Commit { tenant: &tenant(), from: at, to: at, deltas: &[], request, audit: &[] })
+        .unwrap();
 
     let txn = store.db.begin_read().unwrap();
     let order = txn.open_table(REQUEST_ORDER).unwrap();
@@ -288,13 +307,15 @@ fn deleting_a_tenant_takes_its_rows_and_no_others() {
     for id in neighbours.iter().chain([&tenant()]) {
         let from = if *id == tenant() { Revision::new(1) } else { Revision::ZERO };
         if *id != tenant() {
-            store.create_tenant(id).unwrap();
+            store.create_tenant(id, AT).unwrap();
         }
         let deltas = if *id == tenant() { &[][..] } else { &deltas };
         let request = Some((&request, &remembered));
-        store.commit(&Commit { tenant: id, from, to: from.next(), deltas, request }).unwrap();
+        store
+            .commit(&Commit { tenant: id, from, to: from.next(), deltas, request, audit: &[] })
+            .unwrap();
     }
-    store.delete_tenant(&tenant()).unwrap();
+    store.delete_tenant(&tenant(), AT).unwrap();
     let left: Vec<_> = store.load().unwrap().into_iter().map(|t| (t.id, t.facts.len())).collect();
     assert_eq!(left.len(), neighbours.len());
     assert!(left.iter().all(|(id, facts)| neighbours.contains(id) && *facts == 1), "{left:?}");

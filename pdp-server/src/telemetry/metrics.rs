@@ -61,6 +61,8 @@ words! {
         TenantCreate = "TenantService/Create",
         TenantDelete = "TenantService/Delete",
         TenantList = "TenantService/List",
+        AuditList = "AuditService/List",
+        AuditVerify = "AuditService/Verify",
     }
 }
 

@@ -1,5 +1,6 @@
 //! DecisionService: what it answers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pdp_engine::time::Timestamp;
@@ -182,12 +183,15 @@ async fn at_least_waits_until_the_revision_is_there() {
 #[tokio::test]
 async fn a_panic_is_an_internal_error_and_the_server_lives_on() {
     let folder = folder();
-    let broken = AtomicBool::new(true);
+    let broken = Arc::new(AtomicBool::new(false));
+    let breaks = Arc::clone(&broken);
     let clock = Clock::from_fn(move || {
-        assert!(!broken.swap(false, Ordering::SeqCst), "this clock is broken");
+        assert!(!breaks.swap(false, Ordering::SeqCst), "this clock is broken");
         Timestamp::from_micros(NOW)
     });
     let served = Served::with_clock(settings(folder.path()), clock).await;
+    // Loading the policy reads the clock, too, and a panic there ends the server.
+    broken.store(true, Ordering::SeqCst);
     let request = v1::CheckRequest {
         question: Some(question("ana", "View", "absence")),
         ..Default::default()

@@ -22,7 +22,7 @@ fn grant(id: &str, to: &str, report: &str) -> v1::Change {
 }
 
 fn on_behalf_of(person: &str, changes: Vec<v1::Change>) -> v1::ApplyRequest {
-    v1::ApplyRequest { changes, on_behalf_of: person.into(), ..Default::default() }
+    v1::ApplyRequest { changes, on_behalf_of: Some(person.into()), ..Default::default() }
 }
 
 async fn apply(served: &Served, request: v1::ApplyRequest) -> Result<v1::ApplyResponse, Status> {
@@ -53,8 +53,8 @@ async fn what_the_person_may_hand_out_is_applied_once() {
     served.apply(vec![gone]).await.unwrap();
     let again = apply(&served, request.clone()).await.unwrap();
     assert_eq!(again, v1::ApplyResponse { replayed: true, ..first });
-    for other in ["ana", ""] {
-        let other = v1::ApplyRequest { on_behalf_of: other.into(), ..request.clone() };
+    for other in [Some("ana".to_owned()), None] {
+        let other = v1::ApplyRequest { on_behalf_of: other, ..request.clone() };
         let status = apply(&served, other).await.unwrap_err();
         assert_eq!(told(&status).1, "REQUEST_ID_REUSED");
     }
@@ -107,8 +107,21 @@ async fn nobody_and_the_disabled_are_refused() {
         assert_eq!(refusal.decision.unwrap().reason(), reason);
         assert!(refusal.refused.is_empty());
     }
-    let status = apply(&served, on_behalf_of("a\nb", vec![])).await.unwrap_err();
-    assert_eq!(told(&status).2, ["on_behalf_of"]);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_person_without_a_name_is_malformed_and_not_nobody() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    for person in ["", "a\nb"] {
+        let status = apply(&served, on_behalf_of(person, vec![put_person("new")])).await;
+        let status = status.unwrap_err();
+        let field = vec!["on_behalf_of".to_owned()];
+        assert_eq!(told(&status), (Code::InvalidArgument, "MALFORMED".to_owned(), field));
+    }
+    let decision = served.check(question("new", "View", "absence")).await;
+    assert_eq!((decision.reason(), decision.revision), (Reason::UnknownSubject, 1));
     served.stop().await;
 }
 

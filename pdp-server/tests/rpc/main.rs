@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::panic, reason = "an answer of the wrong kind is a failed test")]
 
+mod audit;
 mod decisions;
 mod delegated;
 mod errors;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use pdp_engine::time::Timestamp;
+use pdp_proto::v1::audit_service_client::AuditServiceClient;
 use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_proto::v1::policy_service_client::PolicyServiceClient;
 use pdp_proto::v1::tenant_service_client::TenantServiceClient;
@@ -142,6 +143,10 @@ impl Served {
 
     pub(crate) fn tenants(&self) -> TenantServiceClient<Channel> {
         TenantServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone())
     }
 
     /// Asks one question of the default tenant.

@@ -4,6 +4,7 @@
 
 mod applying;
 mod asking;
+mod audit;
 mod behalf;
 mod cases;
 mod families;

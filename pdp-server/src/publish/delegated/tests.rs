@@ -9,7 +9,7 @@ use pdp_engine::id::{AssignmentId, PersonId, TenantId};
 use pdp_engine::query::{Effect, Reason, Revision};
 use pdp_engine::time::Timestamp;
 
-use super::{OnBehalfOf, Refusal};
+use super::Refusal;
 use crate::clock::Clock;
 use crate::publish::{Apply, ApplyError, ChangeKind, DEFAULT_TENANT, Publisher, RequestId};
 use crate::receipt::Receipt;
@@ -47,8 +47,13 @@ fn default() -> TenantId {
     TenantId::new(DEFAULT_TENANT).unwrap()
 }
 
+fn clock() -> Clock {
+    Clock::fixed(Timestamp::from_micros(0))
+}
+
 fn publisher() -> Publisher {
-    let publisher = Publisher::open(Store::with_backend(Disk::default()).unwrap()).unwrap();
+    let publisher =
+        Publisher::open(Store::with_backend(Disk::default()).unwrap(), clock()).unwrap();
     apply(&publisher, None, &changes(POLICY)).unwrap();
     publisher
 }
@@ -63,9 +68,7 @@ fn apply(
     changes: &[Change],
 ) -> Result<Receipt, ApplyError> {
     let person = person.map(|person| PersonId::new(person).unwrap());
-    let clock = Clock::fixed(Timestamp::from_micros(0));
-    let on_behalf_of = person.as_ref().map(|person| OnBehalfOf { person, clock: &clock });
-    publisher.apply(&default(), Apply { on_behalf_of, ..plain(changes) })
+    publisher.apply(&default(), Apply { on_behalf_of: person.as_ref(), ..plain(changes) })
 }
 
 /// An assignment of `Viewer` on the report to Bo.
@@ -202,51 +205,95 @@ fn a_dry_run_is_decided_and_a_replay_is_not() {
     let publisher = publisher();
     let ana = PersonId::new("ana").unwrap();
     let bo = PersonId::new("bo").unwrap();
-    let clock = Clock::fixed(Timestamp::from_micros(0));
-    let of = |person| Some(OnBehalfOf { person, clock: &clock });
     let set = [grant("g")];
-    let dry = Apply { dry_run: true, on_behalf_of: of(&bo), ..plain(&set) };
+    let dry = Apply { dry_run: true, on_behalf_of: Some(&bo), ..plain(&set) };
     refusal(publisher.apply(&default(), dry));
-    let dry = Apply { dry_run: true, on_behalf_of: of(&ana), ..plain(&set) };
+    let dry = Apply { dry_run: true, on_behalf_of: Some(&ana), ..plain(&set) };
     assert!(publisher.apply(&default(), dry).unwrap().dry_run);
 
     let id = RequestId::new("r-1").unwrap();
-    let first = Apply { request_id: Some(&id), on_behalf_of: of(&ana), ..plain(&set) };
+    let first = Apply { request_id: Some(&id), on_behalf_of: Some(&ana), ..plain(&set) };
     let receipt = publisher.apply(&default(), first).unwrap();
     apply(&publisher, None, &[remove("ana-report"), remove("g")]).unwrap();
     let again = publisher.apply(&default(), first).unwrap();
     assert_eq!(again, Receipt { replayed: true, ..receipt });
-    for other in [of(&bo), None] {
+    for other in [Some(&bo), None] {
         let other = Apply { on_behalf_of: other, ..first };
         let error = publisher.apply(&default(), other).unwrap_err();
         assert!(matches!(error, ApplyError::RequestIdReused(_)), "{error}");
     }
 }
 
-#[test]
-fn a_grant_never_commits_after_the_right_to_make_it_is_gone() {
+/// How often both are tried before it counts as a fault that one of the orders never comes about.
+const MAX_ROUNDS: usize = 20_000;
+
+/// Lets Ana write `granted` while her right to it, which `right` gives back, is taken by `taken`:
+/// again and again, until each has come first.
+fn race(right: &[Change], taken: &[Change], granted: &[Change], undo: &[Change], reason: Reason) {
     let publisher = publisher();
-    let right = put("ana-report", "person:ana", "Admin", "Report:r");
+    apply(&publisher, None, right).unwrap();
     let start = Barrier::new(2);
-    for round in 0..200 {
-        let id = format!("g-{round}");
-        let (granted, removed) = std::thread::scope(|scope| {
+    let (mut in_time, mut too_late) = (0, 0);
+    for round in 0..MAX_ROUNDS {
+        let (outcome, removed) = std::thread::scope(|scope| {
             let granting = scope.spawn(|| {
                 start.wait();
-                apply(&publisher, Some("ana"), &[grant(&id)])
+                apply(&publisher, Some("ana"), granted)
             });
             start.wait();
-            let removed = apply(&publisher, None, &[remove("ana-report")]).unwrap();
+            // Who is let go first is up to the machine; every second round the removal gives way.
+            if round % 2 == 1 {
+                std::thread::yield_now();
+            }
+            let removed = apply(&publisher, None, taken).unwrap();
             (granting.join().unwrap(), removed)
         });
-        match granted {
-            Ok(receipt) => assert!(receipt.revision < removed.revision, "round {round}"),
+        let key = granted[0].key();
+        let there = publisher.read(&default(), |_, facts| facts.get(&key).is_some()).unwrap();
+        match outcome {
+            Ok(receipt) => {
+                assert!(receipt.revision < removed.revision && there, "round {round}");
+                in_time += 1;
+                apply(&publisher, None, undo).unwrap();
+            }
             Err(_) => {
-                let refusal = refusal(granted);
-                assert_eq!(refusal.revision, removed.revision);
-                assert_eq!(reasons(&refusal)[0].1.unwrap().1, Reason::MissingOnResource);
+                let refusal = refusal(outcome);
+                assert!(refusal.revision == removed.revision && !there, "round {round}");
+                assert_eq!(reasons(&refusal)[0].1.unwrap().1, reason);
+                too_late += 1;
             }
         }
-        apply(&publisher, None, std::slice::from_ref(&right)).unwrap();
+        if in_time > 0 && too_late > 0 && round >= 100 {
+            println!("{in_time} in time, {too_late} too late");
+            return;
+        }
+        apply(&publisher, None, right).unwrap();
     }
+    panic!("{in_time} in time, {too_late} too late, and never the other way round");
+}
+
+#[test]
+fn a_grant_never_commits_after_the_right_to_make_it_is_gone() {
+    let right = put("ana-report", "person:ana", "Admin", "Report:r");
+    let taken = remove("ana-report");
+    race(&[right], &[taken], &[grant("g")], &[remove("g")], Reason::MissingOnResource);
+}
+
+#[test]
+fn a_share_never_commits_after_the_right_to_make_it_is_gone() {
+    let share = |to: &str, on: &str, level: &str| {
+        changes(&format!("shares: [{{to: \"{to}\", on: \"{on}\", level: {level}}}]"))
+    };
+    let gone = |share: &[Change]| {
+        let gone = |change: &Change| Change::Delete { key: change.key(), cascade: false };
+        share.iter().map(gone).collect::<Vec<_>>()
+    };
+    let full = share("person:ana", "Report:s", "full");
+    let granted = share("group:hr", "Report:s", "view");
+    race(&full, &gone(&full), &granted, &gone(&granted), Reason::NotShared);
+
+    let owned = changes("resources: [{type: Report, id: r, owner: ana}]");
+    let disowned = changes("resources: [{type: Report, id: r}]");
+    let granted = share("group:hr", "Report:r", "view");
+    race(&owned, &disowned, &granted, &gone(&granted), Reason::NotShared);
 }

@@ -14,7 +14,7 @@ use pdp_engine::facts::FactKind;
 use pdp_engine::id::{
     AccountId, AssignmentId, BusinessRoleId, GroupId, LevelName, LocationId,
     ManagementRoleDefinitionId, ManagementRoleId, ObjectId, PermissionName, PersonId, SetGroupId,
-    TypeName,
+    TenantId, TypeName,
 };
 use pdp_engine::level::{AccessLevel, Assignment, LevelRef, Relative, Scope};
 use pdp_engine::permission::{Pattern, Qualifier};
@@ -23,7 +23,8 @@ use pdp_engine::resource::{Location, Resource, ResourceRef, ResourceType};
 use pdp_engine::time::{Timestamp, Window};
 
 use super::*;
-use crate::receipt::ChangeKind;
+use crate::audit::{Digest, Entry, Event, PolicyChanged};
+use crate::receipt::{ChangeKind, RequestId};
 
 fn window() -> Window {
     Window { from: Some(Timestamp::from_micros(-1)), until: Some(Timestamp::from_micros(2)) }
@@ -219,4 +220,64 @@ fn a_tenant_and_a_request_have_their_bytes() {
     let delegated = Remembered { on_behalf_of, ..remembered };
     assert_eq!(hex(&delegated.to_bytes()), format!("{REQUEST}220170"));
     assert_eq!(Remembered::from_bytes(&delegated.to_bytes()), Ok(delegated));
+}
+
+const HEAD: &str = "080210071a200808080808080808080808080808080808080808080808080808080808080808";
+
+/// One entry for each kind of event, with something in every field.
+fn entries() -> Vec<Entry> {
+    let tenant = TenantId::new("t").unwrap();
+    let kinds = [ChangeKind::Created, ChangeKind::Changed, ChangeKind::Removed];
+    let changes = facts().iter().zip(kinds).map(|(fact, kind)| (fact.key(), kind)).collect();
+    let changed = PolicyChanged {
+        created: 1,
+        changed: 2,
+        removed: 3,
+        digest: Digest([9; 32]),
+        request_id: Some(RequestId::new("r").unwrap()),
+        changes,
+    };
+    let deleted =
+        Event::TenantDeleted { tenant: tenant.clone(), records: 2, head: Digest([8; 32]) };
+    let entry = |event| Entry {
+        at: Timestamp::from_micros(-1),
+        revision: Revision::new(4),
+        person: Some(PersonId::new("p").unwrap()),
+        event,
+    };
+    let created = Event::TenantCreated(tenant);
+    [Event::Began, created, deleted, Event::PolicyChanged(changed)].map(entry).to_vec()
+}
+
+const ENTRIES: &[&str] = &[
+    "080510ffffffffffffffffff0118042201702a00",
+    "080510ffffffffffffffffff01180422017032030a0174",
+    "080510ffffffffffffffffff0118042201703a270a017410021a20080808080808080808080808080808\
+     0808080808080808080808080808080808",
+    "080510ffffffffffffffffff011804220170424608011002180322200909090909090909090909090909\
+     0909090909090909090909090909090909092a01723207080112015418013207080212016d1802320708\
+     031201731803",
+];
+
+#[test]
+fn the_audit_has_its_bytes_and_reads_back() {
+    let written: Vec<String> = entries().iter().map(|entry| hex(&encode_entry(5, entry))).collect();
+    assert_eq!(written, ENTRIES, "{written:#?}");
+    for entry in entries() {
+        assert_eq!(decode_entry(&encode_entry(5, &entry)), Ok((5, entry)));
+    }
+    let head = Head { records: 2, at: Timestamp::from_micros(7), hash: Digest([8; 32]) };
+    assert_eq!(hex(&head.to_bytes()), HEAD);
+    assert_eq!(Head::from_bytes(&head.to_bytes()), Ok(head));
+}
+
+#[test]
+fn an_audit_record_that_this_version_did_not_write_is_refused() {
+    let good = encode_entry(5, &entries()[0]);
+    let unknown = [good.as_slice(), &[0xfa, 0x01, 0x01, 0x00]].concat();
+    assert_eq!(decode_entry(&unknown), Err(RecordError::UnknownContent));
+    // Number and instant, and nothing that happened.
+    assert_eq!(decode_entry(&[0x08, 0x05, 0x10, 0x07]), Err(RecordError::UnknownContent));
+    let short = Head::from_bytes(&[0x08, 0x02, 0x1a, 0x01, 0x08]);
+    assert_eq!(short, Err(RecordError::Missing("hash")));
 }

@@ -49,7 +49,7 @@ struct RequestRecord {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct ChangeRecord {
+pub(super) struct ChangeRecord {
     #[prost(uint32, tag = "1")]
     kind: u32,
     #[prost(string, tag = "2")]
@@ -80,15 +80,10 @@ impl TenantRecord {
 impl Remembered {
     pub(in crate::store) fn to_bytes(&self) -> Vec<u8> {
         let Self { digest, revision, changes, on_behalf_of } = self;
-        let change = |(key, change): &(FactKey, ChangeKind)| ChangeRecord {
-            kind: u32::from(kind_number(key.kind())),
-            name: name(key),
-            change: ChangeNumber::from(*change).into(),
-        };
         RequestRecord {
             digest: digest.to_vec(),
             revision: revision.get(),
-            changes: changes.iter().map(change).collect(),
+            changes: changes.iter().map(change_record).collect(),
             on_behalf_of: on_behalf_of.as_ref().map(|id| id.as_str().to_owned()),
         }
         .encode_to_vec()
@@ -99,15 +94,26 @@ impl Remembered {
         Ok(Self {
             digest: digest.try_into().map_err(|_| RecordError::Missing("digest"))?,
             revision: Revision::new(revision),
-            changes: changes
-                .into_iter()
-                .map(|ChangeRecord { kind, name, change }| {
-                    Ok((key(kind, &name)?, change_of(change)?))
-                })
-                .collect::<Result<_, RecordError>>()?,
+            changes: changes.into_iter().map(change_from_record).collect::<Result<_, _>>()?,
             on_behalf_of: on_behalf_of.map(PersonId::new).transpose()?,
         })
     }
+}
+
+/// What became of one fact.
+pub(super) fn change_record((key, change): &(FactKey, ChangeKind)) -> ChangeRecord {
+    ChangeRecord {
+        kind: u32::from(kind_number(key.kind())),
+        name: name(key),
+        change: ChangeNumber::from(*change).into(),
+    }
+}
+
+pub(super) fn change_from_record(
+    record: ChangeRecord,
+) -> Result<(FactKey, ChangeKind), RecordError> {
+    let ChangeRecord { kind, name, change } = record;
+    Ok((key(kind, &name)?, change_of(change)?))
 }
 
 impl From<ChangeKind> for ChangeNumber {

@@ -1,0 +1,250 @@
+//! The audit: what was changed, when, and on whose behalf, as a chain of records for each tenant and
+//! one for the server itself. Shared by the store, which keeps the chains, the publisher, which
+//! writes them, and the doors, which show them; it knows none of the three.
+
+use std::fmt;
+
+use pdp_engine::facts::FactKey;
+use pdp_engine::id::{PersonId, TenantId};
+use pdp_engine::query::Revision;
+use pdp_engine::time::Timestamp;
+
+use crate::receipt::{ChangeKind, RequestId};
+
+/// How many changed facts a record of a change set names: as many as fit into an answer, however
+/// long their names are. The digest and the counts cover the rest.
+pub const MAX_AUDITED_CHANGES: usize = 1_000;
+
+/// Whose chain it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Chain {
+    /// The server's own: which tenants came and went.
+    Server,
+    /// A tenant's.
+    Tenant(TenantId),
+}
+
+/// What a record says, before it has its place in a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When it happened. A chain never goes back: an earlier instant than the last record's becomes
+    /// that one.
+    pub at: Timestamp,
+    /// The tenant's revision afterwards; 0 in the server's chain.
+    pub revision: Revision,
+    /// The person on whose behalf it was done.
+    pub person: Option<PersonId>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The audit began, in a store of a version that had none.
+    Began,
+    /// A tenant was created: in its own chain and in the server's.
+    TenantCreated(TenantId),
+    /// A tenant was deleted, and its chain with it: in the server's chain.
+    TenantDeleted {
+        /// The tenant.
+        tenant: TenantId,
+        /// How many records its chain had.
+        records: u64,
+        /// The hash of the last one.
+        head: Digest,
+    },
+    /// A change set was applied, and made the revision.
+    PolicyChanged(PolicyChanged),
+}
+
+/// A change set that was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyChanged {
+    /// How many facts it created.
+    pub created: u64,
+    /// How many facts it changed.
+    pub changed: u64,
+    /// How many facts it removed.
+    pub removed: u64,
+    /// A digest of the change set as it was sent.
+    pub digest: Digest,
+    /// Its request id.
+    pub request_id: Option<RequestId>,
+    /// On behalf of a person: the first facts that differ, in the order of the keys, at most
+    /// [`MAX_AUDITED_CHANGES`]. Otherwise none.
+    pub changes: Vec<(FactKey, ChangeKind)>,
+}
+
+/// The kinds of [`Event`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// [`Event::Began`].
+    Began,
+    /// [`Event::TenantCreated`].
+    TenantCreated,
+    /// [`Event::TenantDeleted`].
+    TenantDeleted,
+    /// [`Event::PolicyChanged`].
+    PolicyChanged,
+}
+
+/// A SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+/// A record in its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its number, from 1.
+    pub sequence: u64,
+    /// What it says.
+    pub entry: Entry,
+    /// The hash of the record before it and of this one.
+    pub hash: Digest,
+}
+
+/// Which records to list. What is left out does not narrow the list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Of this instant or later.
+    pub from: Option<Timestamp>,
+    /// Before this instant.
+    pub until: Option<Timestamp>,
+    /// On behalf of this person.
+    pub person: Option<PersonId>,
+    /// Of this kind.
+    pub kind: Option<Kind>,
+}
+
+/// Some of the records that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The records, in the order of their numbers.
+    pub records: Vec<Record>,
+    /// The number behind which to go on; `None` after the last page.
+    pub next: Option<u64>,
+}
+
+/// What became of verifying a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// How many records, from the first, are as they were written.
+    pub records: u64,
+    /// The hash of the last of them; of none, what the chain begins with.
+    pub head: Digest,
+    /// Where the chain is broken, if it is.
+    pub broken: Option<Break>,
+}
+
+/// The first place where a chain is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {sequence} {problem}")]
+pub struct Break {
+    /// The number of the record.
+    pub sequence: u64,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What can be wrong with a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// There is none of this number, and there was.
+    #[error("is missing")]
+    Missing,
+    /// The chain has fewer, by its own count.
+    #[error("is beyond the end of the chain")]
+    Surplus,
+    /// Its hash is another one.
+    #[error("is not as it was written: its hash does not fit")]
+    Altered,
+    /// Its hash fits, and it cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// It says that it has another number.
+    #[error("says that it is record {0}")]
+    Misplaced(u64),
+    /// It is earlier than the one before.
+    #[error("is earlier than the record before it")]
+    Earlier,
+    /// The chain leaves a revision out, or has one twice.
+    #[error("is of revision {found}, after revision {before}")]
+    Revision {
+        /// The revision of the record before.
+        before: Revision,
+        /// Its own.
+        found: Revision,
+    },
+    /// The tenant is further than its chain.
+    #[error("is missing: the tenant is at revision {stored}, and its chain ends at {last}")]
+    Unrecorded {
+        /// The tenant's revision.
+        stored: Revision,
+        /// The revision of the last record.
+        last: Revision,
+    },
+}
+
+// === impl Chain ===
+
+impl Chain {
+    /// The name that the chain is kept under: the tenant's id. Empty, which no id is, for the
+    /// server's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Server => "",
+            Self::Tenant(id) => id.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server => f.write_str("the server"),
+            Self::Tenant(id) => write!(f, "tenant `{id}`"),
+        }
+    }
+}
+
+// === impl Event ===
+
+impl Event {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Began => Kind::Began,
+            Self::TenantCreated(_) => Kind::TenantCreated,
+            Self::TenantDeleted { .. } => Kind::TenantDeleted,
+            Self::PolicyChanged(_) => Kind::PolicyChanged,
+        }
+    }
+}
+
+// === impl Digest ===
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+// === impl Query ===
+
+impl Query {
+    /// Whether the list holds this, its instant aside.
+    pub(crate) fn selects(&self, entry: &Entry) -> bool {
+        let Self { from: _, until: _, person, kind } = self;
+        let of_person = person.as_ref().is_none_or(|person| entry.person.as_ref() == Some(person));
+        of_person && kind.is_none_or(|kind| entry.event.kind() == kind)
+    }
+}

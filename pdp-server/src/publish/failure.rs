@@ -1,0 +1,162 @@
+//! Why the publisher does not do what it is asked to.
+
+use pdp_engine::compile::TooLarge;
+use pdp_engine::facts::Rejected;
+use pdp_engine::id::{IdError, TenantId};
+use pdp_engine::query::Revision;
+
+use super::{DEFAULT_TENANT, MAX_TENANTS, Refusal};
+use crate::receipt::RequestId;
+use crate::store::StoreError;
+
+/// Why the publisher could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The store does not give its facts.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A tenant's policy compiles to more than this server holds.
+    #[error("tenant `{tenant}`: {source}")]
+    TooLarge {
+        /// The tenant.
+        tenant: TenantId,
+        /// The limit.
+        source: TooLarge,
+    },
+    /// The name of the default tenant is not a name.
+    #[error(transparent)]
+    Id(#[from] IdError),
+}
+
+/// Why a change set was not applied. Unless it says otherwise, nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// There is no such tenant.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+    /// Another change set came first.
+    #[error("the policy is at revision {actual}, not {expected} as expected; read it again")]
+    RevisionMismatch {
+        /// The revision that the writer expects.
+        expected: Revision,
+        /// The revision that the tenant is at.
+        actual: Revision,
+    },
+    /// The state that would result is not valid.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The person on whose behalf it was to be applied may not make it (D7).
+    #[error(transparent)]
+    Refused(#[from] Box<Refusal>),
+    /// The request id stands for another change set.
+    #[error("request id `{0}` was used for another change set; give each change set its own")]
+    RequestIdReused(RequestId),
+    /// The policy would compile to more than a server holds.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// The store did not take it. After [`StoreError::OutcomeUnknown`] it may or may not be there
+    /// once the server has been restarted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A writer panicked half-way through.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// A tenant that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("tenant `{0}` does not exist")]
+pub struct UnknownTenant(pub String);
+
+/// An internal error of an earlier writer: what it left half-done is not built upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an earlier change set ended in an internal error; the tenant takes no more until the server is restarted"
+)]
+pub struct Broken;
+
+/// Why a tenant cannot be looked into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// There is no such tenant.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+    /// A writer panicked half-way through.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// Why a wait for a revision ended without it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WaitError {
+    /// There is no such tenant, or it was deleted meanwhile.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+}
+
+/// Why a tenant was not created or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum TenantError {
+    /// There is one of this name already.
+    #[error("tenant `{0}` exists already")]
+    Exists(TenantId),
+    /// There is no such tenant.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+    /// There are as many as there may be.
+    #[error("there are {0} tenants already; the limit is {MAX_TENANTS}")]
+    TooMany(usize),
+    /// The default tenant always exists.
+    #[error("tenant `{DEFAULT_TENANT}` cannot be deleted")]
+    Default,
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A writer panicked half-way through.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// Why the audit is not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// There is no such tenant.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+    /// The store does not give it.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+// === impl AuditError ===
+
+impl From<StoreError> for AuditError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoTenant(id) => UnknownTenant(id.to_string()).into(),
+            error => Self::Store(error),
+        }
+    }
+}
+
+// === impl ApplyError ===
+
+impl From<AccessError> for ApplyError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
+            AccessError::Broken(error) => Self::Broken(error),
+        }
+    }
+}
+
+// === impl TenantError ===
+
+impl From<AccessError> for TenantError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
+            AccessError::Broken(error) => Self::Broken(error),
+        }
+    }
+}

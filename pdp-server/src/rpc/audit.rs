@@ -1,0 +1,164 @@
+//! AuditService.
+
+use std::sync::Arc;
+
+use pdp_engine::id::PersonId;
+use pdp_proto::v1;
+use pdp_proto::v1::audit_service_server::AuditService;
+use tonic::{Request, Response, Status};
+
+use super::failure::Failure;
+use super::inbound::instant;
+use super::malformed::{Malformed, optional_name, value_of};
+use super::page::{ListOf, page_size};
+use super::{Door, outbound, tenant_id};
+use crate::audit::{
+    Break, Chain, Digest, Entry, Event, Kind, PolicyChanged, Query, Record, Verified,
+};
+use crate::publish::Publisher;
+use crate::telemetry::Rpc;
+
+/// The service.
+pub(super) struct Service(pub(super) Arc<Door>);
+
+#[tonic::async_trait]
+impl AuditService for Service {
+    async fn list(
+        &self,
+        request: Request<v1::AuditServiceListRequest>,
+    ) -> Result<Response<v1::AuditServiceListResponse>, Status> {
+        let request = request.into_inner();
+        self.0.answer(Rpc::AuditList, self.0.blocking(|publisher| list(publisher, request))).await
+    }
+
+    async fn verify(
+        &self,
+        request: Request<v1::AuditServiceVerifyRequest>,
+    ) -> Result<Response<v1::AuditServiceVerifyResponse>, Status> {
+        let request = request.into_inner();
+        let work = self.0.blocking(|publisher| verify(publisher, request));
+        self.0.answer(Rpc::AuditVerify, work).await
+    }
+}
+
+fn list(
+    publisher: &Publisher,
+    mut request: v1::AuditServiceListRequest,
+) -> Result<v1::AuditServiceListResponse, Failure> {
+    let token = std::mem::take(&mut request.page_token);
+    let size = page_size(std::mem::take(&mut request.page_size))?;
+    let tenant = std::mem::take(&mut request.tenant);
+    let chain = chain(&tenant, request.of_server)?;
+    let list = ListOf::asked("audit", chain.name(), &request);
+    let after = list.after(&token)?.map(|number| number.parse());
+    let after = after.transpose().map_err(|_| Failure::PageTokenInvalid)?.unwrap_or(0);
+    let page = publisher.audit(&chain, &query(request)?, after, size)?;
+    Ok(v1::AuditServiceListResponse {
+        records: page.records.into_iter().map(record).collect(),
+        next_page_token: page
+            .next
+            .map(|next| list.token_after(&next.to_string()))
+            .unwrap_or_default(),
+    })
+}
+
+/// What a request asks for, but for the pages.
+fn query(request: v1::AuditServiceListRequest) -> Result<Query, Malformed> {
+    let v1::AuditServiceListRequest {
+        tenant: _,
+        of_server: _,
+        from,
+        until,
+        person,
+        kind,
+        page_size: _,
+        page_token: _,
+    } = request;
+    let bound = |field: &str, wire: Option<prost_types::Timestamp>| {
+        wire.map(|wire| instant(field, wire)).transpose()
+    };
+    let unspecified = i32::from(v1::AuditKind::Unspecified);
+    let kind = Some(kind).filter(|kind| *kind != unspecified);
+    Ok(Query {
+        from: bound("from", from)?,
+        until: bound("until", until)?,
+        person: optional_name("person", person.as_deref(), PersonId::new)?,
+        kind: kind.map(|number| self::kind("kind", number)).transpose()?,
+    })
+}
+
+fn kind(field: &str, number: i32) -> Result<Kind, Malformed> {
+    Ok(match value_of(field, number)? {
+        v1::AuditKind::Unspecified => return Err(Malformed::new(field, "is required")),
+        v1::AuditKind::AuditBegan => Kind::Began,
+        v1::AuditKind::TenantCreated => Kind::TenantCreated,
+        v1::AuditKind::TenantDeleted => Kind::TenantDeleted,
+        v1::AuditKind::PolicyChanged => Kind::PolicyChanged,
+    })
+}
+
+fn verify(
+    publisher: &Publisher,
+    request: v1::AuditServiceVerifyRequest,
+) -> Result<v1::AuditServiceVerifyResponse, Failure> {
+    let v1::AuditServiceVerifyRequest { tenant, of_server } = request;
+    let chain = chain(&tenant, of_server)?;
+    let Verified { records, head: Digest(head), broken } = publisher.verify_audit(&chain)?;
+    if let Some(broken) = &broken {
+        tracing::error!(%chain, %broken, "the audit is not as it was written");
+    }
+    let broken = broken.map(|Break { sequence, problem }| v1::AuditBreak {
+        sequence,
+        problem: problem.to_string(),
+    });
+    Ok(v1::AuditServiceVerifyResponse { records, head: head.to_vec(), broken })
+}
+
+fn chain(tenant: &str, of_server: bool) -> Result<Chain, Malformed> {
+    match (tenant, of_server) {
+        ("", true) => Ok(Chain::Server),
+        (_, true) => Err(Malformed::new("tenant", "must be empty for the server's own chain")),
+        (tenant, false) => Ok(Chain::Tenant(tenant_id(tenant)?)),
+    }
+}
+
+fn record(record: Record) -> v1::AuditRecord {
+    let Record { sequence, entry: Entry { at, revision, person, event }, hash: Digest(hash) } =
+        record;
+    v1::AuditRecord {
+        sequence,
+        at: Some(outbound::instant(at)),
+        revision: revision.get(),
+        person: person.map(|person| person.to_string()),
+        hash: hash.to_vec(),
+        event: Some(self::event(event)),
+    }
+}
+
+fn event(event: Event) -> v1::audit_record::Event {
+    use v1::audit_record::Event as Wire;
+    match event {
+        Event::Began => Wire::AuditBegan(v1::AuditBegan {}),
+        Event::TenantCreated(tenant) => {
+            Wire::TenantCreated(v1::AuditTenantCreated { tenant: tenant.to_string() })
+        }
+        Event::TenantDeleted { tenant, records, head: Digest(head) } => {
+            let (tenant, head) = (tenant.to_string(), head.to_vec());
+            Wire::TenantDeleted(v1::AuditTenantDeleted { tenant, records, head })
+        }
+        Event::PolicyChanged(changed) => Wire::PolicyChanged(policy_changed(changed)),
+    }
+}
+
+fn policy_changed(changed: PolicyChanged) -> v1::AuditPolicyChanged {
+    let PolicyChanged { created, changed, removed, digest: Digest(digest), request_id, changes } =
+        changed;
+    v1::AuditPolicyChanged {
+        created,
+        changed,
+        removed,
+        digest: digest.to_vec(),
+        request_id: request_id.map(|id| id.to_string()).unwrap_or_default(),
+        changes: changes.iter().map(outbound::changed_fact).collect(),
+    }
+}
