@@ -5,11 +5,12 @@
 use std::fmt;
 
 use pdp_engine::facts::FactKey;
-use pdp_engine::id::{PersonId, TenantId};
+use pdp_engine::id::{ObjectId, PersonId, SessionId, TenantId};
 use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
 
 use crate::receipt::{ChangeKind, RequestId};
+use crate::session::{Happened, SessionEvent};
 
 /// How many changed facts a record of a change set names: as many as fit into an answer, however
 /// long their names are. The digest and the counts cover the rest.
@@ -56,6 +57,8 @@ pub enum Event {
     },
     /// A change set was applied, and made the revision.
     PolicyChanged(PolicyChanged),
+    /// Something happened to a session. The person is whose session it is.
+    Session(SessionEvent),
 }
 
 /// A change set that was applied.
@@ -87,6 +90,18 @@ pub enum Kind {
     TenantDeleted,
     /// [`Event::PolicyChanged`].
     PolicyChanged,
+    /// [`Event::Session`]: it was opened.
+    SessionOpened,
+    /// [`Event::Session`]: it was renewed.
+    SessionRenewed,
+    /// [`Event::Session`]: it ended.
+    SessionEnded,
+    /// [`Event::Session`]: its end made work due.
+    RevocationDue,
+    /// [`Event::Session`]: work was done or superseded.
+    RevocationSettled,
+    /// [`Event::Session`]: a broker failed at work.
+    RevocationFailed,
 }
 
 /// A SHA-256.
@@ -115,6 +130,10 @@ pub struct Query {
     pub person: Option<PersonId>,
     /// Of this kind.
     pub kind: Option<Kind>,
+    /// About sessions on this computer.
+    pub computer: Option<ObjectId>,
+    /// About this session.
+    pub session: Option<SessionId>,
 }
 
 /// Some of the records that were asked for.
@@ -220,6 +239,14 @@ impl Event {
             Self::TenantCreated(_) => Kind::TenantCreated,
             Self::TenantDeleted { .. } => Kind::TenantDeleted,
             Self::PolicyChanged(_) => Kind::PolicyChanged,
+            Self::Session(event) => match event.what {
+                Happened::Opened { .. } => Kind::SessionOpened,
+                Happened::Renewed { .. } => Kind::SessionRenewed,
+                Happened::Ended { .. } => Kind::SessionEnded,
+                Happened::RevocationDue(_) => Kind::RevocationDue,
+                Happened::RevocationSettled(..) => Kind::RevocationSettled,
+                Happened::RevocationFailed { .. } => Kind::RevocationFailed,
+            },
         }
     }
 }
@@ -243,8 +270,18 @@ impl fmt::Debug for Digest {
 impl Query {
     /// Whether the list holds this, its instant aside.
     pub(crate) fn selects(&self, entry: &Entry) -> bool {
-        let Self { from: _, until: _, person, kind } = self;
+        let Self { from: _, until: _, person, kind, computer, session } = self;
         let of_person = person.as_ref().is_none_or(|person| entry.person.as_ref() == Some(person));
-        of_person && kind.is_none_or(|kind| entry.event.kind() == kind)
+        let about = match &entry.event {
+            Event::Session(event) => {
+                computer.as_ref().is_none_or(|computer| event.computer == *computer)
+                    && session.as_ref().is_none_or(|session| event.session == *session)
+            }
+            Event::Began
+            | Event::TenantCreated(_)
+            | Event::TenantDeleted { .. }
+            | Event::PolicyChanged(_) => computer.is_none() && session.is_none(),
+        };
+        of_person && about && kind.is_none_or(|kind| entry.event.kind() == kind)
     }
 }

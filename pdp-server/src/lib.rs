@@ -15,6 +15,7 @@ mod load;
 pub mod publish;
 pub mod receipt;
 pub mod rpc;
+pub mod session;
 pub mod store;
 pub mod telemetry;
 
@@ -238,6 +239,11 @@ async fn upkeep(door: std::sync::Weak<Door>) {
         let tidy = move || {
             door.metrics().upkeep();
             if let Some(publisher) = door.publisher() {
+                // Whatever became of it, no decision honours what has run out or does not stand.
+                if let Err(error) = publisher.sweep_sessions() {
+                    tracing::error!(%error, "sessions that are over could not be ended");
+                }
+                door.metrics().sessions(publisher.session_counts());
                 publisher.sweep();
             }
         };

@@ -10,6 +10,7 @@ mod audit;
 mod delegated;
 mod failure;
 mod graveyard;
+mod sessions;
 mod tenant;
 
 #[cfg(test)]
@@ -22,10 +23,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use pdp_engine::compile::{CompileLimits, compile_within};
-use pdp_engine::facts::{Applied, Change, Facts};
-use pdp_engine::id::{PersonId, TenantId};
+use pdp_engine::facts::{Applied, Change, FactKey, Facts};
+use pdp_engine::id::{AccountId, PersonId, TenantId};
 use pdp_engine::query::Revision;
 use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
 
 pub use crate::receipt::{ChangeKind, Receipt, RequestId};
 pub use delegated::{MAX_REFUSED_LISTED, Refusal, RefusedChange};
@@ -36,8 +38,10 @@ pub use failure::{
 
 use crate::audit::Digest;
 use crate::clock::Clock;
+use crate::session::Book;
 use crate::store::{self, Commit, Remembered, Store};
 use graveyard::Graveyard;
+pub use sessions::{SessionError, SessionFilter, Watcher, Work};
 use tenant::Tenant;
 
 /// The tenant that exists from the start and cannot be deleted.
@@ -97,8 +101,11 @@ impl Publisher {
         let mut tenants = Tenants::new();
         for stored in store.load()? {
             let id = stored.id.clone();
+            let seen = stored.seen;
             let tenant = Tenant::load(stored)
                 .map_err(|source| PublishError::TooLarge { tenant: id.clone(), source })?;
+            // Time had come that far: a clock that was set back revives no session (P11).
+            tenant.sessions.end_expired(&store, &tenant, seen.max(clock.now()))?;
             tenants.insert(id, Arc::new(tenant));
         }
         let default = TenantId::new(DEFAULT_TENANT)?;
@@ -161,7 +168,7 @@ impl Publisher {
     pub fn apply(&self, tenant: &TenantId, request: Apply<'_>) -> Result<Receipt, ApplyError> {
         let Apply { changes, expected, dry_run, request_id, on_behalf_of: person } = request;
         let tenant = self.tenant(tenant)?;
-        let mut writer = tenant.write()?;
+        let writer = tenant.write()?;
         let now = self.0.clock.now();
         let request_id = request_id.filter(|_| !dry_run);
         if let Some(receipt) = self.repeated(&tenant.id, request_id, changes, person)? {
@@ -209,6 +216,18 @@ impl Publisher {
             return Ok(receipt);
         }
 
+        // Names of accounts that were made for sessions stay theirs.
+        let made = self::made(&applied);
+        let turn = match made.is_empty() {
+            true => None,
+            false => Some(tenant.sessions.turn.lock().map_err(broken)?),
+        };
+        if let Some(account) = tenant.sessions.made(made.into_iter())? {
+            let account = account.clone();
+            held.change().undo(applied);
+            return Err(ApplyError::SessionAccount(account));
+        }
+
         // Commit: from here on the change set and the record of it survive a crash.
         if effective || request_id.is_some() {
             let digest = store::digest(changes);
@@ -232,7 +251,8 @@ impl Publisher {
         drop(held);
 
         // Swap, acknowledge: every look at the snapshot from here on sees it.
-        writer.old.bury(tenant.snapshot.swap(Arc::new(snapshot)));
+        tenant.show_policy(&snapshot)?;
+        drop(turn);
         tenant.visible.send_replace(Some(to));
         Ok(receipt)
     }
@@ -289,14 +309,24 @@ impl Publisher {
         let mut tenants = Tenants::clone(&self.0.tenants.load());
         let tenant = tenants.remove(id).ok_or_else(|| UnknownTenant(id.to_string()))?;
         let mut writer = tenant.write()?;
+        let mut turn = tenant.sessions.turn.lock().map_err(broken)?;
+        let sessions = tenant.sessions.read(Book::unfinished)?;
+        if sessions > 0 {
+            return Err(TenantError::HasSessions { tenant: id.clone(), sessions });
+        }
         self.0.store.delete_tenant(id, self.0.clock.now())?;
-        writer.deleted = true;
+        (writer.deleted, turn.deleted) = (true, true);
         // What is old lives on for those who are looking at it.
-        registry.snapshots.take_over(&mut writer.old);
-        registry.snapshots.bury(tenant.snapshot.load_full());
+        tenant.give_up(&mut registry.snapshots)?;
         registry.maps.bury(self.0.tenants.swap(Arc::new(tenants)));
         tenant.visible.send_replace(None);
         Ok(())
+    }
+
+    /// The time, by the server's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     /// Every tenant with its revision, in the order of the names.
@@ -320,9 +350,7 @@ impl Publisher {
         }
         let tenants: Vec<Arc<Tenant>> = self.0.tenants.load().values().cloned().collect();
         for tenant in tenants {
-            if let Ok(mut writer) = tenant.writer.try_lock() {
-                writer.old.sweep();
-            }
+            tenant.sweep();
         }
     }
 
@@ -356,6 +384,16 @@ impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Publisher").field("tenants", &self.tenants()).finish_non_exhaustive()
     }
+}
+
+/// The accounts that a change set creates.
+fn made(applied: &Applied) -> Vec<&AccountId> {
+    let created = applied.deltas.iter().filter(|delta| delta.before.is_none());
+    let key = created.filter_map(|delta| match &delta.key {
+        FactKey::Account(id) => Some(id),
+        _ => None,
+    });
+    key.collect()
 }
 
 fn broken<T>(_: PoisonError<T>) -> Broken {

@@ -10,6 +10,7 @@ mod audit;
 mod decision;
 mod explanation;
 mod failure;
+mod fresh;
 mod inbound;
 mod last_resort;
 mod list;
@@ -20,6 +21,7 @@ mod patience;
 mod policy;
 mod question;
 mod running;
+mod session;
 mod stream;
 mod tenant;
 
@@ -31,6 +33,7 @@ use pdp_engine::id::TenantId;
 use pdp_proto::v1::audit_service_server::{AuditServiceServer, SERVICE_NAME as AUDIT};
 use pdp_proto::v1::decision_service_server::{DecisionServiceServer, SERVICE_NAME as DECISION};
 use pdp_proto::v1::policy_service_server::{PolicyServiceServer, SERVICE_NAME as POLICY};
+use pdp_proto::v1::session_service_server::{SERVICE_NAME as SESSION, SessionServiceServer};
 use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
 use tonic::service::Routes;
 use tonic::{Response, Status};
@@ -52,7 +55,7 @@ use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};
 use stream::LiveStreams;
 
 /// The services whose health is told by name.
-const SERVICES: [&str; 5] = ["", AUDIT, DECISION, POLICY, TENANT];
+const SERVICES: [&str; 6] = ["", AUDIT, DECISION, POLICY, SESSION, TENANT];
 
 /// What every service shares.
 pub(crate) struct Door {
@@ -132,9 +135,11 @@ impl Door {
             .max_decoding_message_size(self.max_message_bytes);
         let audits = AuditServiceServer::new(audit::Service(Arc::clone(self)))
             .max_decoding_message_size(self.max_message_bytes);
+        let sessions = SessionServiceServer::new(session::Service(Arc::clone(self)))
+            .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
         routes.add_service(decisions).add_service(policies).add_service(tenants);
-        routes.add_service(audits);
+        routes.add_service(audits).add_service(sessions);
         routes.add_service(health.service());
         routes.add_service(describe().build_v1()?).add_service(describe().build_v1alpha()?);
         Ok(routes.routes())

@@ -7,9 +7,6 @@
 mod book;
 mod step;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -390,7 +387,7 @@ impl Selection {
         *self == Self::default()
     }
 
-    fn selects(&self, session: &Session) -> bool {
+    pub(crate) fn selects(&self, session: &Session) -> bool {
         let Self { person, computer, level } = self;
         let of_level = |level: &PermissionLevelId| {
             session.privilege.as_ref().is_some_and(|privilege| privilege.level == *level)

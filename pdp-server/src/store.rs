@@ -4,12 +4,15 @@
 //! disk, whole. Nothing here knows what a fact means; the disk's types are
 //! declared in `record` and go no further.
 //!
-//! A transaction is committed in two phases, so that a damaged newest state is reported as damage:
-//! with one phase it could pass for a commit that a crash had cut short, and be rolled back.
+//! A change of the policy is committed in two phases, so that a damaged newest state is reported as
+//! damage: with one phase it could pass for a commit that a crash had cut short, and be rolled back.
+//! A step of a session is committed in one phase, because a broker waits for it with somebody in front
+//! of it; the next change of the policy covers it, too.
 
 mod audit;
 mod record;
 mod rows;
+mod session;
 
 #[cfg(test)]
 pub(crate) mod disk;
@@ -37,6 +40,7 @@ pub(crate) use record::Remembered;
 
 use crate::audit::{Digest, Entry};
 use crate::receipt::RequestId;
+use crate::session::StoredSessions;
 use audit::{AUDIT, AUDIT_HEADS, tenant_created, tenant_deleted};
 use record::TenantRecord;
 use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, load_tenant, write_commit};
@@ -71,12 +75,24 @@ pub struct Store {
     durability: Durability,
 }
 
+/// In how many phases a transaction is committed. Both survive a crash whole or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phases {
+    /// One wait for the disk.
+    One,
+    /// Two, and in return a damaged newest state is known to be damage.
+    Two,
+}
+
 /// One tenant as it was stored.
 #[derive(Debug)]
 pub(crate) struct StoredTenant {
     pub(crate) id: TenantId,
     pub(crate) revision: Revision,
     pub(crate) facts: Facts,
+    pub(crate) sessions: StoredSessions,
+    /// The instant of the last record of its audit: time had come that far.
+    pub(crate) seen: Timestamp,
 }
 
 /// One change set to be made durable.
@@ -291,8 +307,10 @@ impl Store {
         let mut loaded = 0;
         for row in txn.open_table(TENANTS)?.iter()? {
             let (name, record) = row?;
-            let tenant = load_tenant(name.value(), record.value(), &facts)?;
+            let mut tenant = load_tenant(name.value(), record.value(), &facts)?;
             loaded += tenant.facts.len() as u64;
+            tenant.sessions = session::load(&txn, &tenant.id)?;
+            tenant.seen = audit::last_instant(&txn, &tenant.id)?;
             tenants.push(tenant);
         }
         let stored = facts.len()?;
@@ -360,6 +378,7 @@ impl Store {
             txn.open_table(FACTS)?.retain_in((from, 0, "")..(to, 0, ""), |_, _| false)?;
             txn.open_table(REQUESTS)?.retain_in((from, "")..(to, ""), |_, _| false)?;
             txn.open_table(REQUEST_ORDER)?.retain_in((from, 0)..(to, 0), |_, _| false)?;
+            session::remove(txn, from)?;
             tenant_deleted(txn, tenant, at)
         })
     }
@@ -373,6 +392,14 @@ impl Store {
         &self,
         write: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        self.transaction_in(Phases::Two, write)
+    }
+
+    fn transaction_in(
+        &self,
+        phases: Phases,
+        write: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         if let Some(reason) = self.stopped.get() {
             return Err(StoreError::Stopped { reason: reason.clone() });
         }
@@ -382,7 +409,7 @@ impl Store {
         };
         let mut txn = self.db.begin_write().map_err(|error| stop(error.into()))?;
         txn.set_durability(self.durability).map_err(|error| stop(error.into()))?;
-        txn.set_two_phase_commit(true);
+        txn.set_two_phase_commit(phases == Phases::Two);
         match write(&txn) {
             Ok(()) => txn
                 .commit()
@@ -417,6 +444,7 @@ impl Store {
                 txn.open_table(REQUEST_ORDER)?;
                 txn.open_table(AUDIT)?;
                 txn.open_table(AUDIT_HEADS)?;
+                session::create(txn)?;
                 Ok(())
             })?;
         }

@@ -2,7 +2,7 @@
 
 use pdp_engine::compile::TooLarge;
 use pdp_engine::facts::Rejected;
-use pdp_engine::id::{IdError, TenantId};
+use pdp_engine::id::{AccountId, IdError, TenantId};
 use pdp_engine::query::Revision;
 
 use super::{DEFAULT_TENANT, MAX_TENANTS, Refusal};
@@ -23,6 +23,9 @@ pub enum PublishError {
         /// The limit.
         source: TooLarge,
     },
+    /// A tenant's sessions cannot be looked at.
+    #[error(transparent)]
+    Broken(#[from] Broken),
     /// The name of the default tenant is not a name.
     #[error(transparent)]
     Id(#[from] IdError),
@@ -51,6 +54,9 @@ pub enum ApplyError {
     /// The request id stands for another change set.
     #[error("request id `{0}` was used for another change set; give each change set its own")]
     RequestIdReused(RequestId),
+    /// An account of this name was made for a session, and the name stays its.
+    #[error("account `{0}` was made for a session; choose another id")]
+    SessionAccount(AccountId),
     /// The policy would compile to more than a server holds.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -106,6 +112,16 @@ pub enum TenantError {
     /// There are as many as there may be.
     #[error("there are {0} tenants already; the limit is {MAX_TENANTS}")]
     TooMany(usize),
+    /// What the tenant's sessions granted would stay for ever.
+    #[error(
+        "tenant `{tenant}` has {sessions} sessions that are open or have outstanding work; end them and acknowledge their work first"
+    )]
+    HasSessions {
+        /// The tenant.
+        tenant: TenantId,
+        /// How many.
+        sessions: usize,
+    },
     /// The default tenant always exists.
     #[error("tenant `{DEFAULT_TENANT}` cannot be deleted")]
     Default,

@@ -12,19 +12,20 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pdp_engine::id::{AccountId, SessionId, TenantId};
 use pdp_engine::query::Revision;
+use pdp_engine::session::OpenSessions;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use tokio::sync::watch;
 
 use super::tenant::Tenant;
-use super::{AccessError, Broken, Publisher, UnknownTenant};
+use super::{AccessError, Broken, PublishError, Publisher, UnknownTenant};
 use crate::session::{
     Book, Open, Opened, Outcome, Renewed, RequestKey, RevocationId, Selection, Session, StepError,
     StoredSessions, Turn,
 };
-use crate::store::StoreError;
-pub use handout::{Watcher, Work};
+use crate::store::{Store, StoreError};
 use handout::Lease;
+pub use handout::{Watcher, Work};
 
 /// How many sessions one step of the sweep, or of a forced end, changes: a transaction of some
 /// milliseconds, so that others get their turn in between.
@@ -108,9 +109,38 @@ impl Sessions {
         }
     }
 
+    /// What decisions see.
+    pub(super) fn open(&self) -> OpenSessions {
+        self.book.read().map(|book| book.open_sessions()).unwrap_or_default()
+    }
+
     /// Runs `read` on the book.
     pub(super) fn read<R>(&self, read: impl FnOnce(&Book) -> R) -> Result<R, Broken> {
         self.book.read().map(|book| read(&book)).map_err(|_| Broken)
+    }
+
+    /// Ends what has run out, before anybody asks.
+    pub(super) fn end_expired(
+        &self,
+        store: &Store,
+        tenant: &Tenant,
+        now: Timestamp,
+    ) -> Result<(), PublishError> {
+        loop {
+            let snapshot = tenant.snapshot.load_full();
+            let turn = self.read(|book| {
+                let over = book.not_ended().filter(|session| !session.is_open(now));
+                let ids: Vec<_> =
+                    over.take(SWEPT_AT_ONCE).map(|session| session.id.clone()).collect();
+                book.sweep(&snapshot, &ids, now)
+            })?;
+            if turn.is_empty() {
+                return Ok(());
+            }
+            store.commit_sessions(&tenant.id, &turn, now)?;
+            self.book.write().map_err(|_: PoisonError<_>| Broken)?.take(turn);
+            tenant.show_sessions(self.open())?;
+        }
     }
 
     /// Those of these accounts that were made for sessions.
@@ -190,9 +220,8 @@ impl Publisher {
         outcome: Outcome<'_>,
     ) -> Result<Arc<Session>, SessionError> {
         let tenant = self.tenant(tenant)?;
-        let session = self.step(&tenant, |book, snapshot, now| {
-            book.acknowledge(snapshot, id, outcome, now)
-        })?;
+        let session =
+            self.step(&tenant, |book, snapshot, now| book.acknowledge(snapshot, id, outcome, now))?;
         tenant.sessions.release(|held, _| held == id);
         Ok(session)
     }

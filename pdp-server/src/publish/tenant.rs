@@ -7,11 +7,14 @@ use pdp_engine::compile::{CompileLimits, TooLarge, compile, compile_within};
 use pdp_engine::facts::Facts;
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
+use pdp_engine::session::OpenSessions;
 use pdp_engine::snapshot::Snapshot;
 use tokio::sync::watch;
 
 use super::graveyard::Graveyard;
+use super::sessions::Sessions;
 use super::{AccessError, Broken, UnknownTenant, broken};
+use crate::session::StoredSessions;
 use crate::store::StoredTenant;
 
 /// One tenant. `writer` is taken before `held`, and both before the store's transaction.
@@ -21,8 +24,11 @@ pub(super) struct Tenant {
     pub(super) writer: Mutex<Writer>,
     /// Taken from validation to commit.
     held: Mutex<Held>,
-    /// What questions are answered from.
+    /// What questions are answered from. Changed under `replaced` only.
     pub(super) snapshot: ArcSwap<Snapshot>,
+    /// Snapshots that were replaced; taken for the moment of a swap, by change sets and by sessions.
+    replaced: Mutex<Graveyard<Snapshot>>,
+    pub(super) sessions: Sessions,
     /// The revision of `snapshot`, for those who wait for one; `None` once the tenant is deleted.
     pub(super) visible: watch::Sender<Option<Revision>>,
 }
@@ -30,8 +36,6 @@ pub(super) struct Tenant {
 /// What only the writer at work touches.
 #[derive(Default)]
 pub(super) struct Writer {
-    /// Snapshots that were replaced.
-    pub(super) old: Graveyard<Snapshot>,
     /// The tenant is gone; a writer that waited must not write to it.
     pub(super) deleted: bool,
 }
@@ -46,23 +50,33 @@ pub(super) struct Held {
 
 impl Tenant {
     pub(super) fn load(stored: StoredTenant) -> Result<Self, TooLarge> {
-        let StoredTenant { id, revision, facts } = stored;
+        let StoredTenant { id, revision, facts, sessions, seen: _ } = stored;
+        let sessions = Sessions::new(sessions);
         let snapshot = compile_within(&facts, revision, CompileLimits::DEFAULT)?;
-        Ok(Self::new(id, revision, facts, snapshot))
+        let snapshot = snapshot.with_sessions(sessions.open());
+        Ok(Self::new(id, revision, facts, snapshot, sessions))
     }
 
     pub(super) fn empty(id: TenantId) -> Self {
         let (revision, facts) = (Revision::ZERO, Facts::default());
         let snapshot = compile(&facts, revision);
-        Self::new(id, revision, facts, snapshot)
+        Self::new(id, revision, facts, snapshot, Sessions::new(StoredSessions::default()))
     }
 
-    fn new(id: TenantId, revision: Revision, facts: Facts, snapshot: Snapshot) -> Self {
+    fn new(
+        id: TenantId,
+        revision: Revision,
+        facts: Facts,
+        snapshot: Snapshot,
+        sessions: Sessions,
+    ) -> Self {
         Self {
             id,
             writer: Mutex::default(),
             held: Mutex::new(Held { revision, facts: Arc::new(facts) }),
             snapshot: ArcSwap::from_pointee(snapshot),
+            replaced: Mutex::default(),
+            sessions,
             visible: watch::Sender::new(Some(revision)),
         }
     }
@@ -74,6 +88,37 @@ impl Tenant {
             return Err(UnknownTenant(self.id.to_string()).into());
         }
         Ok(writer)
+    }
+
+    /// Shows a policy to decisions, with the sessions as they are.
+    pub(super) fn show_policy(&self, policy: &Snapshot) -> Result<(), Broken> {
+        self.show(|shown| policy.with_sessions(shown.sessions().clone()))
+    }
+
+    /// Shows sessions to decisions, with the policy as it is.
+    pub(super) fn show_sessions(&self, sessions: OpenSessions) -> Result<(), Broken> {
+        self.show(|shown| shown.with_sessions(sessions))
+    }
+
+    fn show(&self, change: impl FnOnce(&Snapshot) -> Snapshot) -> Result<(), Broken> {
+        let mut replaced = self.replaced.lock().map_err(broken)?;
+        let changed = change(&self.snapshot.load());
+        replaced.bury(self.snapshot.swap(Arc::new(changed)));
+        Ok(())
+    }
+
+    /// Drops snapshots that nobody looks at any more, unless one is being replaced.
+    pub(super) fn sweep(&self) {
+        if let Ok(mut replaced) = self.replaced.try_lock() {
+            replaced.sweep();
+        }
+    }
+
+    /// Gives up what was replaced, and with it the last snapshot.
+    pub(super) fn give_up(&self, to: &mut Graveyard<Snapshot>) -> Result<(), Broken> {
+        to.take_over(&mut *self.replaced.lock().map_err(broken)?);
+        to.bury(self.snapshot.load_full());
+        Ok(())
     }
 
     /// Takes hold of the facts.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pdp_engine::id::PersonId;
+use pdp_engine::id::{ObjectId, PersonId, SessionId};
 use pdp_proto::v1;
 use pdp_proto::v1::audit_service_server::AuditService;
 use tonic::{Request, Response, Status};
@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::inbound::instant;
 use super::malformed::{Malformed, optional_name, value_of};
 use super::page::{ListOf, page_size};
+use super::session::audited;
 use super::{Door, outbound, tenant_id};
 use crate::audit::{
     Break, Chain, Digest, Entry, Event, Kind, PolicyChanged, Query, Record, Verified,
@@ -73,6 +74,8 @@ fn query(request: v1::AuditServiceListRequest) -> Result<Query, Malformed> {
         kind,
         page_size: _,
         page_token: _,
+        session,
+        computer,
     } = request;
     let bound = |field: &str, wire: Option<prost_types::Timestamp>| {
         wire.map(|wire| instant(field, wire)).transpose()
@@ -84,6 +87,8 @@ fn query(request: v1::AuditServiceListRequest) -> Result<Query, Malformed> {
         until: bound("until", until)?,
         person: optional_name("person", person.as_deref(), PersonId::new)?,
         kind: kind.map(|number| self::kind("kind", number)).transpose()?,
+        computer: optional_name("computer", computer.as_deref(), ObjectId::new)?,
+        session: optional_name("session", session.as_deref(), SessionId::new)?,
     })
 }
 
@@ -94,6 +99,12 @@ fn kind(field: &str, number: i32) -> Result<Kind, Malformed> {
         v1::AuditKind::TenantCreated => Kind::TenantCreated,
         v1::AuditKind::TenantDeleted => Kind::TenantDeleted,
         v1::AuditKind::PolicyChanged => Kind::PolicyChanged,
+        v1::AuditKind::SessionOpened => Kind::SessionOpened,
+        v1::AuditKind::SessionRenewed => Kind::SessionRenewed,
+        v1::AuditKind::SessionEnded => Kind::SessionEnded,
+        v1::AuditKind::RevocationDue => Kind::RevocationDue,
+        v1::AuditKind::RevocationSettled => Kind::RevocationSettled,
+        v1::AuditKind::RevocationFailed => Kind::RevocationFailed,
     })
 }
 
@@ -147,6 +158,7 @@ fn event(event: Event) -> v1::audit_record::Event {
             Wire::TenantDeleted(v1::AuditTenantDeleted { tenant, records, head })
         }
         Event::PolicyChanged(changed) => Wire::PolicyChanged(policy_changed(changed)),
+        Event::Session(event) => Wire::Session(audited(event)),
     }
 }
 

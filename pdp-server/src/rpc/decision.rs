@@ -3,10 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::Guard;
 use pdp_engine::delegate::{check_delegation, explain_delegation};
-use pdp_engine::id::TenantId;
-use pdp_engine::query::Revision;
 use pdp_engine::session::SessionDecision;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
@@ -18,11 +15,10 @@ use tonic::{Request, Response, Status};
 use super::explanation::explained;
 use super::failure::Failure;
 use super::list::Seen;
-use super::malformed::{Malformed, name, required};
+use super::malformed::{Malformed, required};
 use super::patience::patience;
 use super::question::{decided, delegation, question};
-use super::{Door, explanation, list, named};
-use crate::publish::{Publisher, UnknownTenant};
+use super::{Door, explanation, list};
 use crate::telemetry::{DecisionRpc, ListRpc, Rpc};
 
 /// How many questions a batch may hold. They are answered in one go on one thread: on ordinary
@@ -289,39 +285,9 @@ impl Service {
         read: impl FnOnce(&Arc<Snapshot>, Timestamp) -> R,
     ) -> Result<R, Failure> {
         let Wanted { tenant, at_least, metadata } = wanted;
-        let publisher = self.0.loaded()?;
-        let at_least = Revision::new(at_least);
-        let tenant = named(tenant);
-        if let Some(snapshot) = fresh(publisher, tenant, at_least)? {
-            return Ok(read(&snapshot, self.0.clock.now()));
-        }
-        let wait = publisher.wait_for(tenant, at_least);
-        let patience = patience(metadata, self.0.max_wait);
-        if let Ok(reached) = tokio::time::timeout(patience, wait).await {
-            reached?;
-        }
-        match fresh(publisher, tenant, at_least)? {
-            Some(snapshot) => Ok(read(&snapshot, self.0.clock.now())),
-            None => {
-                let actual = publisher.revision(tenant).unwrap_or_default();
-                Err(Failure::RevisionNotReached { at_least, actual })
-            }
-        }
+        let snapshot = self.0.fresh(tenant, at_least, metadata).await?;
+        Ok(read(&snapshot, self.0.clock.now()))
     }
-}
-
-/// The tenant's snapshot, if it is as fresh as wanted.
-fn fresh(
-    publisher: &Publisher,
-    tenant: &str,
-    at_least: Revision,
-) -> Result<Option<Guard<Arc<Snapshot>>>, Failure> {
-    let Some(snapshot) = publisher.snapshot(tenant) else {
-        // Only here is the name looked at: a name that cannot be one is the caller's mistake.
-        name("tenant", tenant, TenantId::new)?;
-        return Err(UnknownTenant(tenant.to_owned()).into());
-    };
-    Ok((snapshot.revision() >= at_least).then_some(snapshot))
 }
 
 fn decide(

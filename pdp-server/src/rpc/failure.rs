@@ -7,16 +7,18 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use pdp_engine::facts::{FactKey, Rejected};
-use pdp_engine::id::TenantId;
+use pdp_engine::id::{AccountId, TenantId};
 use pdp_engine::query::Revision;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::malformed::Malformed;
+use super::session;
 use crate::publish::{
     AccessError, ApplyError, AuditError, DEFAULT_TENANT, MAX_TENANTS, Refusal, RequestId,
-    TenantError, UnknownTenant, WaitError,
+    SessionError, TenantError, UnknownTenant, WaitError,
 };
+use crate::session::{MAX_SESSIONS, StepError};
 
 /// The domain of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "pdp";
@@ -77,6 +79,12 @@ pub(crate) enum Failure {
     TenantProtected,
     #[error("request id `{0}` was used for another change set; give each change set its own")]
     RequestIdReused(RequestId),
+    #[error(transparent)]
+    Step(StepError),
+    #[error("{0}")]
+    TenantHasSessions(String),
+    #[error("account `{0}` was made for a session; choose another id")]
+    SessionAccount(AccountId),
     #[error("the change set was refused")]
     Rejected(Rejected),
     #[error("the change set was refused for person `{}`", .0.person)]
@@ -115,7 +123,16 @@ impl Failure {
             | Self::PageTokenExpired { .. } => Code::InvalidArgument,
             Self::UnknownTenant(_) | Self::UnknownFact(_) => Code::NotFound,
             Self::TenantExists(_) | Self::RequestIdReused(_) => Code::AlreadyExists,
-            Self::Rejected(_) | Self::TenantProtected => Code::FailedPrecondition,
+            Self::Rejected(_)
+            | Self::TenantProtected
+            | Self::TenantHasSessions(_)
+            | Self::SessionAccount(_) => Code::FailedPrecondition,
+            Self::Step(error) => match error {
+                StepError::Malformed(_) | StepError::AccountName(_) => Code::InvalidArgument,
+                StepError::KeyReused(_) => Code::AlreadyExists,
+                StepError::TooMany(_) => Code::ResourceExhausted,
+                StepError::UnknownSession(_) | StepError::UnknownRevocation(_) => Code::NotFound,
+            },
             Self::Refused(_) => Code::PermissionDenied,
             Self::RevisionConflict { .. } => Code::Aborted,
             Self::TooManyStreams { .. } | Self::TooManyLists { .. } => Code::ResourceExhausted,
@@ -146,6 +163,16 @@ impl Failure {
             Self::TenantExists(_) => "TENANT_EXISTS",
             Self::TenantProtected => "TENANT_PROTECTED",
             Self::RequestIdReused(_) => "REQUEST_ID_REUSED",
+            Self::TenantHasSessions(_) => "TENANT_HAS_SESSIONS",
+            Self::SessionAccount(_) => "SESSION_ACCOUNT",
+            Self::Step(error) => match error {
+                StepError::Malformed(_) => "MALFORMED",
+                StepError::AccountName(_) => "ACCOUNT_NAME_TOO_LONG",
+                StepError::KeyReused(_) => "REQUEST_KEY_REUSED",
+                StepError::TooMany(_) => "TOO_MANY_SESSIONS",
+                StepError::UnknownSession(_) => "UNKNOWN_SESSION",
+                StepError::UnknownRevocation(_) => "UNKNOWN_REVOCATION",
+            },
             Self::Rejected(_) => "CHANGE_SET_REJECTED",
             Self::Refused(_) => "DELEGATION_REFUSED",
             Self::RevisionConflict { .. } => "REVISION_CONFLICT",
@@ -204,7 +231,18 @@ impl Failure {
             Self::RevisionNotReached { at_least, actual } => {
                 vec![("at_least", at_least.to_string()), ("actual", actual.to_string())]
             }
+            Self::Step(StepError::KeyReused(key)) => vec![("request_key", key.to_string())],
+            Self::Step(StepError::TooMany(actual)) => vec![
+                ("limit", "max_sessions".to_owned()),
+                ("maximum", MAX_SESSIONS.to_string()),
+                ("actual", actual.to_string()),
+            ],
+            Self::Step(StepError::UnknownSession(id)) => vec![("session", id.clone())],
+            Self::Step(StepError::UnknownRevocation(id)) => vec![("revocation", id.clone())],
+            Self::SessionAccount(account) => vec![("account", account.to_string())],
             Self::Malformed(_)
+            | Self::Step(StepError::Malformed(_) | StepError::AccountName(_))
+            | Self::TenantHasSessions(_)
             | Self::CallerGone
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
@@ -222,6 +260,7 @@ impl Failure {
             Self::RevisionNotReached { .. } => Some(REVISION_RETRY_DELAY),
             Self::TooManyStreams { .. }
             | Self::TooManyLists { .. }
+            | Self::Step(StepError::TooMany(_))
             | Self::Store(_)
             | Self::Starting
             | Self::ShuttingDown => Some(RETRY_DELAY),
@@ -238,6 +277,9 @@ impl Failure {
             | Self::TenantExists(_)
             | Self::TenantProtected
             | Self::RequestIdReused(_)
+            | Self::Step(_)
+            | Self::TenantHasSessions(_)
+            | Self::SessionAccount(_)
             | Self::Rejected(_)
             | Self::Refused(_)
             | Self::RevisionConflict { .. }
@@ -325,6 +367,18 @@ impl From<Malformed> for Failure {
     }
 }
 
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::UnknownTenant(error) => error.into(),
+            SessionError::Step(StepError::Malformed(error)) => session::refused(&error).into(),
+            SessionError::Step(error) => Self::Step(error),
+            SessionError::Store(error) => Self::Store(error.to_string()),
+            SessionError::Broken(error) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
 impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         match error {
@@ -335,6 +389,7 @@ impl From<ApplyError> for Failure {
             ApplyError::Rejected(rejected) => Self::Rejected(rejected),
             ApplyError::Refused(refusal) => Self::Refused(refusal),
             ApplyError::RequestIdReused(id) => Self::RequestIdReused(id),
+            ApplyError::SessionAccount(account) => Self::SessionAccount(account),
             ApplyError::TooLarge(error) => Self::PolicyTooLarge(error.to_string()),
             ApplyError::Store(error) => Self::Store(error.to_string()),
             ApplyError::Broken(error) => Self::Broken(error.to_string()),
@@ -380,6 +435,7 @@ impl From<TenantError> for Failure {
                 maximum: MAX_TENANTS,
                 actual,
             },
+            error @ TenantError::HasSessions { .. } => Self::TenantHasSessions(error.to_string()),
             TenantError::Default => Self::TenantProtected,
             TenantError::Store(error) => Self::Store(error.to_string()),
             TenantError::Broken(error) => Self::Broken(error.to_string()),

@@ -23,8 +23,7 @@ use super::malformed::{Malformed, required};
 use super::named;
 use super::page::{ListOf, explained_page_size, page_size};
 use super::question::{
-    Asked, delegation, no_permission, object, operation, question, refused, right,
-    session, subject,
+    Asked, delegation, no_permission, object, operation, question, refused, right, session, subject,
 };
 
 /// How large a page with explanations grows before it ends, in bytes: clients take 4 MiB by

@@ -23,6 +23,11 @@ use super::{inbound, outbound};
 /// longer is told to end then.
 const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
 
+/// The instant, or the last one that a message can say.
+pub(super) fn last_instant(at: Timestamp) -> Timestamp {
+    at.min(LAST_INSTANT)
+}
+
 /// A question of one of the families.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Asked<'a> {
@@ -222,7 +227,7 @@ pub(super) fn decided(decided: &SessionDecision) -> v1::Decision {
 fn obligations(obligations: &Obligations) -> v1::Obligations {
     let Obligations { privileged, not_after } = obligations;
     v1::Obligations {
-        not_after: Some(outbound::instant((*not_after).min(LAST_INSTANT))),
+        not_after: Some(outbound::instant(last_instant(*not_after))),
         privileged: privileged.as_ref().map(self::privileged),
     }
 }

@@ -21,14 +21,14 @@ use super::stream::LiveStream;
 use super::{Door, tenant_id};
 use crate::publish::{Publisher, SessionFilter};
 use crate::session::{
-    MAX_FAILURE_BYTES, Open, Opened, Outcome, RequestKey, RevocationId, Selection, Session,
-    StepError,
+    MAX_FAILURE_BYTES, Open, Opened, Outcome, RequestKey, RevocationId, Selection, StepError,
 };
 use crate::telemetry::{Rpc, write_span};
+pub(super) use outbound::audited;
 use outbound::{revocation, session};
 
 /// How long the note of a forced end may be, in bytes.
-pub const MAX_NOTE_BYTES: usize = 1_000;
+const MAX_NOTE_BYTES: usize = 1_000;
 
 /// How many random bytes name a session.
 const SESSION_ID_BYTES: usize = 16;
@@ -44,7 +44,8 @@ impl SessionService for Service {
         &self,
         request: Request<v1::SessionServiceOpenRequest>,
     ) -> Result<Response<v1::SessionServiceOpenResponse>, Status> {
-        let span = write_span(Rpc::SessionOpen.as_str(), &request.get_ref().tenant, request.metadata());
+        let span =
+            write_span(Rpc::SessionOpen.as_str(), &request.get_ref().tenant, request.metadata());
         let work = async {
             let (metadata, _, request) = request.into_parts();
             self.0.fresh(&request.tenant, request.at_least, &metadata).await?;
@@ -57,7 +58,8 @@ impl SessionService for Service {
         &self,
         request: Request<v1::SessionServiceRenewRequest>,
     ) -> Result<Response<v1::SessionServiceRenewResponse>, Status> {
-        let span = write_span(Rpc::SessionRenew.as_str(), &request.get_ref().tenant, request.metadata());
+        let span =
+            write_span(Rpc::SessionRenew.as_str(), &request.get_ref().tenant, request.metadata());
         let work = async {
             let (metadata, _, request) = request.into_parts();
             self.0.fresh(&request.tenant, request.at_least, &metadata).await?;
@@ -71,7 +73,8 @@ impl SessionService for Service {
         &self,
         request: Request<v1::SessionServiceCloseRequest>,
     ) -> Result<Response<v1::SessionServiceCloseResponse>, Status> {
-        let span = write_span(Rpc::SessionClose.as_str(), &request.get_ref().tenant, request.metadata());
+        let span =
+            write_span(Rpc::SessionClose.as_str(), &request.get_ref().tenant, request.metadata());
         let door = Arc::clone(&self.0);
         let request = request.into_inner();
         let work = self.0.blocking(move |publisher| close(&door, publisher, request));
@@ -82,7 +85,11 @@ impl SessionService for Service {
         &self,
         request: Request<v1::ForceEndRequest>,
     ) -> Result<Response<v1::ForceEndResponse>, Status> {
-        let span = write_span(Rpc::SessionForceEnd.as_str(), &request.get_ref().tenant, request.metadata());
+        let span = write_span(
+            Rpc::SessionForceEnd.as_str(),
+            &request.get_ref().tenant,
+            request.metadata(),
+        );
         let work = self.0.blocking(|publisher| force_end(publisher, request.into_inner()));
         self.0.answer(Rpc::SessionForceEnd, work.instrument(span)).await
     }
@@ -132,8 +139,7 @@ fn open(
         request;
     let tenant = tenant_id(&tenant)?;
     let key = name("request_key", &request_key, RequestKey::new)?;
-    let request =
-        Open { key: &key, person: &person, computer: &computer, level: level.as_deref() };
+    let request = Open { key: &key, person: &person, computer: &computer, level: level.as_deref() };
     let opened = publisher.open_session(&tenant, request, session_id()?)?;
     Ok(match opened {
         Opened::Denied(denied) => v1::SessionServiceOpenResponse {

@@ -43,6 +43,7 @@ pub(crate) struct Sender<T>(mpsc::Sender<Message<T>>);
 
 enum Message<T> {
     Next(T),
+    Failed(Failure),
     End,
 }
 
@@ -101,6 +102,21 @@ impl<T> Sender<T> {
         self.0.blocking_send(Message::Next(message)).map_err(|_| Gone)
     }
 
+    /// Sends a message; waits where the caller is slow, without keeping a thread.
+    pub(crate) async fn pass(&self, message: T) -> Result<(), Gone> {
+        self.0.send(Message::Next(message)).await.map_err(|_| Gone)
+    }
+
+    /// Ends the stream with an error; a caller who has gone does not hear it.
+    pub(crate) async fn fail(self, failure: Failure) {
+        self.0.send(Message::Failed(failure)).await.ok();
+    }
+
+    /// Waits until the caller has gone.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
+    }
+
     /// Says that all has been sent.
     pub(crate) fn finish(self) -> Result<(), Gone> {
         self.0.blocking_send(Message::End).map_err(|_| Gone)
@@ -123,6 +139,10 @@ impl<T: Unpin> Stream for LiveStream<T> {
         let Poll::Ready(message) = self.messages.poll_recv(context) else { return Poll::Pending };
         match message {
             Some(Message::Next(message)) => Poll::Ready(Some(Ok(message))),
+            Some(Message::Failed(failure)) => {
+                self.ended = true;
+                Poll::Ready(Some(Err(failure.into())))
+            }
             Some(Message::End) => {
                 self.ended = true;
                 Poll::Ready(None)

@@ -13,7 +13,7 @@ use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
 use redb::{
     ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-    WriteTransaction,
+    TableError, WriteTransaction,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -77,6 +77,21 @@ pub(super) fn append(
     }
     heads.insert(name, head.to_bytes().as_slice())?;
     Ok(())
+}
+
+/// The instant of the last record of a tenant's chain; the earliest of all without a chain.
+pub(super) fn last_instant(
+    txn: &ReadTransaction,
+    tenant: &TenantId,
+) -> Result<Timestamp, StoreError> {
+    let chain = Chain::Tenant(tenant.clone());
+    let heads = match txn.open_table(AUDIT_HEADS) {
+        Ok(heads) => heads,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Timestamp::MIN),
+        Err(error) => return Err(error.into()),
+    };
+    let head = heads.get(chain.name())?.map(|bytes| read_head(&chain, bytes.value()));
+    Ok(head.transpose()?.map_or(Timestamp::MIN, |head| head.at))
 }
 
 /// Begins a tenant's chain with its creation, and tells the server's chain.

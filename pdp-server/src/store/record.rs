@@ -12,6 +12,7 @@ mod place;
 mod psm;
 mod request;
 mod resource;
+mod session;
 mod vault;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub(super) use audit::{Head, decode_entry, encode_entry};
 pub(super) use place::{kind_number, name};
 pub(crate) use request::Remembered;
 pub(super) use request::TenantRecord;
+pub(super) use session::{decode_account, decode_session, encode_account, encode_session};
 
 /// Why the bytes of a record are not what this version wrote.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

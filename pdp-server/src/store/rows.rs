@@ -3,6 +3,7 @@
 use pdp_engine::facts::{Delta, Facts};
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
+use pdp_engine::time::Timestamp;
 use prost::Message;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
@@ -10,6 +11,7 @@ use super::audit::{Start, append};
 use super::record::{self, TenantRecord};
 use super::{Commit, RETAINED_REQUESTS, StoreError, StoredTenant};
 use crate::audit::Chain;
+use crate::session::StoredSessions;
 
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Tenant to its [`TenantRecord`].
@@ -48,7 +50,13 @@ pub(super) fn load_tenant(
         return Err(StoreError::Corrupt { detail });
     }
     match Facts::load(tenant) {
-        Ok(facts) => Ok(StoredTenant { id, revision: Revision::new(record.revision), facts }),
+        Ok(facts) => Ok(StoredTenant {
+            id,
+            revision: Revision::new(record.revision),
+            facts,
+            sessions: StoredSessions::default(),
+            seen: Timestamp::MIN,
+        }),
         Err(source) => Err(StoreError::Invalid { tenant: id, source: Box::new(source) }),
     }
 }

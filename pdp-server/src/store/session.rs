@@ -3,14 +3,14 @@
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
 use super::audit::{Start, append};
 use super::record::{
     RecordError, TenantRecord, decode_account, decode_session, encode_account, encode_session,
 };
 use super::rows::TENANTS;
-use super::{Store, StoreError};
+use super::{Phases, Store, StoreError};
 use crate::audit::{Chain, Entry, Event};
 use crate::session::{Numbers, StoredSessions, Turn};
 
@@ -27,11 +27,19 @@ pub(super) const NUMBERS: TableDefinition<&str, (u64, u64)> =
 pub(super) fn load(txn: &ReadTransaction, tenant: &TenantId) -> Result<StoredSessions, StoreError> {
     let name = tenant.as_str();
     let mut stored = StoredSessions::default();
-    let unreadable = |what: String| move |source: RecordError| StoreError::Record {
-        place: format!("{what} of tenant `{tenant}`"),
-        source,
+    let unreadable = |what: String| {
+        move |source: RecordError| StoreError::Record {
+            place: format!("{what} of tenant `{tenant}`"),
+            source,
+        }
     };
-    for row in txn.open_table(SESSIONS)?.range((name, 0)..=(name, u64::MAX))? {
+    let sessions = match txn.open_table(SESSIONS) {
+        Ok(sessions) => sessions,
+        // Written before there were sessions.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(stored),
+        Err(error) => return Err(error.into()),
+    };
+    for row in sessions.range((name, 0)..=(name, u64::MAX))? {
         let (key, bytes) = row?;
         let number = key.value().1;
         let session = decode_session(number, bytes.value());
@@ -82,7 +90,7 @@ impl Store {
         turn: &Turn,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.quick_transaction(|txn| write(txn, tenant, turn, at))
+        self.transaction_in(Phases::One, |txn| write(txn, tenant, turn, at))
     }
 }
 

@@ -63,6 +63,14 @@ words! {
         TenantList = "TenantService/List",
         AuditList = "AuditService/List",
         AuditVerify = "AuditService/Verify",
+        SessionOpen = "SessionService/Open",
+        SessionRenew = "SessionService/Renew",
+        SessionClose = "SessionService/Close",
+        SessionForceEnd = "SessionService/ForceEnd",
+        SessionGet = "SessionService/Get",
+        SessionList = "SessionService/List",
+        WatchRevocations = "SessionService/WatchRevocations",
+        AcknowledgeRevocation = "SessionService/AcknowledgeRevocation",
     }
 }
 
@@ -109,6 +117,8 @@ pub(crate) struct Metrics {
     change_sets: [Counter; Outcome::COUNT],
     apply_seconds: Histogram,
     load_seconds: Gauge,
+    open_sessions: Gauge,
+    outstanding_revocations: Gauge,
 }
 
 // === impl Metrics ===
@@ -148,6 +158,8 @@ impl Metrics {
         });
         let apply_seconds = histogram(&recorder, APPLY_SECONDS, &[]);
         let load_seconds = gauge(&recorder, LOAD_SECONDS);
+        let open_sessions = gauge(&recorder, OPEN_SESSIONS);
+        let outstanding_revocations = gauge(&recorder, OUTSTANDING_REVOCATIONS);
         Self {
             recorder,
             rendered,
@@ -158,6 +170,8 @@ impl Metrics {
             change_sets,
             apply_seconds,
             load_seconds,
+            open_sessions,
+            outstanding_revocations,
         }
     }
 
@@ -212,6 +226,13 @@ impl Metrics {
         outcome
     }
 
+    /// How many sessions are open, and how much work is outstanding.
+    pub(crate) fn sessions(&self, (open, outstanding): (usize, usize)) {
+        let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        self.open_sessions.set(number(open));
+        self.outstanding_revocations.set(number(outstanding));
+    }
+
     /// Notes how long the start took, from opening the store to the first answer.
     pub(crate) fn loaded(&self, took: Duration) {
         self.load_seconds.set(took);
@@ -249,6 +270,8 @@ const FAILURES: &str = "pdp_rpc_failures_total";
 const CHANGE_SETS: &str = "pdp_change_sets_total";
 const APPLY_SECONDS: &str = "pdp_apply_seconds";
 const LOAD_SECONDS: &str = "pdp_load_seconds";
+const OPEN_SESSIONS: &str = "pdp_open_sessions";
+const OUTSTANDING_REVOCATIONS: &str = "pdp_outstanding_revocations";
 const LIVE_STREAMS: &str = "pdp_live_streams";
 
 const METADATA: Metadata<'static> =
@@ -279,6 +302,8 @@ fn describe(recorder: &PrometheusRecorder) {
         recorder.describe_gauge(name.into(), None, text.into());
     };
     gauge(LIVE_STREAMS, "Streams that are open.");
+    gauge(OPEN_SESSIONS, "Privileged sessions that have not been ended.");
+    gauge(OUTSTANDING_REVOCATIONS, "Items of work after sessions that no broker has done yet.");
     gauge(LOAD_SECONDS, "How long the start took, from opening the store to ready, in seconds.");
 }
 

@@ -123,7 +123,8 @@ impl Watcher {
         let (now, instant) = (self.clock.now(), Instant::now());
         let mut leases = sessions.leases.lock().map_err(|_| Broken)?;
         let mine = |lease: &Lease| lease.watcher == self.id && instant < lease.until;
-        let mut room = self.max_outstanding.saturating_sub(leases.values().filter(|it| mine(it)).count());
+        let mut room =
+            self.max_outstanding.saturating_sub(leases.values().filter(|it| mine(it)).count());
         let taken = sessions.read(|book| {
             let mut taken = Vec::new();
             for (session, kind) in book.outstanding() {
@@ -131,10 +132,13 @@ impl Watcher {
                     break;
                 }
                 let work = Work { session: Arc::clone(session), kind };
-                if self.wants(session) && is_due(session, kind, now) && is_free(&leases, &work, instant)
+                if self.wants(session)
+                    && is_due(session, kind, now)
+                    && is_free(&leases, &work, instant)
                 {
                     room -= 1;
-                    leases.insert(work.id(), Lease { watcher: self.id, until: instant + self.lease });
+                    leases
+                        .insert(work.id(), Lease { watcher: self.id, until: instant + self.lease });
                     taken.push(work);
                 }
             }

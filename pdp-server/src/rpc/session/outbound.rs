@@ -6,7 +6,8 @@ use pdp_proto::v1;
 use super::super::outbound::instant;
 use super::super::question::{last_instant, reason};
 use crate::session::{
-    End, Ended, Privilege, Revocation, RevocationId, RevocationKind, Session, Settled, Settlement,
+    End, Ended, Happened, Privilege, Revocation, RevocationId, RevocationKind, Session,
+    SessionEvent, Settled, Settlement,
 };
 
 /// A session as it is at `now`.
@@ -26,10 +27,7 @@ pub(super) fn session(session: &Session, now: Timestamp) -> v1::Session {
     } = session;
     let told = |of: fn(&Privilege) -> String| privilege.as_ref().map(of);
     let state = if ended.is_none() { v1::SessionState::Open } else { v1::SessionState::Ended };
-    let revoked_by = match ended {
-        Some(Ended { why: End::Revoked(by), .. }) => reason(by),
-        Some(_) | None => v1::Reason::Unspecified,
-    };
+    let revoked_by = ended.map_or(v1::Reason::Unspecified, |Ended { at: _, why }| revoked_by(why));
     v1::Session {
         id: id.to_string(),
         person: person.to_string(),
@@ -55,11 +53,7 @@ pub(super) fn revocation(session: &Session, revocation: &Revocation) -> v1::Revo
     let Revocation { kind, due, failures, last_failure, not_before, settled } = revocation;
     let privilege = session.privilege.as_ref();
     let of_group = *kind == RevocationKind::RemoveFromGroup;
-    let state = match settled {
-        None => v1::RevocationState::Outstanding,
-        Some(Settled { how: Settlement::Done, .. }) => v1::RevocationState::Done,
-        Some(Settled { how: Settlement::Superseded, .. }) => v1::RevocationState::Superseded,
-    };
+    let state = settled.map_or(v1::RevocationState::Outstanding, |it| settlement(it.how));
     v1::Revocation {
         id: RevocationId { session: session.id.clone(), kind: *kind }.to_string(),
         kind: self::kind(*kind).into(),
@@ -77,7 +71,7 @@ pub(super) fn revocation(session: &Session, revocation: &Revocation) -> v1::Revo
 }
 
 /// What is to be done.
-pub(in crate::rpc) fn kind(kind: RevocationKind) -> v1::OnEnd {
+fn kind(kind: RevocationKind) -> v1::OnEnd {
     match kind {
         RevocationKind::RemoveFromGroup => v1::OnEnd::RemoveFromGroup,
         RevocationKind::DeleteAccount => v1::OnEnd::DeleteAccount,
@@ -85,11 +79,64 @@ pub(in crate::rpc) fn kind(kind: RevocationKind) -> v1::OnEnd {
 }
 
 /// Why a session ended.
-pub(in crate::rpc) fn end(why: End) -> v1::SessionEnd {
+fn end(why: End) -> v1::SessionEnd {
     match why {
         End::Closed => v1::SessionEnd::Closed,
         End::Expired => v1::SessionEnd::Expired,
         End::Forced => v1::SessionEnd::Forced,
         End::Revoked(_) => v1::SessionEnd::Revoked,
+    }
+}
+
+fn revoked_by(why: End) -> v1::Reason {
+    match why {
+        End::Revoked(by) => reason(by),
+        End::Closed | End::Expired | End::Forced => v1::Reason::Unspecified,
+    }
+}
+
+fn settlement(how: Settlement) -> v1::RevocationState {
+    match how {
+        Settlement::Done => v1::RevocationState::Done,
+        Settlement::Superseded => v1::RevocationState::Superseded,
+    }
+}
+
+/// What the audit says of a session.
+pub(in crate::rpc) fn audited(event: SessionEvent) -> v1::AuditSession {
+    use v1::audit_session::Event as Wire;
+    let SessionEvent { session, computer, level, account, what } = event;
+    let event = match what {
+        Happened::Opened { group, not_after } => Wire::Opened(v1::AuditSessionOpened {
+            group: group.map(|group| group.to_string()),
+            not_after: Some(instant(last_instant(not_after))),
+        }),
+        Happened::Renewed { not_after } => Wire::Renewed(v1::AuditSessionRenewed {
+            not_after: Some(instant(last_instant(not_after))),
+        }),
+        Happened::Ended { at, why, note } => Wire::Ended(v1::AuditSessionEnded {
+            at: Some(instant(last_instant(at))),
+            end: end(why).into(),
+            revoked_by: revoked_by(why).into(),
+            note,
+        }),
+        Happened::RevocationDue(due) => {
+            Wire::RevocationDue(v1::AuditRevocationDue { kind: kind(due).into() })
+        }
+        Happened::RevocationSettled(of, how) => {
+            let (kind, state) = (kind(of).into(), settlement(how).into());
+            Wire::RevocationSettled(v1::AuditRevocationSettled { kind, state })
+        }
+        Happened::RevocationFailed { kind: of, message } => {
+            let kind = kind(of).into();
+            Wire::RevocationFailed(v1::AuditRevocationFailed { kind, message })
+        }
+    };
+    v1::AuditSession {
+        session: session.to_string(),
+        computer: computer.to_string(),
+        level: level.map(|level| level.to_string()),
+        account: account.map(|account| account.to_string()),
+        event: Some(event),
     }
 }

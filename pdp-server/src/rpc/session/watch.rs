@@ -14,7 +14,7 @@ use super::outbound::revocation;
 use crate::publish::{Watcher, Work};
 
 /// How many computers a watcher may name.
-pub const MAX_WATCHED_COMPUTERS: usize = 10_000;
+const MAX_WATCHED_COMPUTERS: usize = 10_000;
 
 /// How many items may be with a watcher at once, and how many are where it does not say.
 const MAX_OUTSTANDING: usize = 1_000;
@@ -89,7 +89,9 @@ async fn hand_out(mut watcher: Watcher, sender: Sender<v1::WatchRevocationsRespo
                 }
             },
         };
-        if work.is_empty() && sender.pass(message(Event::Heartbeat(v1::WatchHeartbeat {}))).await.is_err() {
+        if work.is_empty()
+            && sender.pass(message(Event::Heartbeat(v1::WatchHeartbeat {}))).await.is_err()
+        {
             return;
         }
         for Work { session, kind } in work {

@@ -7,6 +7,7 @@ use pdp_engine::time::Timestamp;
 use prost::Message;
 
 use super::request::{ChangeRecord, change_from_record, change_record};
+use super::session::SessionEventRecord;
 use super::{RecordError, read};
 use crate::audit::{Digest, Entry, Event, PolicyChanged};
 use crate::receipt::RequestId;
@@ -43,7 +44,7 @@ struct EntryRecord {
     revision: u64,
     #[prost(string, optional, tag = "4")]
     person: Option<String>,
-    #[prost(oneof = "EventRecord", tags = "5, 6, 7, 8")]
+    #[prost(oneof = "EventRecord", tags = "5, 6, 7, 8, 9")]
     event: Option<EventRecord>,
 }
 
@@ -57,6 +58,8 @@ enum EventRecord {
     TenantDeleted(TenantDeletedRecord),
     #[prost(message, tag = "8")]
     PolicyChanged(PolicyChangedRecord),
+    #[prost(message, tag = "9")]
+    Session(SessionEventRecord),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -159,6 +162,7 @@ impl From<&Event> for EventRecord {
                     changes: changes.iter().map(change_record).collect(),
                 })
             }
+            Event::Session(event) => Self::Session(event.into()),
         }
     }
 }
@@ -191,6 +195,7 @@ impl TryFrom<EventRecord> for Event {
                 request_id: request_id.map(RequestId::new).transpose()?,
                 changes: changes.into_iter().map(change_from_record).collect::<Result<_, _>>()?,
             }),
+            EventRecord::Session(record) => Self::Session(record.try_into()?),
         })
     }
 }

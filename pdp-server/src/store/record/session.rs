@@ -1,8 +1,8 @@
 //! Disk records of sessions and of the accounts that were made for them.
 
-use pdp_engine::id::{
-    AccountId, GroupId, ObjectId, PermissionLevelId, PersonId, SessionId,
-};
+mod event;
+
+use pdp_engine::id::{AccountId, GroupId, ObjectId, PermissionLevelId, PersonId, SessionId};
 use pdp_engine::query::Reason;
 use pdp_engine::session::JitAccount;
 use pdp_engine::time::Timestamp;
@@ -12,6 +12,7 @@ use super::{RecordError, read};
 use crate::session::{
     End, Ended, Privilege, RequestKey, Revocation, RevocationKind, Session, Settled, Settlement,
 };
+pub(super) use event::SessionEventRecord;
 
 #[derive(Clone, PartialEq, Message)]
 struct SessionRecord {
@@ -54,7 +55,7 @@ struct PrivilegeRecord {
 
 /// How a session ended; the audit uses it, too.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct EndedRecord {
+struct EndedRecord {
     #[prost(sint64, tag = "1")]
     at: i64,
     #[prost(enumeration = "EndNumber", tag = "2")]
@@ -113,7 +114,7 @@ enum EndNumber {
 /// What is to be done after a session; the audit uses it, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
 #[repr(i32)]
-pub(super) enum KindNumber {
+enum KindNumber {
     Absent = 0,
     RemoveFromGroup = 1,
     DeleteAccount = 2,
@@ -122,7 +123,7 @@ pub(super) enum KindNumber {
 /// How work stopped being outstanding; the audit uses it, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
 #[repr(i32)]
-pub(super) enum SettlementNumber {
+enum SettlementNumber {
     Absent = 0,
     Done = 1,
     Superseded = 2,
@@ -237,7 +238,7 @@ fn into_privilege(record: PrivilegeRecord) -> Result<Privilege, RecordError> {
     })
 }
 
-pub(super) fn ended_record(ended: Ended) -> EndedRecord {
+fn ended_record(ended: Ended) -> EndedRecord {
     let Ended { at, why } = ended;
     let (why, reason) = match why {
         End::Closed => (EndNumber::Closed, ""),
@@ -248,7 +249,7 @@ pub(super) fn ended_record(ended: Ended) -> EndedRecord {
     EndedRecord { at: at.as_micros(), why: why.into(), reason: reason.to_owned() }
 }
 
-pub(super) fn into_ended(record: EndedRecord) -> Result<Ended, RecordError> {
+fn into_ended(record: EndedRecord) -> Result<Ended, RecordError> {
     let EndedRecord { at, why, reason } = record;
     let unknown = RecordError::UnknownNumber { field: "why", value: why.into() };
     let why = match EndNumber::try_from(why) {
@@ -294,7 +295,7 @@ fn into_revocation(record: RevocationRecord) -> Result<Revocation, RecordError> 
     })
 }
 
-pub(super) fn into_kind(number: i32) -> Result<RevocationKind, RecordError> {
+fn into_kind(number: i32) -> Result<RevocationKind, RecordError> {
     match KindNumber::try_from(number) {
         Ok(KindNumber::RemoveFromGroup) => Ok(RevocationKind::RemoveFromGroup),
         Ok(KindNumber::DeleteAccount) => Ok(RevocationKind::DeleteAccount),
@@ -304,7 +305,7 @@ pub(super) fn into_kind(number: i32) -> Result<RevocationKind, RecordError> {
     }
 }
 
-pub(super) fn into_settlement(number: i32) -> Result<Settlement, RecordError> {
+fn into_settlement(number: i32) -> Result<Settlement, RecordError> {
     match SettlementNumber::try_from(number) {
         Ok(SettlementNumber::Done) => Ok(Settlement::Done),
         Ok(SettlementNumber::Superseded) => Ok(Settlement::Superseded),

@@ -1,0 +1,63 @@
+//! The snapshot that a request is answered from.
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use pdp_engine::id::TenantId;
+use pdp_engine::query::Revision;
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
+use tonic::metadata::MetadataMap;
+
+use super::failure::Failure;
+use super::malformed::name;
+use super::patience::patience;
+use super::{Door, named};
+use crate::publish::{Publisher, UnknownTenant};
+
+// === impl Door ===
+
+impl Door {
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Loads the tenant's snapshot, waiting first if it is not as fresh as wanted.
+    pub(super) async fn fresh(
+        &self,
+        tenant: &str,
+        at_least: u64,
+        metadata: &MetadataMap,
+    ) -> Result<Guard<Arc<Snapshot>>, Failure> {
+        let publisher = self.loaded()?;
+        let at_least = Revision::new(at_least);
+        let tenant = named(tenant);
+        if let Some(snapshot) = visible(publisher, tenant, at_least)? {
+            return Ok(snapshot);
+        }
+        let wait = publisher.wait_for(tenant, at_least);
+        let patience = patience(metadata, self.max_wait);
+        if let Ok(reached) = tokio::time::timeout(patience, wait).await {
+            reached?;
+        }
+        visible(publisher, tenant, at_least)?.ok_or_else(|| {
+            let actual = publisher.revision(tenant).unwrap_or_default();
+            Failure::RevisionNotReached { at_least, actual }
+        })
+    }
+}
+
+/// The tenant's snapshot, if it is as fresh as wanted.
+fn visible(
+    publisher: &Publisher,
+    tenant: &str,
+    at_least: Revision,
+) -> Result<Option<Guard<Arc<Snapshot>>>, Failure> {
+    let Some(snapshot) = publisher.snapshot(tenant) else {
+        // Only here is the name looked at: a name that cannot be one is the caller's mistake.
+        name("tenant", tenant, TenantId::new)?;
+        return Err(UnknownTenant(tenant.to_owned()).into());
+    };
+    Ok((snapshot.revision() >= at_least).then_some(snapshot))
+}
