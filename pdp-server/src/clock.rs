@@ -3,7 +3,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pdp_engine::time::Timestamp;
 
@@ -14,10 +15,13 @@ pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 // === impl Clock ===
 
 impl Clock {
-    /// The real time.
+    /// The real time, which never goes back: where the system's clock is set back, it goes on at its own
+    /// pace from where it was until the system's clock is ahead again. So what has run out stays so
+    /// (P11). A restart begins with the system's clock anew.
     #[must_use]
     pub fn system() -> Self {
-        Self::from_fn(|| at(SystemTime::now()))
+        let (start, steady) = (Instant::now(), Steady::default());
+        Self::from_fn(move || steady.tell(start.elapsed(), at(SystemTime::now())))
     }
 
     /// Always the same time.
@@ -39,6 +43,35 @@ impl Clock {
     }
 }
 
+/// Makes of a clock that may be set back one that is not.
+struct Steady {
+    /// What the clock would have shown when the time elapsed began, in microseconds: the latest of all.
+    origin: AtomicI64,
+}
+
+// === impl Steady ===
+
+impl Default for Steady {
+    fn default() -> Self {
+        Self { origin: AtomicI64::new(i64::MIN) }
+    }
+}
+
+impl Steady {
+    /// The time, after so much of it has elapsed, where the system's clock shows `system`.
+    fn tell(&self, elapsed: Duration, system: Timestamp) -> Timestamp {
+        let elapsed = i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX);
+        let origin = system.as_micros().saturating_sub(elapsed);
+        let latest = self.origin.load(Ordering::Relaxed);
+        if origin <= latest {
+            return Timestamp::from_micros(latest.saturating_add(elapsed));
+        }
+        // Clocks drift apart by some microseconds a second, so that this is rare.
+        self.origin.fetch_max(origin, Ordering::Relaxed);
+        system
+    }
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Clock").field(&self.now()).finish()
@@ -57,9 +90,22 @@ fn at(time: SystemTime) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on_from_where_it_was() {
+        let steady = Steady::default();
+        let tell = |elapsed, system| {
+            let told = steady.tell(Duration::from_micros(elapsed), Timestamp::from_micros(system));
+            told.as_micros()
+        };
+        assert_eq!(tell(0, 1_000), 1_000);
+        assert_eq!(tell(10, 1_010), 1_010);
+        assert_eq!(tell(20, 500), 1_020, "set back");
+        assert_eq!(tell(30, 510), 1_030);
+        assert_eq!(tell(40, 5_000), 5_000, "set forward");
+        assert_eq!(tell(50, 1_050), 5_010, "and back to the right time");
+    }
 
     #[test]
     fn microseconds_count_from_1970_in_both_directions() {
