@@ -27,7 +27,7 @@ pub(super) struct Tenant {
     /// What questions are answered from. Changed under `replaced` only.
     pub(super) snapshot: ArcSwap<Snapshot>,
     /// Snapshots that were replaced; taken for the moment of a swap, by change sets and by sessions.
-    replaced: Mutex<Graveyard<Snapshot>>,
+    pub(super) replaced: Mutex<Graveyard<Snapshot>>,
     pub(super) sessions: Sessions,
     /// The revision of `snapshot`, for those who wait for one; `None` once the tenant is deleted.
     pub(super) visible: watch::Sender<Option<Revision>>,

@@ -361,7 +361,7 @@ fn a_reader_never_drops_a_snapshot() {
     publisher.apply(&default(), plain(&[put("last")])).unwrap();
     publisher.delete_tenant(&tenant("acme")).unwrap();
     publisher.sweep();
-    assert_eq!(publisher.tenant(&default()).unwrap().write().unwrap().old.len(), 3);
+    assert_eq!(publisher.tenant(&default()).unwrap().replaced.lock().unwrap().len(), 3);
     assert_eq!(publisher.0.registry.lock().unwrap().snapshots.len(), 3);
     drop(readers);
     assert!(old.iter().all(|snapshot| snapshot.strong_count() == 1), "kept for a writer to drop");
@@ -375,7 +375,7 @@ fn a_write_drops_what_nobody_looks_at() {
     let old = Arc::downgrade(&publisher.snapshot(DEFAULT_TENANT).unwrap());
     publisher.apply(&default(), plain(&[put("ana")])).unwrap();
     assert_eq!(old.strong_count(), 0);
-    assert_eq!(publisher.tenant(&default()).unwrap().write().unwrap().old.len(), 0);
+    assert_eq!(publisher.tenant(&default()).unwrap().replaced.lock().unwrap().len(), 0);
 }
 
 #[test]

@@ -245,6 +245,7 @@ proptest! {
             until: until.map(Timestamp::from_micros),
             person: person.map(|person| PersonId::new(format!("p-{person}")).unwrap()),
             kind: began.then_some(Kind::Began),
+            ..Query::default()
         };
         let all = store.audit_page(&acme(), &Query::default(), 0, 1_000).unwrap();
         prop_assert_eq!((all.records.len(), all.next), (steps.len() + 2, None));
