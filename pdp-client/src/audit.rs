@@ -1,6 +1,8 @@
 //! The audit: what was changed, when, and on whose behalf. A record that is not understood is an
 //! error and never left out.
 
+mod session;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::SystemTime;
@@ -12,6 +14,8 @@ use crate::call::Error;
 use crate::client::Client;
 use crate::decision::Revision;
 use crate::policy::following;
+
+pub use session::{AuditedSession, SessionEvent};
 
 /// How many records are asked for at once: the most that the server gives.
 const PAGE_SIZE: u32 = 1_000;
@@ -25,6 +29,8 @@ pub struct AuditQuery {
     until: Option<SystemTime>,
     person: Option<String>,
     kind: Option<AuditKind>,
+    session: Option<String>,
+    computer: Option<String>,
 }
 
 /// What a record tells of.
@@ -38,6 +44,18 @@ pub enum AuditKind {
     TenantDeleted,
     /// A change set was applied.
     PolicyChanged,
+    /// A session was opened.
+    SessionOpened,
+    /// A session was renewed.
+    SessionRenewed,
+    /// A session ended.
+    SessionEnded,
+    /// The end of a session made work due.
+    RevocationDue,
+    /// Work was done, or another session superseded it.
+    RevocationSettled,
+    /// A broker failed at work.
+    RevocationFailed,
 }
 
 /// One record.
@@ -49,7 +67,7 @@ pub struct AuditRecord {
     pub at: SystemTime,
     /// The tenant's revision afterwards; 0 in the server's own chain.
     pub revision: Revision,
-    /// The id of the person on whose behalf it was done.
+    /// The id of the person on whose behalf it was done, or whose session it is.
     pub person: Option<String>,
     /// The hash of the record before it and of this one.
     pub hash: AuditHash,
@@ -79,6 +97,8 @@ pub enum AuditEvent {
     },
     /// A change set was applied.
     PolicyChanged(AuditedChangeSet),
+    /// Something happened to a session.
+    Session(AuditedSession),
 }
 
 /// A change set that was applied.
@@ -154,7 +174,7 @@ impl AuditQuery {
         self
     }
 
-    /// Only what was done on behalf of the person of this id.
+    /// Only what was done on behalf of the person of this id, and what happened to their sessions.
     pub fn person(mut self, person: impl Into<String>) -> Self {
         self.person = Some(person.into());
         self
@@ -166,8 +186,20 @@ impl AuditQuery {
         self
     }
 
+    /// Only what happened to the session of this id.
+    pub fn session(mut self, session: impl Into<String>) -> Self {
+        self.session = Some(session.into());
+        self
+    }
+
+    /// Only what happened to sessions on the computer of this id.
+    pub fn computer(mut self, computer: impl Into<String>) -> Self {
+        self.computer = Some(computer.into());
+        self
+    }
+
     fn to_wire(&self, tenant: &str, page_token: &str) -> v1::AuditServiceListRequest {
-        let Self { of_server, from, until, person, kind } = self;
+        let Self { of_server, from, until, person, kind, session, computer } = self;
         let kind = kind.map_or(v1::AuditKind::Unspecified, AuditKind::to_wire);
         v1::AuditServiceListRequest {
             tenant: named(tenant, *of_server),
@@ -178,6 +210,8 @@ impl AuditQuery {
             kind: kind.into(),
             page_size: PAGE_SIZE,
             page_token: page_token.to_owned(),
+            session: session.clone(),
+            computer: computer.clone(),
         }
     }
 }
@@ -191,6 +225,12 @@ impl AuditKind {
             Self::TenantCreated => v1::AuditKind::TenantCreated,
             Self::TenantDeleted => v1::AuditKind::TenantDeleted,
             Self::PolicyChanged => v1::AuditKind::PolicyChanged,
+            Self::SessionOpened => v1::AuditKind::SessionOpened,
+            Self::SessionRenewed => v1::AuditKind::SessionRenewed,
+            Self::SessionEnded => v1::AuditKind::SessionEnded,
+            Self::RevocationDue => v1::AuditKind::RevocationDue,
+            Self::RevocationSettled => v1::AuditKind::RevocationSettled,
+            Self::RevocationFailed => v1::AuditKind::RevocationFailed,
         }
     }
 }
@@ -323,6 +363,7 @@ impl AuditEvent {
                 Self::TenantDeleted { tenant, records, head: AuditHash::from_wire(head)? }
             }
             Wire::PolicyChanged(wire) => Self::PolicyChanged(AuditedChangeSet::from_wire(wire)?),
+            Wire::Session(wire) => Self::Session(AuditedSession::from_wire(wire)?),
         })
     }
 }

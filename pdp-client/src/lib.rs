@@ -76,7 +76,7 @@ mod tenant;
 pub use apply::{Applied, ChangeSet};
 pub use audit::{
     AuditBreak, AuditEvent, AuditHash, AuditKind, AuditQuery, AuditRecord, AuditRecords,
-    AuditVerified, AuditedChangeSet,
+    AuditVerified, AuditedChangeSet, AuditedSession, SessionEvent,
 };
 pub use behalf::{DelegationRefusal, FactChange, RefusedChange};
 pub use call::Error;

@@ -211,7 +211,7 @@ impl SessionEnd {
         }
     }
 
-    fn from_wire(number: i32, revoked_by: i32) -> Self {
+    pub(crate) fn from_wire(number: i32, revoked_by: i32) -> Self {
         match v1::SessionEnd::try_from(number) {
             Ok(v1::SessionEnd::Closed) => Self::Closed,
             Ok(v1::SessionEnd::Expired) => Self::Expired,
@@ -233,7 +233,10 @@ impl fmt::Display for SessionEnd {
 }
 
 /// An instant that has to be there.
-fn instant(what: &str, wire: Option<prost_types::Timestamp>) -> Result<SystemTime, Error> {
+pub(crate) fn instant(
+    what: &str,
+    wire: Option<prost_types::Timestamp>,
+) -> Result<SystemTime, Error> {
     let wire = wire.ok_or_else(|| Error::protocol(format!("{what} has no time")))?;
     SystemTime::try_from(wire).map_err(|error| Error::protocol(format!("{what}: {error}")))
 }

@@ -1,6 +1,7 @@
 //! Arguments as they are written. What they mean is for [`crate::options`].
 
 mod audit;
+mod session;
 mod shape;
 
 use std::path::PathBuf;
@@ -12,6 +13,10 @@ use pdp_engine::level::Relative;
 use pdp_engine::time::Timestamp;
 
 pub(crate) use audit::{Audit, Chain, Kind, List as ListAudit, Verify};
+pub(crate) use session::{
+    Close, End, Get as GetSession, History, List as ListSessions, Open, Renew, Session, State,
+    Watch, Which,
+};
 use shape::{
     APPLY_JSON, APPROVERS_JSON, CHECK_JSON, DELEGATION_JSON, EXPLAIN_JSON, EXPORT_JSON, FACTS_JSON,
     GET_JSON, HEALTH_JSON, PERMISSIONS_JSON, RESOURCES_JSON, SUBJECTS_JSON, TEST_JSON,
@@ -129,6 +134,9 @@ pub(crate) enum Command {
     /// Create, delete and list tenants.
     #[command(subcommand)]
     Tenant(Tenant),
+    /// Open, renew and end privileged sessions, and see to the work that they leave.
+    #[command(subcommand)]
+    Session(Session),
     /// Look at what was changed, and verify that nothing of it was changed since.
     #[command(subcommand)]
     Audit(Audit),

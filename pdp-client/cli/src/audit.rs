@@ -1,5 +1,7 @@
 //! `audit list` and `audit verify`.
 
+mod session;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pdp_bundle::time::format_time;
@@ -23,22 +25,33 @@ pub(crate) async fn run(
     screen: &mut Screen,
 ) -> Result<Exit, Problem> {
     match task {
-        Audit::List { query, limit } => list(server, query, limit, screen).await,
+        Audit::List { query, limit } => list(server, query, limit, Of::All, screen).await,
         Audit::Verify { of_server } => verify(server, of_server, screen).await,
     }
 }
 
-async fn list(
+/// What is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    All,
+    Sessions,
+}
+
+/// Prints the records that fit.
+pub(crate) async fn list(
     server: &Server,
     query: AuditQuery,
     limit: usize,
+    of: Of,
     screen: &mut Screen,
 ) -> Result<Exit, Problem> {
     let mut listed = server.connect_for_policy().await?.audit(query);
     let mut records = Vec::new();
     while records.len() < limit {
         let Some(record) = listed.next().await? else { break };
-        records.push(record);
+        if of == Of::All || matches!(record.event, AuditEvent::Session(_)) {
+            records.push(record);
+        }
     }
     screen.answer(
         || records.iter().map(in_lines).collect(),
@@ -97,6 +110,7 @@ fn in_lines(record: &AuditRecord) -> String {
                 "revision {revision}: {created} created, {changed} changed, {removed} removed{whose}{request}"
             )
         }
+        AuditEvent::Session(told) => session::in_words(told, person.as_deref()),
         _ => "something that this version does not know".to_owned(),
     };
     let (number, at) = (paint(FAINT, &sequence.to_string()), format_time(timestamp(*at)));
@@ -165,6 +179,7 @@ fn record_json(record: &AuditRecord) -> Value {
                 .collect();
             tell("changes", json!(changes));
         }
+        AuditEvent::Session(of) => session::tell(of, &mut told),
         _ => tell("kind", Value::Null),
     }
     Value::Object(told)
@@ -186,7 +201,8 @@ pub(crate) fn system_time(at: Timestamp) -> SystemTime {
     found.unwrap_or(UNIX_EPOCH)
 }
 
-fn timestamp(at: SystemTime) -> Timestamp {
+/// An instant as the engine takes it.
+pub(crate) fn timestamp(at: SystemTime) -> Timestamp {
     let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(match at.duration_since(UNIX_EPOCH) {
         Ok(since) => micros(since),

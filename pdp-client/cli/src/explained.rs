@@ -190,5 +190,6 @@ const fn hop_code(kind: HopKind) -> &'static str {
         HopKind::Is => "IS",
         HopKind::ReportsTo => "REPORTS_TO",
         HopKind::Manages => "MANAGES",
+        HopKind::MemberBySession => "MEMBER_BY_SESSION",
     }
 }

@@ -25,6 +25,7 @@ mod policy;
 mod problem;
 mod question;
 mod screen;
+mod session;
 mod tenant;
 
 use std::process::ExitCode;

@@ -15,7 +15,9 @@ use crate::asked::{self, Asked, What};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::screen::Screen;
-use crate::{apply, audit, cases, completions, fact, health, list, policy, question, tenant};
+use crate::{
+    apply, audit, cases, completions, fact, health, list, policy, question, session, tenant,
+};
 
 /// Where the server is and how long it may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,7 @@ enum Task {
     Test { paths: Vec<PathBuf>, now: Option<Timestamp> },
     Tenant(args::Tenant),
     Audit(Audit),
+    Session(session::Task),
     Health { service: String, wait: bool },
     Completions(clap_complete::Shell),
 }
@@ -113,6 +116,7 @@ impl Options {
             Command::Test(args::Test { paths, now }) => Task::Test { paths, now },
             Command::Tenant(task) => Task::Tenant(task),
             Command::Audit(args) => Task::Audit(to_audit(args)?),
+            Command::Session(args) => Task::Session(session::Task::new(args)?),
             Command::Health(args::Health { service, wait }) => Task::Health { service, wait },
             Command::Completions(args::Completions { shell }) => Task::Completions(shell),
         };
@@ -132,6 +136,7 @@ impl Options {
             Task::Test { paths, now } => cases::test(&paths, now, screen),
             Task::Tenant(task) => tenant::run(&server, task, screen).await,
             Task::Audit(task) => audit::run(&server, task, screen).await,
+            Task::Session(task) => session::run(&server, task, screen).await,
             Task::Health { service, wait } => health::health(&server, &service, wait, screen).await,
             Task::Completions(shell) => completions::print(shell, screen),
         }
@@ -211,6 +216,12 @@ fn to_audit(args: args::Audit) -> Result<Audit, Problem> {
             args::Kind::TenantCreated => AuditKind::TenantCreated,
             args::Kind::TenantDeleted => AuditKind::TenantDeleted,
             args::Kind::PolicyChanged => AuditKind::PolicyChanged,
+            args::Kind::SessionOpened => AuditKind::SessionOpened,
+            args::Kind::SessionRenewed => AuditKind::SessionRenewed,
+            args::Kind::SessionEnded => AuditKind::SessionEnded,
+            args::Kind::RevocationDue => AuditKind::RevocationDue,
+            args::Kind::RevocationSettled => AuditKind::RevocationSettled,
+            args::Kind::RevocationFailed => AuditKind::RevocationFailed,
         });
     }
     if chain.of_server {
@@ -220,7 +231,7 @@ fn to_audit(args: args::Audit) -> Result<Audit, Problem> {
 }
 
 /// The id of a person, written `person:ID`.
-fn person(argument: &'static str, text: &str) -> Result<String, Problem> {
+pub(crate) fn person(argument: &'static str, text: &str) -> Result<String, Problem> {
     match asked::subject(argument, text)? {
         OwnedSubject::Person(id) => Ok(id),
         OwnedSubject::Account(_) => {

@@ -138,6 +138,12 @@ impl Problem {
                     "`pdpctl delegation ... --explain` says what the person lacks; who may approve can apply it themselves",
                 )
             }
+            (_, Some("UNKNOWN_SESSION")) => Some(
+                "`pdpctl session list` shows those that are open, and those that have ended as long as they are remembered",
+            ),
+            (_, Some("REQUEST_KEY_REUSED")) => {
+                Some("`pdpctl session get --key KEY` shows what was opened with it")
+            }
             (_, Some("REVISION_CONFLICT")) => Some(
                 "somebody else changed the policy first; look at `pdpctl export` and apply again",
             ),

@@ -1,6 +1,7 @@
 //! Standard output and standard error: text with colours where they are wanted, or JSON.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -46,13 +47,47 @@ impl Screen {
         }
     }
 
+    /// Prints one of many answers, each JSON in a line of its own. Breaks off where the reader has seen
+    /// enough.
+    pub(crate) fn event(
+        &mut self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> Result<ControlFlow<()>, Problem> {
+        match self.output {
+            Output::Human => self.write(&text()),
+            Output::Json => self.write(&format!("{}\n", json())),
+        }
+    }
+
+    /// Prints something that is no answer: text to standard error, JSON among the answers.
+    pub(crate) fn aside(
+        &mut self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> Result<(), Problem> {
+        match self.output {
+            Output::Human => {
+                let mut err = AutoStream::new(io::stderr(), self.colours).lock();
+                let _ = err.write_all(text().as_bytes());
+            }
+            Output::Json => self.raw(&format!("{}\n", json()))?,
+        }
+        Ok(())
+    }
+
     /// Prints text as it is, without the styles where colours are not wanted.
     pub(crate) fn raw(&mut self, text: &str) -> Result<(), Problem> {
+        self.write(text).map(|_| ())
+    }
+
+    fn write(&mut self, text: &str) -> Result<ControlFlow<()>, Problem> {
         let mut out = AutoStream::new(io::stdout(), self.colours).lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => Ok(ControlFlow::Continue(())),
             // A reader that has seen enough, such as `head`, is no error.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(Problem::Write),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+            Err(error) => Err(Problem::Write(error)),
         }
     }
 

@@ -52,8 +52,8 @@ pub struct Renewed {
     pub session: Session,
 }
 
-/// Which sessions to end: those that fit all that is said.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Which sessions to end: those that fit all that is said. The server refuses to end whatever there is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct ForceEnd {
     person: Option<String>,
@@ -176,35 +176,20 @@ impl Renewed {
 // === impl ForceEnd ===
 
 impl ForceEnd {
-    /// Those of the person of this id.
-    pub fn of_person(person: impl Into<String>) -> Self {
-        Self::none().and_person(person)
-    }
-
-    /// Those on the computer of this id.
-    pub fn on_computer(computer: impl Into<String>) -> Self {
-        Self::none().and_computer(computer)
-    }
-
-    /// Those with the permission level of this id.
-    pub fn with_level(level: impl Into<String>) -> Self {
-        Self::none().and_level(level)
-    }
-
-    /// Of these, only those of the person of this id.
-    pub fn and_person(mut self, person: impl Into<String>) -> Self {
+    /// Only those of the person of this id.
+    pub fn person(mut self, person: impl Into<String>) -> Self {
         self.person = Some(person.into());
         self
     }
 
-    /// Of these, only those on the computer of this id.
-    pub fn and_computer(mut self, computer: impl Into<String>) -> Self {
+    /// Only those on the computer of this id.
+    pub fn computer(mut self, computer: impl Into<String>) -> Self {
         self.computer = Some(computer.into());
         self
     }
 
-    /// Of these, only those with the permission level of this id.
-    pub fn and_level(mut self, level: impl Into<String>) -> Self {
+    /// Only those with the permission level of this id.
+    pub fn level(mut self, level: impl Into<String>) -> Self {
         self.level = Some(level.into());
         self
     }
@@ -213,10 +198,6 @@ impl ForceEnd {
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
-    }
-
-    const fn none() -> Self {
-        Self { person: None, computer: None, level: None, note: String::new() }
     }
 }
 
@@ -312,7 +293,8 @@ impl Sessions {
     /// ended that was answered.
     ///
     /// # Errors
-    /// [`Error`] if it is not known whether they have ended: do it again.
+    /// [`Error::Refused`] with the reason `MALFORMED` if it is not said which. After any other error it is
+    /// not known whether they have ended: do it again.
     pub async fn force_end(&self, which: &ForceEnd) -> Result<u64, Error> {
         let request = || {
             let ForceEnd { person, computer, level, note } = which.clone();

@@ -238,7 +238,7 @@ async fn sessions_are_listed_page_by_page() {
 #[tokio::test]
 async fn sessions_are_ended_by_force() {
     let (server, client) = serve([Answer::Fail(Code::Unavailable), Answer::Ended(3)]).await;
-    let which = ForceEnd::of_person("ana").and_level("root").note("stolen laptop");
+    let which = ForceEnd::default().person("ana").level("root").note("stolen laptop");
     assert_eq!(client.sessions().force_end(&which).await.unwrap(), 3);
     let sent = v1::ForceEndRequest {
         tenant: "acme".into(),

@@ -13,7 +13,8 @@ JSON: {\"records\": [RECORD, ...]}
           of tenant-deleted: \"records\": N, \"head\": HEX
           of policy-changed: \"created\": N, \"changed\": N, \"removed\": N, \"digest\": HEX,
           \"request_id\"?: ID, \"changes\": [CHANGE, ...]
-  KIND    \"began\", \"tenant-created\", \"tenant-deleted\" or \"policy-changed\"
+          of sessions: as `pdpctl session history` has them
+  KIND    \"began\", \"tenant-created\", \"tenant-deleted\", \"policy-changed\", or one of sessions
   CHANGE  {\"kind\": KIND, \"name\": NAME, \"change\": WHAT}; of change sets on behalf of a person
   WHAT    \"created\", \"changed\" or \"removed\"";
 
@@ -39,7 +40,7 @@ pub(crate) struct List {
     /// Only records before this instant.
     #[arg(long, value_name = "TIME", value_parser = parse_instant)]
     pub(crate) until: Option<Timestamp>,
-    /// Only what was done on behalf of `person:ID`.
+    /// Only what was done on behalf of `person:ID`, and what happened to their sessions.
     #[arg(long, value_name = "PERSON")]
     pub(crate) person: Option<String>,
     /// Only records of this kind.
@@ -71,4 +72,10 @@ pub(crate) enum Kind {
     TenantCreated,
     TenantDeleted,
     PolicyChanged,
+    SessionOpened,
+    SessionRenewed,
+    SessionEnded,
+    RevocationDue,
+    RevocationSettled,
+    RevocationFailed,
 }
