@@ -105,8 +105,9 @@ pub(crate) struct Cold {
     pub(crate) edges: Lists<ActorIx, Edge>,
     pub(crate) assignments: Table<AssignmentIx, Arc<Assignment>>,
     pub(crate) grants_of: Lists<ActorIx, Grant>,
-    /// The shards of each type, in the order of their locations in a walk of the forest.
-    pub(crate) shards_of: Lists<TypeIx, ShardIx>,
+    /// The shards of each type with the numbers of their locations in a walk of the forest, in
+    /// order.
+    pub(crate) shards_of: Lists<TypeIx, (u32, ShardIx)>,
     /// Who holds positions where, people and groups: numbers of a walk of the forest, in order.
     pub(crate) held_at: Vec<(u32, ActorIx)>,
     /// The people whose manager a person is.

@@ -78,13 +78,15 @@ pub(crate) fn walk_location(
     location: LocationIx,
     visitor: &mut impl Visit,
 ) -> ControlFlow<()> {
-    let above = shards_above(snapshot, kind, location);
-    let above = above.map(|shard| (shard, Via::Location(shard)));
-    let below = shards_below(snapshot, kind, location);
-    let below = below.iter().map(|shard| (*shard, Via::Below(*shard)));
-    for (shard, via) in above.chain(below) {
+    let mut show = |shard: ShardIx, via: Via| {
         let grants = &snapshot.shards[shard];
-        who.meet(grants, |grant| grant.assignee, |grant| visitor.grant(grant, via))?;
+        who.meet(grants, |grant| grant.assignee, |grant| visitor.grant(grant, via))
+    };
+    for shard in shards_above(snapshot, kind, location) {
+        show(shard, Via::Location(shard))?;
+    }
+    for (_, shard) in shards_below(snapshot, kind, location) {
+        show(*shard, Via::Below(*shard))?;
     }
     ControlFlow::Continue(())
 }
@@ -96,21 +98,20 @@ pub(crate) fn shards_above(
     location: LocationIx,
 ) -> impl Iterator<Item = ShardIx> + '_ {
     let shards = &snapshot.cold.shards_of[kind];
-    let first = |shard: &ShardIx| snapshot.locations[snapshot.cold.shard_location[*shard]].first;
-    std::iter::successors(Some(location), |at| snapshot.locations[*at].parent)
-        .filter_map(move |at| {
-            shards.binary_search_by_key(&snapshot.locations[at].first, first).ok()
-        })
-        .filter_map(|index| shards.get(index).copied())
+    let at = |location: LocationIx| {
+        let number = snapshot.locations[location].first;
+        let index = shards.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        shards.get(index).map(|(_, shard)| *shard)
+    };
+    std::iter::successors(Some(location), |at| snapshot.locations[*at].parent).filter_map(at)
 }
 
 /// The shards of a type below a location.
-fn shards_below(snapshot: &Snapshot, kind: TypeIx, location: LocationIx) -> &[ShardIx] {
+fn shards_below(snapshot: &Snapshot, kind: TypeIx, location: LocationIx) -> &[(u32, ShardIx)] {
     let shards = &snapshot.cold.shards_of[kind];
-    let first = |shard: &ShardIx| snapshot.locations[snapshot.cold.shard_location[*shard]].first;
     let place = snapshot.locations[location];
-    let from = shards.partition_point(|shard| first(shard) <= place.first);
-    let to = shards.partition_point(|shard| first(shard) < place.after);
+    let from = shards.partition_point(|(number, _)| *number <= place.first);
+    let to = shards.partition_point(|(number, _)| *number < place.after);
     shards.get(from..to).unwrap_or_default()
 }
 

@@ -214,3 +214,34 @@ async fn what_cannot_be_asked_is_refused_with_its_field() {
     assert_eq!(told(&verify(&served, request).await.unwrap_err()), wrong("tenant"));
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_byte_that_was_changed_on_disk_is_found() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    busy(&served).await;
+    let all = list(&served, v1::AuditServiceListRequest::default()).await.unwrap().records;
+    served.stop().await;
+    {
+        let table = redb::TableDefinition::<(&str, u64), (&[u8; 32], &[u8])>::new("audit");
+        let db = redb::Database::open(folder.path().join("data/pdp.redb")).unwrap();
+        let txn = db.begin_write().unwrap();
+        {
+            let mut table = txn.open_table(table).unwrap();
+            let (hash, mut bytes) = {
+                let row = table.remove(("default", 4)).unwrap().unwrap();
+                (*row.value().0, row.value().1.to_vec())
+            };
+            *bytes.last_mut().unwrap() ^= 1;
+            table.insert(("default", 4), (&hash, bytes.as_slice())).unwrap();
+        }
+        txn.commit().unwrap();
+    }
+    let served = Served::start(&folder).await;
+    let verified = verify(&served, v1::AuditServiceVerifyRequest::default()).await.unwrap();
+    assert_eq!((verified.records, &verified.head), (3, &all[2].hash));
+    let broken = verified.broken.unwrap();
+    assert_eq!(broken.sequence, 4);
+    assert!(broken.problem.contains("is not as it was written"), "{broken:?}");
+    served.stop().await;
+}

@@ -34,7 +34,7 @@ pub(super) struct Grants {
     pub(super) covers: Lists<CoverIx, ShardIx>,
     pub(super) covers_timed: Lists<CoverIx, Timed<ShardIx>>,
     pub(super) placements: Lists<CoverIx, Placement>,
-    pub(super) shards_of: Lists<TypeIx, ShardIx>,
+    pub(super) shards_of: Lists<TypeIx, (u32, ShardIx)>,
     pub(super) placed: Lists<TypeIx, (u32, ResourceIx)>,
 }
 
@@ -181,9 +181,11 @@ impl Sorted {
         sorted
     }
 
-    fn shards_of(&self, names: &Names, places: &Places) -> Lists<TypeIx, ShardIx> {
-        let mut shards: Vec<_> = self.shard_of.iter().map(|((_, kind), ix)| (*kind, *ix)).collect();
-        shards.sort_by_key(|(_, shard)| places.places[self.shard_location[*shard]].first);
+    fn shards_of(&self, names: &Names, places: &Places) -> Lists<TypeIx, (u32, ShardIx)> {
+        let first = |shard: ShardIx| places.places[self.shard_location[shard]].first;
+        let shards = self.shard_of.iter().map(|((_, kind), ix)| (*kind, (first(*ix), *ix)));
+        let mut shards: Vec<_> = shards.collect();
+        shards.sort_unstable_by_key(|(_, numbered)| *numbered);
         Lists::from_pairs(names.type_rows.len(), shards)
     }
 

@@ -1,5 +1,7 @@
 //! What almost granted it: assignments that lack one thing.
 
+use std::collections::BTreeSet;
+
 use super::path::Paths;
 use super::{Gap, Hop, NearMiss};
 use crate::arena::ActorIx;
@@ -51,7 +53,10 @@ pub(super) fn near_misses(
             (true, _) | (false, false) => {}
         }
     }
-    let elsewhere = search.elsewhere().map(|grant| search.miss(grant, Gap::Scope, Vec::new()));
+    // What several sessions make the subject count as comes several times.
+    let mut seen = BTreeSet::new();
+    let elsewhere = search.elsewhere().filter(|grant| seen.insert(grant.assignment));
+    let elsewhere = elsewhere.map(|grant| search.miss(grant, Gap::Scope, Vec::new()));
     let elsewhere = elsewhere.take(MAX_NEAR_MISSES_PER_GAP);
     windows.into_iter().chain(assignees).chain(elsewhere).collect()
 }
