@@ -31,7 +31,7 @@ use pdp_engine::list::{
 };
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{ObjectRef, PermissionRef, Revision, SubjectRef};
-use pdp_engine::session::{SessionFacts, SessionQuestion};
+use pdp_engine::session::SessionQuestion;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 
@@ -109,8 +109,7 @@ fn part<'a, T>(limit: usize) -> Part<'a, T> {
 }
 
 fn resources(it: &Snapshot, permission: AnyPermission<'_>, kind: &str, limit: usize) -> usize {
-    let none = SessionFacts::default();
-    list_resources_part(it, ANA, permission, kind, part(limit), none, NOW).unwrap().len()
+    list_resources_part(it, ANA, permission, kind, part(limit), NOW).unwrap().len()
 }
 
 fn subjects(
@@ -119,9 +118,9 @@ fn subjects(
     (type_name, id): (&str, &str),
     limit: usize,
 ) -> usize {
-    let (object, none) = (ObjectRef { type_name, id }, SessionFacts::default());
+    let object = ObjectRef { type_name, id };
     let kinds = SubjectKinds::People;
-    list_subjects_part(it, permission, object, kinds, part(limit), none, NOW).unwrap().len()
+    list_subjects_part(it, permission, object, kinds, part(limit), NOW).unwrap().len()
 }
 
 fn approvers(it: &Snapshot, question: &ApprovalQuestion<'_>) -> usize {
