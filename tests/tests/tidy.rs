@@ -19,13 +19,18 @@ use pdp_tests::tree::{
 };
 
 /// What each crate of ours may depend on. Development dependencies are free, but for the engine.
-const DIRECTIONS: [(&str, &str, &[&str]); 7] = [
+const DIRECTIONS: [(&str, &str, &[&str]); 8] = [
     ("pdp-engine", "pdp-server/engine", &[]),
     ("pdp-proto", "proto", &[]),
     ("pdp-bundle", "pdp-server/bundle", &["pdp-engine"]),
     ("pdp-server", "pdp-server", &["pdp-bundle", "pdp-engine", "pdp-proto"]),
     ("pdp-client", "pdp-client", &["pdp-engine", "pdp-proto"]),
     ("pdpctl", "pdp-client/cli", &["pdp-bundle", "pdp-client", "pdp-engine"]),
+    (
+        "pdp-loadtest",
+        "loadtest",
+        &["pdp-bundle", "pdp-client", "pdp-engine", "pdp-proto", "pdp-server"],
+    ),
     ("pdp-tests", "tests", &["pdp-bundle", "pdp-client", "pdp-engine", "pdp-proto", "pdp-server"]),
 ];
 

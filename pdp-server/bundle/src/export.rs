@@ -58,6 +58,20 @@ pub fn chunks(facts: &Facts) -> impl Iterator<Item = String> + '_ {
     })
 }
 
+/// The bundle of facts that are made one after the other, as they come: nothing of it is kept. A
+/// section begins where the kind changes, so each kind has to come in one run, and no fact twice;
+/// an export's order ([`Facts::iter`]) is such an order.
+pub fn stream(facts: impl IntoIterator<Item = Fact>) -> impl Iterator<Item = String> {
+    let mut begun = None;
+    facts.into_iter().map(move |fact| {
+        let kind = fact.key().kind();
+        let section = SECTIONS.iter().find(|(_, of)| *of == kind && begun != Some(kind));
+        begun = Some(kind);
+        let header = section.map_or_else(String::new, |(section, _)| format!("{section}:\n"));
+        header + &line(&fact)
+    })
+}
+
 fn lines(facts: &Facts) -> impl Iterator<Item = String> + '_ {
     let empty = facts.is_empty().then(|| "{}\n".to_owned());
     let sections = SECTIONS.into_iter().flat_map(|(section, kind)| {

@@ -1,0 +1,64 @@
+//! The command line: one file a command. Results go to standard output, progress to standard error.
+
+mod floor;
+mod generate;
+mod run;
+mod targets;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+/// Load tests of the policy decision point: organisations, load, floors, targets
+#[derive(Debug, clap::Parser)]
+#[command(name = "loadtest", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Write a seeded organisation as a policy bundle, with questions if you like
+    Generate(generate::Generate),
+    /// Load a server and report latencies
+    Run(run::Run),
+    /// Measure what the transport costs: an echo that does nothing, alone and in batches
+    Floor(floor::FloorArgs),
+    /// Measure the targets, and say which are met
+    Targets(targets::TargetsArgs),
+}
+
+// === impl Cli ===
+
+impl Cli {
+    /// Runs the command.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Generate(it) => it.run(),
+            Command::Run(it) => it.run(),
+            Command::Floor(it) => it.run(),
+            Command::Targets(it) => it.run(),
+        }
+    }
+}
+
+fn tell(text: &str) -> anyhow::Result<()> {
+    Ok(io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+fn progress(text: &str) {
+    // Where standard error is gone there is nobody to tell.
+    writeln!(io::stderr(), "{text}").ok();
+}
+
+fn save(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn json<T: serde::Serialize>(value: &T) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}

@@ -1,0 +1,270 @@
+//! Load on a server: connections, what is asked over them, in a closed loop or at intended times.
+//! Every run ends by itself: a server that does not answer costs a few seconds more.
+
+mod closed;
+mod open;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use prost::bytes::Bytes;
+use tonic::client::Grpc;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::tally::Summary;
+use crate::wire::{MAX_BATCH, Prepared, Raw, Requests};
+
+pub use closed::closed_loop;
+pub use open::open_loop;
+
+/// The most connections: each has its own histograms, and a machine has few cores.
+pub const MAX_CONNECTIONS: usize = 1_024;
+
+/// The most requests under way, over all connections.
+pub const MAX_UNDER_WAY: usize = 100_000;
+
+/// The longest run: a day.
+pub const MAX_DURATION: Duration = Duration::from_secs(86_400);
+
+/// How long what is under way at the end is waited for.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The windows of a connection and of a stream, in bytes: as generous as the server's.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+const STREAM_WINDOW: u32 = 1 << 20;
+
+/// The largest answer, in bytes: one to the largest batch.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// Why there is no run.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The address is none.
+    #[error("`{0}` is not the address of a server; write it like `http://127.0.0.1:7070`")]
+    Address(String),
+    /// Nobody answers there.
+    #[error("cannot reach {endpoint}: {source}")]
+    Connect {
+        /// The address.
+        endpoint: String,
+        /// What the transport says.
+        source: tonic::transport::Error,
+    },
+    /// A size outside of its bounds.
+    #[error("`{name}` is {given}; it must be {least} to {most}")]
+    Bounds {
+        /// What.
+        name: &'static str,
+        /// What was given.
+        given: u64,
+        /// The least it may be.
+        least: u64,
+        /// The most it may be.
+        most: u64,
+    },
+    /// There is nothing to ask.
+    #[error("there are no requests to send; a batch needs at least its size of questions")]
+    Nothing,
+    /// The server refused.
+    #[error("the server refuses: {} ({})", .0.message(), .0.code())]
+    Refused(Box<Status>),
+    /// A part of the run ended in a panic.
+    #[error("a part of the run ended in an internal error")]
+    Panicked,
+}
+
+/// What is asked: requests, and changes now and then.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// The requests.
+    pub requests: Arc<Requests>,
+    /// Change sets, and the share of all requests that they are.
+    pub writes: Option<(Arc<Requests>, f64)>,
+}
+
+/// How a closed loop is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// How many connections.
+    pub connections: usize,
+    /// How many requests are under way on each.
+    pub in_flight: usize,
+    /// How long nothing is measured at first.
+    pub warm_up: Duration,
+    /// How long is measured.
+    pub duration: Duration,
+}
+
+/// A connection that bytes are sent over.
+#[derive(Debug, Clone)]
+pub struct Connection(Grpc<Channel>);
+
+// === impl Connection ===
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`DriveError::Address`] or [`DriveError::Connect`].
+    pub async fn open(address: &str) -> Result<Self, DriveError> {
+        let endpoint = Endpoint::from_shared(address.to_owned());
+        let endpoint = endpoint.map_err(|_| DriveError::Address(address.to_owned()))?;
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(STREAM_WINDOW);
+        let connected = endpoint.connect().await;
+        let channel = connected.map_err(|source| {
+            let endpoint = address.to_owned();
+            DriveError::Connect { endpoint, source }
+        })?;
+        Ok(Self(Grpc::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES)))
+    }
+
+    /// As many connections.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn open_many(address: &str, count: usize) -> Result<Vec<Self>, DriveError> {
+        bounds("connections", count as u64, 1, MAX_CONNECTIONS as u64)?;
+        let mut connections = Vec::with_capacity(count);
+        for _ in 0..count {
+            connections.push(Self::open(address).await?);
+        }
+        Ok(connections)
+    }
+
+    /// Sends a message and waits for the answer.
+    ///
+    /// # Errors
+    /// The status that came instead.
+    pub async fn call(&mut self, path: &PathAndQuery, body: Bytes) -> Result<Bytes, Status> {
+        let gone = |error| Status::unavailable(format!("the connection is gone: {error}"));
+        self.0.ready().await.map_err(gone)?;
+        let answer = self.0.unary(Request::new(body), path.clone(), Raw).await?;
+        Ok(answer.into_inner())
+    }
+}
+
+// === impl Script ===
+
+impl Script {
+    /// These requests and nothing else.
+    #[must_use]
+    pub fn of(requests: Requests) -> Self {
+        Self { requests: Arc::new(requests), writes: None }
+    }
+
+    /// These requests with changes among them. Answers are not held against the expected ones, as
+    /// the changes may change them.
+    #[must_use]
+    pub fn with_writes(requests: Requests, writes: Requests, share: f64) -> Self {
+        let requests = Arc::new(requests.unexpected());
+        Self { requests, writes: Some((Arc::new(writes), share)) }
+    }
+
+    fn check(&self) -> Result<(), DriveError> {
+        let writes = self.writes.as_ref();
+        let nothing = writes.is_some_and(|(writes, _)| writes.prepared.is_empty());
+        if self.requests.prepared.is_empty() || nothing {
+            return Err(DriveError::Nothing);
+        }
+        bounds("batch", u64::from(self.requests.questions), 0, MAX_BATCH as u64)
+    }
+
+    /// The n-th thing to send: writes are spread evenly by their share.
+    fn at(&self, n: u64) -> Option<(&Arc<Requests>, &Prepared)> {
+        if let Some((writes, share)) = &self.writes {
+            let so_far = |n: u64| (n as f64 * share).floor() as u64;
+            if so_far(n + 1) > so_far(n) {
+                return Some((writes, writes.at(so_far(n))?));
+            }
+        }
+        Some((&self.requests, self.requests.at(n)?))
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    fn check(&self) -> Result<(), DriveError> {
+        let most = MAX_UNDER_WAY / self.connections.max(1);
+        bounds("connections", self.connections as u64, 1, MAX_CONNECTIONS as u64)?;
+        bounds("in-flight", self.in_flight as u64, 1, most as u64)?;
+        lasting(self.warm_up, self.duration)
+    }
+}
+
+fn lasting(warm_up: Duration, duration: Duration) -> Result<(), DriveError> {
+    let seconds = (warm_up + duration).as_secs();
+    bounds("seconds", seconds, 0, MAX_DURATION.as_secs())
+}
+
+fn bounds(name: &'static str, given: u64, least: u64, most: u64) -> Result<(), DriveError> {
+    match (least..=most).contains(&given) {
+        true => Ok(()),
+        false => Err(DriveError::Bounds { name, given, least, most }),
+    }
+}
+
+/// Asks once, and holds that the server answers at all.
+///
+/// # Errors
+/// [`DriveError::Refused`] if it does not.
+pub async fn try_once(connection: &mut Connection, requests: &Requests) -> Result<(), DriveError> {
+    let prepared = requests.at(0).ok_or(DriveError::Nothing)?;
+    let answer = connection.call(&requests.path, prepared.body.clone()).await;
+    answer.map(drop).map_err(|status| DriveError::Refused(Box::new(status)))
+}
+
+/// Whether every answer was there and was the expected one.
+#[must_use]
+pub const fn is_clean(summary: &Summary) -> bool {
+    summary.errors == 0 && summary.wrong == 0 && summary.unsent == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::questions::Ask;
+    use crate::wire::Reads;
+
+    #[test]
+    fn writes_are_spread_by_their_share() {
+        let ask = Ask::from_line("DENY\tperson:p1\toperation:View\tDoc00:r1").unwrap();
+        let checks = Requests::checks("", &[ask]);
+        let writes = Requests { reads: Reads::Apply, ..checks.clone() };
+        let script = Script::with_writes(checks, writes, 0.25);
+        let kinds: Vec<Reads> = (0..8).map(|n| script.at(n).unwrap().0.reads).collect();
+        let (check, apply) = (Reads::Check, Reads::Apply);
+        assert_eq!(kinds, [check, check, check, apply, check, check, check, apply]);
+        assert!(script.requests.prepared.iter().all(|it| it.expected.is_empty()));
+    }
+
+    #[test]
+    fn what_has_no_bounds_is_refused() {
+        let load = Load {
+            connections: 8,
+            in_flight: 64,
+            warm_up: Duration::ZERO,
+            duration: Duration::from_secs(1),
+        };
+        assert!(load.check().is_ok());
+        for load in [
+            Load { connections: 0, ..load },
+            Load { in_flight: 0, ..load },
+            Load { in_flight: MAX_UNDER_WAY, ..load },
+            Load { duration: MAX_DURATION * 2, ..load },
+        ] {
+            assert!(matches!(load.check(), Err(DriveError::Bounds { .. })), "{load:?}");
+        }
+        let nothing = Script::of(Requests::checks("", &[]));
+        assert!(matches!(nothing.check(), Err(DriveError::Nothing)));
+    }
+}

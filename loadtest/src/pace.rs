@@ -1,0 +1,186 @@
+//! Open-loop load: when each request is meant to be sent, whatever became of those before it, and a
+//! dispatcher that keeps to it. A request that is sent late keeps its intended time, so a server that
+//! stalls is charged for everybody who would have waited (no coordinated omission).
+
+use std::time::{Duration, Instant};
+
+/// The most requests a second: beyond it the dispatcher alone would take a core.
+pub const MAX_RATE: f64 = 2_000_000.0;
+
+/// Waiting shorter than this is spent looking at the clock: the operating system wakes up later.
+const SPIN: Duration = Duration::from_micros(80);
+
+/// Tells the time of a run and waits for it.
+pub trait Clock {
+    /// Nanoseconds since the start.
+    fn now_ns(&self) -> u64;
+
+    /// Returns when it is so late.
+    fn wait_until(&self, at_ns: u64);
+}
+
+/// The real time since an instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Since(pub Instant);
+
+/// Intended send times: a rate that goes evenly from one value to another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    from: f64,
+    to: f64,
+    seconds: f64,
+}
+
+impl Clock for Since {
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn wait_until(&self, at_ns: u64) {
+        loop {
+            let left = Duration::from_nanos(at_ns.saturating_sub(self.now_ns()));
+            if left.is_zero() {
+                return;
+            }
+            if left > SPIN {
+                std::thread::park_timeout(left - SPIN);
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+// === impl Schedule ===
+
+impl Schedule {
+    /// So many requests a second, evenly.
+    #[must_use]
+    pub fn constant(rate: f64, duration: Duration) -> Self {
+        Self::ramp(rate, rate, duration)
+    }
+
+    /// A rate that goes evenly from one value to another. Rates are held to more than 0 and at most
+    /// [`MAX_RATE`].
+    #[must_use]
+    pub fn ramp(from: f64, to: f64, duration: Duration) -> Self {
+        let held = |rate: f64| if rate.is_finite() { rate.clamp(0.001, MAX_RATE) } else { 0.001 };
+        Self { from: held(from), to: held(to), seconds: duration.as_secs_f64() }
+    }
+
+    /// How many requests it sends.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        ((self.from + self.to) / 2.0 * self.seconds).floor() as u64
+    }
+
+    /// When the n-th is meant to be sent, in nanoseconds from the start.
+    #[must_use]
+    pub fn at_ns(&self, n: u64) -> u64 {
+        let n = n as f64;
+        let growth = (self.to - self.from) / self.seconds.max(f64::MIN_POSITIVE);
+        // So many have been sent after t seconds: from * t + growth * t * t / 2.
+        let seconds = if growth.abs() < 1e-9 {
+            n / self.from
+        } else {
+            ((self.from * self.from + 2.0 * growth * n).max(0.0).sqrt() - self.from) / growth
+        };
+        (seconds * 1e9).round() as u64
+    }
+}
+
+/// Calls `send` for each request of the schedule with its number and intended time, never before
+/// that time; returns how many were sent before `until_ns` came.
+pub fn dispatch(
+    clock: &impl Clock,
+    schedule: &Schedule,
+    until_ns: u64,
+    mut send: impl FnMut(u64, u64),
+) -> u64 {
+    for n in 0..schedule.count() {
+        if clock.now_ns() >= until_ns {
+            return n;
+        }
+        let at_ns = schedule.at_ns(n);
+        clock.wait_until(at_ns);
+        send(n, at_ns);
+    }
+    schedule.count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A time that goes on only when somebody waits for it, or works.
+    #[derive(Default)]
+    struct Scripted(Cell<u64>);
+
+    impl Clock for Scripted {
+        fn now_ns(&self) -> u64 {
+            self.0.get()
+        }
+
+        fn wait_until(&self, at_ns: u64) {
+            self.0.set(self.0.get().max(at_ns));
+        }
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_constant_rate_is_even() {
+        let schedule = Schedule::constant(1000.0, Duration::from_secs(2));
+        let (clock, mut sent) = (Scripted::default(), Vec::new());
+        let count = dispatch(&clock, &schedule, u64::MAX, |n, at| sent.push((n, at)));
+        assert_eq!(count, 2000);
+        assert_eq!(sent.len(), 2000);
+        for (n, at) in sent {
+            assert_eq!(at / 1000, n * 1000, "request {n}");
+        }
+    }
+
+    #[test]
+    fn a_stall_keeps_intended_times_and_catches_up() {
+        let schedule = Schedule::constant(100.0, Duration::from_secs(1));
+        let (clock, mut late) = (Scripted::default(), Vec::new());
+        dispatch(&clock, &schedule, u64::MAX, |n, at| {
+            late.push(clock.now_ns() - at);
+            if n == 9 {
+                // What is sent takes half a second to be sent.
+                clock.0.set(clock.now_ns() + SECOND / 2);
+            }
+        });
+        assert_eq!(late.len(), 100);
+        assert!(late[..10].iter().all(|late| *late == 0));
+        // The request after the stall is late by all of it but one interval, and those after it by
+        // one interval less each.
+        assert_eq!(late[10] / 1_000_000, 490);
+        assert_eq!(late[30] / 1_000_000, 290);
+        assert_eq!(late[60], 0);
+    }
+
+    #[test]
+    fn a_ramp_sends_as_many_as_its_mean_rate() {
+        let schedule = Schedule::ramp(100.0, 300.0, Duration::from_secs(10));
+        assert_eq!(schedule.count(), 2000);
+        let first_half = (0..2000).filter(|n| schedule.at_ns(*n) < 5 * SECOND).count();
+        assert_eq!(first_half, 750);
+        assert!((0..1999).all(|n| schedule.at_ns(n) <= schedule.at_ns(n + 1)));
+        let down = Schedule::ramp(300.0, 100.0, Duration::from_secs(10));
+        assert!(down.at_ns(down.count() - 1) <= 10 * SECOND);
+    }
+
+    #[test]
+    fn it_ends_in_time_however_late() {
+        let schedule = Schedule::constant(1000.0, Duration::from_secs(1));
+        let clock = Scripted::default();
+        let sent = dispatch(&clock, &schedule, SECOND, |_, _| {
+            clock.0.set(clock.now_ns() + SECOND / 4);
+        });
+        assert_eq!(sent, 4);
+        assert_eq!(Schedule::constant(f64::NAN, Duration::from_secs(1)).count(), 0);
+    }
+}

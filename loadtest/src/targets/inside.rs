@@ -1,0 +1,215 @@
+//! Targets in process: a Check in units of memory misses, what unrelated data costs, compiling,
+//! explaining, listing.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use pdp_engine::check::check;
+use pdp_engine::compile::compile;
+use pdp_engine::explain::explain;
+use pdp_engine::facts::{Fact, Facts};
+use pdp_engine::list::{AnyPermission, list_resources};
+use pdp_engine::permission::PermissionKind;
+use pdp_engine::query::{PermissionRef, Revision, SubjectRef};
+use pdp_engine::snapshot::Snapshot;
+
+use super::miss::Chase;
+use super::{Bound, Settings, Target, TargetsError, ratios};
+use crate::organisation::{NOW, Organisation};
+use crate::questions::{Ask, Mix, hold, sample};
+use crate::random::Skew;
+use crate::shape::Shape;
+
+/// How many questions stay in the caches.
+const HOT: usize = 64;
+
+/// How many checks the hot questions are asked in a round.
+const HOT_CHECKS: usize = 200_000;
+
+/// How many times smaller the policy is that unrelated data is added to, and the one that shows
+/// whether compiling is linear.
+const GROWTH: u64 = 100;
+const LINEAR: u64 = 10;
+
+/// How much more an assignment may cost to compile at the full size than at a tenth of it: caches
+/// are allowed for, a higher power is not.
+const LINEAR_WITHIN: f64 = 2.0;
+
+/// How many questions are explained in a round, and how many lists asked for.
+const EXPLAINED: usize = 2_000;
+const LISTS: usize = 200;
+
+/// The seed of the data that has nothing to do with the questions.
+const UNRELATED: u64 = 0x0e;
+
+pub(super) fn measure(
+    settings: &Settings,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Target>, TargetsError> {
+    let mut targets = Vec::new();
+    say("in process: the policy and its questions");
+    let organisation = Organisation::new(Shape::sized(settings.size), settings.seed)?;
+    let facts = load(organisation.facts())?;
+    let snapshot = compile(&facts, Revision::new(1));
+    let asks = questions(settings, &organisation, &snapshot)?;
+    say("in process: checks, explanations and lists");
+    targets.extend(checks(settings, &snapshot, &asks));
+    drop(snapshot);
+    say("in process: compiling");
+    targets.extend(compiling(settings, &facts)?);
+    drop(facts);
+    say("in process: unrelated data");
+    targets.extend(unrelated(settings)?);
+    Ok(targets)
+}
+
+fn load(facts: impl Iterator<Item = Fact>) -> Result<Facts, TargetsError> {
+    hold(facts).map_err(|rejected| TargetsError::Rejected(rejected.to_string()))
+}
+
+fn questions(
+    settings: &Settings,
+    organisation: &Organisation,
+    snapshot: &Snapshot,
+) -> Result<Vec<Ask>, TargetsError> {
+    let (count, seed) = (settings.questions, settings.seed);
+    let mix = Mix { skew: Skew::Uniform, allow: 0.5, count, seed };
+    Ok(sample(organisation, snapshot, mix, NOW)?)
+}
+
+/// Nanoseconds a check, over these questions once.
+fn check_ns(snapshot: &Snapshot, asks: &[Ask]) -> f64 {
+    let begun = Instant::now();
+    for ask in asks {
+        // Whether it is a question was held when it was drawn.
+        black_box(&check(snapshot, &ask.as_question(), NOW).is_ok());
+    }
+    begun.elapsed().as_nanos() as f64 / asks.len().max(1) as f64
+}
+
+fn checks(settings: &Settings, snapshot: &Snapshot, asks: &[Ask]) -> Vec<Target> {
+    let chase = Chase::new(settings.buffer_bytes, settings.seed);
+    let some = asks.get(..EXPLAINED.min(asks.len())).unwrap_or_default();
+    let (mut misses, mut cold, mut same, mut explained) = (vec![], vec![], vec![], vec![]);
+    let (mut lists, mut items) = (vec![], vec![]);
+    for round in 0..settings.rounds {
+        misses.push(chase.miss_ns(round as u32));
+        cold.push(check_ns(snapshot, asks));
+        same.push(check_ns(snapshot, some));
+        let begun = Instant::now();
+        for ask in some {
+            black_box(&explain(snapshot, &ask.as_question(), NOW).is_ok());
+        }
+        explained.push(begun.elapsed().as_nanos() as f64 / some.len().max(1) as f64);
+        let (a_list, an_item) = listing(snapshot, some);
+        lists.push(a_list / 1e3);
+        items.push(an_item);
+    }
+    let in_misses = ratios(&cold, &misses);
+    vec![
+        Target::reported(5, "one dependent access to memory", &misses, "ns"),
+        Target::reported(5, "check, cold uniform", &cold, "ns"),
+        Target::held(
+            5,
+            "check, cold uniform, in memory misses",
+            &in_misses,
+            Bound::AtMost(6.0),
+            "misses",
+        ),
+        Target::held(
+            13,
+            "explain / check",
+            &ratios(&explained, &same),
+            Bound::AtMost(20.0),
+            "times",
+        ),
+        Target::reported(13, "list of a subject's resources of a type", &lists, "us"),
+        Target::reported(13, "the same, an item of the answer", &items, "ns"),
+    ]
+}
+
+/// Nanoseconds a list, and an item of it.
+fn listing(snapshot: &Snapshot, asks: &[Ask]) -> (f64, f64) {
+    let (mut items, mut lists) = (0_usize, 0_usize);
+    let begun = Instant::now();
+    for ask in asks.iter().filter(|ask| !ask.account && ask.kind == PermissionKind::Operation) {
+        if lists == LISTS {
+            break;
+        }
+        let permission = PermissionRef { kind: ask.kind, name: &ask.permission };
+        let permission = AnyPermission::Access(permission);
+        let subject = SubjectRef::Person(&ask.subject);
+        let listed = list_resources(snapshot, subject, permission, &ask.type_name, NOW);
+        items += listed.map_or(0, |listed| listed.len());
+        lists += 1;
+    }
+    let ns = begun.elapsed().as_nanos() as f64;
+    (ns / lists.max(1) as f64, ns / items.max(1) as f64)
+}
+
+fn compiling(settings: &Settings, facts: &Facts) -> Result<Vec<Target>, TargetsError> {
+    let size = (settings.size / LINEAR).max(1);
+    let small = load(Organisation::new(Shape::sized(size), settings.seed)?.facts())?;
+    let once = |facts: &Facts| {
+        let begun = Instant::now();
+        let snapshot = compile(facts, Revision::new(1));
+        let taken = begun.elapsed().as_nanos() as f64 / 1e3;
+        drop(snapshot);
+        taken / facts.assignments().len().max(1) as f64
+    };
+    let (mut whole, mut tenth) = (vec![], vec![]);
+    for _ in 0..settings.rounds {
+        whole.push(once(facts));
+        // The small one as often as it takes to be as long.
+        let times = LINEAR as usize;
+        tenth.push((0..times).map(|_| once(&small)).sum::<f64>() / times as f64);
+    }
+    Ok(vec![
+        Target::held(8, "full compile, an assignment", &whole, Bound::AtMost(1.5), "us"),
+        Target::held(
+            8,
+            "the same / at a tenth of the size",
+            &ratios(&whole, &tenth),
+            Bound::AtMost(LINEAR_WITHIN),
+            "times",
+        ),
+    ])
+}
+
+fn unrelated(settings: &Settings) -> Result<Vec<Target>, TargetsError> {
+    let size = (settings.size / GROWTH).max(1);
+    let related = Organisation::new(Shape::sized(size), settings.seed)?;
+    let rest = Shape::sized(settings.size.saturating_sub(size).max(1));
+    let rest = Organisation::new(rest, settings.seed ^ UNRELATED)?.with_prefix("z-")?;
+    let alone = compile(&load(related.facts())?, Revision::new(1));
+    let among = compile(&load(related.facts().chain(rest.facts()))?, Revision::new(1));
+    let asks = questions(settings, &related, &alone)?;
+    let hot = asks.get(..HOT.min(asks.len())).unwrap_or_default();
+    let hot_ns = |snapshot| {
+        let times = HOT_CHECKS / hot.len().max(1);
+        (0..times).map(|_| check_ns(snapshot, hot)).sum::<f64>() / times as f64
+    };
+    let (mut hot_alone, mut hot_among) = (vec![], vec![]);
+    let (mut all_alone, mut all_among) = (vec![], vec![]);
+    for _ in 0..settings.rounds {
+        hot_alone.push(hot_ns(&alone));
+        hot_among.push(hot_ns(&among));
+        all_alone.push(check_ns(&alone, &asks));
+        all_among.push(check_ns(&among, &asks));
+    }
+    Ok(vec![
+        Target::held(
+            7,
+            "check with 100 times the data / without, in cache",
+            &ratios(&hot_among, &hot_alone),
+            Bound::AtMost(1.5),
+            "times",
+        ),
+        Target::reported(
+            7,
+            "the same, all questions, with the effect of the caches",
+            &ratios(&all_among, &all_alone),
+            "times",
+        ),
+    ])
+}

@@ -1,0 +1,220 @@
+//! Targets over the network: Check and BatchCheck beside the empty echo, by turns.
+
+use pdp_engine::compile::compile;
+use pdp_engine::facts::Change;
+use pdp_engine::query::Revision;
+use prost::bytes::Bytes;
+use tokio::runtime::Runtime;
+
+use super::{Bound, Settings, Target, TargetsError, ratios};
+use crate::drive::{Connection, Load, Script, closed_loop, is_clean, open_loop, try_once};
+use crate::embedded::{Embedded, Filled};
+use crate::floor::{self, Floor};
+use crate::organisation::{NOW, Organisation};
+use crate::pace::Schedule;
+use crate::questions::{Mix, hold, sample};
+use crate::random::Skew;
+use crate::shape::Shape;
+use crate::tally::Summary;
+use crate::wire::Requests;
+
+/// How many questions a batch asks.
+const BATCH: usize = floor::BATCH;
+
+/// What is asked of whom.
+struct Sides {
+    echo: Script,
+    zipf: Script,
+    uniform: Script,
+    batch: Script,
+}
+
+/// One figure for each round.
+#[derive(Default)]
+struct Rounds {
+    echo: Vec<f64>,
+    zipf: Vec<f64>,
+    uniform: Vec<f64>,
+    batch: Vec<f64>,
+    alone: Pair,
+    half: Pair,
+}
+
+/// Latencies of the echo and of the server.
+#[derive(Default)]
+struct Pair {
+    echo_p50: Vec<f64>,
+    echo_p99: Vec<f64>,
+    check_p50: Vec<f64>,
+    check_p99: Vec<f64>,
+}
+
+pub(super) fn measure(
+    settings: &Settings,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Target>, TargetsError> {
+    say("served: the policy and its questions");
+    let (filled, sides) = prepare(settings)?;
+    let server = Embedded::start(filled.path())?;
+    let floor = Floor::start()?;
+    let runtime = Runtime::new()?;
+    let mut rounds = Rounds::default();
+    let (to_server, to_floor) = runtime.block_on(async {
+        let to_server = ready(server.endpoint(), settings, &sides.uniform).await?;
+        let to_floor = Connection::open_many(floor.endpoint(), settings.connections).await?;
+        Ok::<_, TargetsError>((to_server, to_floor))
+    })?;
+    for round in 1..=settings.rounds {
+        say(&format!("served: round {round} of {}", settings.rounds));
+        let both = (to_floor.as_slice(), to_server.as_slice());
+        runtime.block_on(rounds.one(settings, &sides, both))?;
+    }
+    drop((to_server, to_floor, floor));
+    server.stop()?;
+    Ok(rounds.targets())
+}
+
+fn prepare(settings: &Settings) -> Result<(Filled, Sides), TargetsError> {
+    let organisation = Organisation::new(Shape::sized(settings.size), settings.seed)?;
+    let changes: Vec<Change> = organisation.changes().collect();
+    let filled = Filled::with(&changes)?;
+    drop(changes);
+    let facts = hold(organisation.facts());
+    let facts = facts.map_err(|rejected| TargetsError::Rejected(rejected.to_string()))?;
+    let snapshot = compile(&facts, Revision::new(1));
+    drop(facts);
+    let of = |skew| {
+        let (count, seed) = (settings.questions, settings.seed);
+        sample(&organisation, &snapshot, Mix { skew, allow: 0.5, count, seed }, NOW)
+    };
+    let (zipf, uniform) = (of(Skew::Zipf)?, of(Skew::Uniform)?);
+    let sides = Sides {
+        echo: Script::of(Requests::floor(floor::EMPTY, Bytes::new(), 1)),
+        zipf: Script::of(Requests::checks("", &zipf)),
+        uniform: Script::of(Requests::checks("", &uniform)),
+        batch: Script::of(Requests::batches("", &uniform, BATCH)),
+    };
+    Ok((filled, sides))
+}
+
+/// Connections to a server that has loaded its policy.
+async fn ready(
+    endpoint: &str,
+    settings: &Settings,
+    script: &Script,
+) -> Result<Vec<Connection>, TargetsError> {
+    let mut connections = Connection::open_many(endpoint, settings.connections).await?;
+    if let Some(first) = connections.first_mut() {
+        until_ready(first, &script.requests).await?;
+    }
+    Ok(connections)
+}
+
+/// Asks until the server answers; gives up after ten minutes, which is longer than any policy loads.
+pub(super) async fn until_ready(
+    connection: &mut Connection,
+    requests: &Requests,
+) -> Result<(), TargetsError> {
+    let begun = std::time::Instant::now();
+    loop {
+        match try_once(connection, requests).await {
+            Ok(()) => return Ok(()),
+            Err(error) if begun.elapsed().as_secs() > 600 => return Err(error.into()),
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+        }
+    }
+}
+
+fn clean(what: &'static str, summary: Summary) -> Result<Summary, TargetsError> {
+    if is_clean(&summary) && summary.requests > 0 {
+        return Ok(summary);
+    }
+    let Summary { errors, wrong, unsent, first_error, .. } = summary;
+    let first = first_error.map_or_else(String::new, |said| format!("; the first: {said}"));
+    Err(TargetsError::Unclean { what, errors, wrong, unsent, first })
+}
+
+// === impl Rounds ===
+
+impl Rounds {
+    async fn one(
+        &mut self,
+        settings: &Settings,
+        sides: &Sides,
+        (floor, server): (&[Connection], &[Connection]),
+    ) -> Result<(), TargetsError> {
+        let full = settings.load();
+        let throughput = async |what, to, script| -> Result<f64, TargetsError> {
+            let summary = clean(what, closed_loop(to, script, full).await?)?;
+            Ok(summary.questions_per_second)
+        };
+        let echo = throughput("echo", floor, &sides.echo).await?;
+        let zipf = throughput("check, zipf", server, &sides.zipf).await?;
+        let uniform = throughput("check, uniform", server, &sides.uniform).await?;
+        self.echo.push(echo);
+        self.zipf.push(zipf);
+        self.uniform.push(uniform);
+        // Few batches fill a server; each slot would otherwise wait behind hundreds of thousands.
+        let few = Load { in_flight: 4.min(full.in_flight), ..full };
+        let batch = clean("batch", closed_loop(server, &sides.batch, few).await?)?;
+        self.batch.push(batch.questions_per_second);
+
+        let one = Load { in_flight: 1, ..full };
+        let first = |connections: &[Connection]| connections.get(..1).unwrap_or_default().to_vec();
+        let echo = clean("echo, alone", closed_loop(&first(floor), &sides.echo, one).await?)?;
+        let check = closed_loop(&first(server), &sides.uniform, one).await?;
+        self.alone.push(&echo, &clean("check, alone", check)?);
+
+        let (warm_up, duration) = (full.warm_up, full.duration);
+        let half = Schedule::constant(uniform / 2.0, warm_up + duration);
+        let echo = open_loop(floor, &sides.echo, half, warm_up, duration).await?;
+        let check = open_loop(server, &sides.uniform, half, warm_up, duration).await?;
+        self.half.push(&clean("echo, half load", echo)?, &clean("check, half load", check)?);
+        Ok(())
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let reported = |name, values: &[f64]| Target::reported(1, name, values, "a second");
+        let least = |number, name, over: &[f64], bound| {
+            Target::held(number, name, &ratios(over, &self.echo), Bound::AtLeast(bound), "times")
+        };
+        let mut targets = vec![
+            reported("empty echo", &self.echo),
+            reported("check, zipf", &self.zipf),
+            reported("check, uniform", &self.uniform),
+            least(1, "check, zipf / empty echo, throughput", &self.zipf, 0.90),
+            least(1, "check, uniform / empty echo, throughput", &self.uniform, 0.80),
+            Target::reported(4, "batch of 100, checks", &self.batch, "a second"),
+            least(4, "batch of 100 / empty echo, checks a second", &self.batch, 10.0),
+        ];
+        targets.extend(self.alone.targets("1 x 1"));
+        targets.extend(self.half.targets("half load, open loop"));
+        targets
+    }
+}
+
+// === impl Pair ===
+
+impl Pair {
+    fn push(&mut self, echo: &Summary, check: &Summary) {
+        self.echo_p50.push(echo.all.p50_us);
+        self.echo_p99.push(echo.all.p99_us);
+        self.check_p50.push(check.all.p50_us);
+        self.check_p99.push(check.all.p99_us);
+    }
+
+    fn targets(&self, load: &str) -> Vec<Target> {
+        let held = |quantile, check: &[f64], echo: &[f64], bound| {
+            let name = format!("check / empty echo, {quantile}, {load}");
+            Target::held(2, &name, &ratios(check, echo), Bound::AtMost(bound), "times")
+        };
+        let reported =
+            |name, values: &[f64]| Target::reported(2, &format!("{name}, {load}"), values, "us");
+        vec![
+            reported("check, p50", &self.check_p50),
+            reported("check, p99", &self.check_p99),
+            held("p50", &self.check_p50, &self.echo_p50, 1.10),
+            held("p99", &self.check_p99, &self.echo_p99, 1.20),
+        ]
+    }
+}

@@ -1,0 +1,84 @@
+//! Starting: from nothing to the first answer with the file out of the cache, beside reading a flat
+//! file of as many bytes.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::time::Instant;
+
+use pdp_engine::facts::Change;
+use pdp_server::store::FILE_NAME;
+use rustix::fs::{Advice, fadvise};
+use tokio::runtime::Runtime;
+
+use super::served::until_ready;
+use super::{Bound, Settings, Target, TargetsError, ratios};
+use crate::drive::Connection;
+use crate::embedded::{Embedded, Filled};
+use crate::organisation::Organisation;
+use crate::questions::{Ask, Workload as _};
+use crate::random::{Dice, Purpose, Skew};
+use crate::shape::Shape;
+use crate::wire::Requests;
+
+/// How much is read at a time, in bytes.
+const READ_BYTES: usize = 1 << 20;
+
+pub(super) fn measure(
+    settings: &Settings,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Target>, TargetsError> {
+    say("start: the store");
+    let organisation = Organisation::new(Shape::sized(settings.size), settings.seed)?;
+    let changes: Vec<Change> = organisation.changes().collect();
+    let filled = Filled::with(&changes)?;
+    drop(changes);
+    let mut dice = Dice::at(settings.seed, Purpose::Question, 0);
+    let ask: Ask = organisation.any(&mut dice, Skew::Uniform);
+    let requests = Requests::checks("", &[ask]).unexpected();
+    let store = filled.path().join(FILE_NAME);
+    let flat = filled.path().join("flat");
+    fs::copy(&store, &flat)?;
+    let runtime = Runtime::new()?;
+    let (mut starts, mut reads) = (vec![], vec![]);
+    for round in 1..=settings.rounds {
+        say(&format!("start: round {round} of {}", settings.rounds));
+        forget(&flat)?;
+        let begun = Instant::now();
+        read(&flat)?;
+        reads.push(begun.elapsed().as_secs_f64() * 1e3);
+
+        forget(&store)?;
+        let begun = Instant::now();
+        let server = Embedded::start(filled.path())?;
+        runtime.block_on(async {
+            let mut connection = Connection::open(server.endpoint()).await?;
+            until_ready(&mut connection, &requests).await
+        })?;
+        starts.push(begun.elapsed().as_secs_f64() * 1e3);
+        server.stop()?;
+    }
+    let ratio = ratios(&starts, &reads);
+    Ok(vec![
+        Target::reported(12, "start to ready, cold file cache", &starts, "ms"),
+        Target::reported(12, "reading a flat file of the same bytes, cold", &reads, "ms"),
+        Target::held(12, "start to ready / reading it flat", &ratio, Bound::AtMost(10.0), "times"),
+    ])
+}
+
+/// Writes a file out and has the operating system forget what it has of it.
+fn forget(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    file.sync_all()?;
+    Ok(fadvise(&file, 0, None, Advice::DontNeed)?)
+}
+
+fn read(path: &Path) -> io::Result<u64> {
+    let (mut file, mut part, mut whole) = (File::open(path)?, vec![0; READ_BYTES], 0);
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok(whole),
+            length => whole += length as u64,
+        }
+    }
+}
