@@ -28,8 +28,8 @@ pub const MAX_UNDER_WAY: usize = 100_000;
 /// The longest run: a day.
 pub const MAX_DURATION: Duration = Duration::from_secs(86_400);
 
-/// How long what is under way at the end is waited for.
-const LAST_ANSWERS: Duration = Duration::from_secs(10);
+/// How long what is under way at the end is waited for, usually.
+pub const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ pub enum DriveError {
     #[error("`{0}` is not the address of a server; write it like `http://127.0.0.1:7070`")]
     Address(String),
     /// Nobody answers there.
-    #[error("cannot reach {endpoint}: {source}")]
+    #[error("cannot reach {endpoint}")]
     Connect {
         /// The address.
         endpoint: String,
@@ -87,17 +87,15 @@ pub struct Script {
     pub writes: Option<(Arc<Requests>, f64)>,
 }
 
-/// How a closed loop is driven.
+/// When a run is measured, and when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
-    /// How many connections.
-    pub connections: usize,
-    /// How many requests are under way on each.
-    pub in_flight: usize,
+pub struct Timing {
     /// How long nothing is measured at first.
     pub warm_up: Duration,
     /// How long is measured.
     pub duration: Duration,
+    /// How long what is under way at the end is waited for: [`LAST_ANSWERS`] unless told otherwise.
+    pub last_answers: Duration,
 }
 
 /// A connection that bytes are sent over.
@@ -112,8 +110,11 @@ impl Connection {
     /// # Errors
     /// [`DriveError::Address`] or [`DriveError::Connect`].
     pub async fn open(address: &str) -> Result<Self, DriveError> {
-        let endpoint = Endpoint::from_shared(address.to_owned());
-        let endpoint = endpoint.map_err(|_| DriveError::Address(address.to_owned()))?;
+        let none = || DriveError::Address(address.to_owned());
+        if !address.starts_with("http://") {
+            return Err(none());
+        }
+        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| none())?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -190,20 +191,19 @@ impl Script {
     }
 }
 
-// === impl Load ===
+// === impl Timing ===
 
-impl Load {
-    fn check(&self) -> Result<(), DriveError> {
-        let most = MAX_UNDER_WAY / self.connections.max(1);
-        bounds("connections", self.connections as u64, 1, MAX_CONNECTIONS as u64)?;
-        bounds("in-flight", self.in_flight as u64, 1, most as u64)?;
-        lasting(self.warm_up, self.duration)
+impl Timing {
+    /// So long, after a warm-up.
+    #[must_use]
+    pub const fn new(warm_up: Duration, duration: Duration) -> Self {
+        Self { warm_up, duration, last_answers: LAST_ANSWERS }
     }
-}
 
-fn lasting(warm_up: Duration, duration: Duration) -> Result<(), DriveError> {
-    let seconds = (warm_up + duration).as_secs();
-    bounds("seconds", seconds, 0, MAX_DURATION.as_secs())
+    fn check(&self) -> Result<(), DriveError> {
+        let whole = self.warm_up.saturating_add(self.duration).saturating_add(self.last_answers);
+        bounds("seconds", whole.as_secs(), 0, MAX_DURATION.as_secs())
+    }
 }
 
 fn bounds(name: &'static str, given: u64, least: u64, most: u64) -> Result<(), DriveError> {
@@ -232,6 +232,7 @@ pub const fn is_clean(summary: &Summary) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::Schedule;
     use crate::questions::Ask;
     use crate::wire::Reads;
 
@@ -247,24 +248,54 @@ mod tests {
         assert!(script.requests.prepared.iter().all(|it| it.expected.is_empty()));
     }
 
-    #[test]
-    fn what_has_no_bounds_is_refused() {
-        let load = Load {
-            connections: 8,
-            in_flight: 64,
-            warm_up: Duration::ZERO,
-            duration: Duration::from_secs(1),
-        };
-        assert!(load.check().is_ok());
-        for load in [
-            Load { connections: 0, ..load },
-            Load { in_flight: 0, ..load },
-            Load { in_flight: MAX_UNDER_WAY, ..load },
-            Load { duration: MAX_DURATION * 2, ..load },
-        ] {
-            assert!(matches!(load.check(), Err(DriveError::Bounds { .. })), "{load:?}");
+    /// A server that takes connections and never answers.
+    async fn silent() -> (std::net::TcpListener, Vec<Connection>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        (listener, Connection::open_many(&address, 2).await.unwrap())
+    }
+
+    fn script() -> Script {
+        let ask = Ask::from_line("DENY\tperson:p1\toperation:View\tDoc00:r1").unwrap();
+        Script::of(Requests::checks("", &[ask]))
+    }
+
+    const SHORT: Timing = Timing {
+        warm_up: Duration::ZERO,
+        duration: Duration::from_millis(10),
+        last_answers: Duration::from_millis(20),
+    };
+
+    #[tokio::test]
+    async fn a_run_ends_although_nobody_answers() {
+        let (listener, to) = silent().await;
+        let closed = closed_loop(&to, &script(), 3, SHORT).await.unwrap();
+        assert_eq!((closed.requests, closed.errors), (0, 6));
+        let schedule = Schedule::constant(1_000.0, SHORT.duration);
+        let open = open_loop(&to, &script(), schedule, SHORT).await.unwrap();
+        assert_eq!((open.requests, open.errors, open.unsent), (0, 10, 0));
+        assert!(open.first_error.unwrap().starts_with("no answer"));
+        assert!(!is_clean(&closed));
+        drop(listener);
+    }
+
+    #[tokio::test]
+    async fn what_has_no_bounds_is_refused() {
+        let (_listener, to) = silent().await;
+        let forever = Timing { duration: MAX_DURATION * 2, ..SHORT };
+        for (in_flight, timing) in [(0, SHORT), (MAX_UNDER_WAY, SHORT), (1, forever)] {
+            let refused = closed_loop(&to, &script(), in_flight, timing).await;
+            assert!(matches!(refused, Err(DriveError::Bounds { .. })), "{in_flight} {timing:?}");
         }
+        assert!(matches!(
+            closed_loop(&[], &script(), 1, SHORT).await,
+            Err(DriveError::Bounds { name: "connections", .. })
+        ));
         let nothing = Script::of(Requests::checks("", &[]));
-        assert!(matches!(nothing.check(), Err(DriveError::Nothing)));
+        let refused = closed_loop(&to, &nothing, 1, SHORT).await;
+        assert!(matches!(refused, Err(DriveError::Nothing)));
+        let schedule = Schedule::constant(1.0, MAX_DURATION);
+        let refused = open_loop(&to, &script(), schedule, forever).await;
+        assert!(matches!(refused, Err(DriveError::Bounds { .. })));
     }
 }

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// The operating system gives no folder or no threads.
-    #[error("the embedded server does not start: {0}")]
+    #[error("the embedded server does not start")]
     System(#[from] std::io::Error),
     /// The store does not open.
     #[error(transparent)]
@@ -29,8 +29,8 @@ pub enum EmbeddedError {
     #[error(transparent)]
     Publish(#[from] PublishError),
     /// The policy is refused.
-    #[error("the policy is refused: {0}")]
-    Apply(Box<ApplyError>),
+    #[error("the policy is refused")]
+    Apply(#[source] Box<ApplyError>),
     /// The settings are none.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -41,7 +41,7 @@ pub enum EmbeddedError {
     #[error(transparent)]
     Name(#[from] IdError),
     /// It ended with an error.
-    #[error("the embedded server failed: {0}")]
+    #[error("the embedded server failed")]
     Run(#[from] RunError),
     /// It ended in a panic.
     #[error("the embedded server ended in an internal error")]

@@ -38,7 +38,7 @@ const MAX_CONCURRENT_STREAMS: u32 = 1_024;
 
 /// Why there is no floor.
 #[derive(Debug, thiserror::Error)]
-#[error("the floor's server does not start: {0}")]
+#[error("the floor's server does not start")]
 pub struct FloorError(#[from] std::io::Error);
 
 /// A running floor. It ends when it is dropped.

@@ -55,7 +55,7 @@ struct Role {
 #[derive(Debug, thiserror::Error)]
 pub enum MatrixError {
     /// A file cannot be read.
-    #[error("{path}: {source}")]
+    #[error("cannot read {path}")]
     Io {
         /// The file.
         path: String,

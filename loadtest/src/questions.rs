@@ -81,7 +81,7 @@ pub enum QuestionsError {
         wanted: Effect,
     },
     /// The workload asks what is no question.
-    #[error("a question is none: {0}")]
+    #[error("the policy asks what is no question")]
     Malformed(#[from] Malformed),
     /// A line is no question.
     #[error("line {line}: {why}")]
@@ -98,7 +98,7 @@ pub enum QuestionsError {
     #[error("there are more than {MAX_QUESTIONS} questions")]
     TooMany,
     /// The file cannot be read or written.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
 }
 

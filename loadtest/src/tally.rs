@@ -101,6 +101,13 @@ impl Tally {
         }
     }
 
+    /// Whether nothing was taken down yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let histograms = [&self.allow, &self.deny, &self.other, &self.write];
+        self.errors == 0 && histograms.iter().all(|histogram| histogram.is_empty())
+    }
+
     /// Takes an answer down.
     pub fn answered(&mut self, requests: &Requests, answered: Answered, latency: Duration) {
         let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1);

@@ -9,7 +9,7 @@ mod startup;
 
 use std::time::Duration;
 
-use crate::drive::{DriveError, Load};
+use crate::drive::{DriveError, Timing};
 use crate::embedded::EmbeddedError;
 use crate::floor::FloorError;
 use crate::questions::QuestionsError;
@@ -131,7 +131,7 @@ pub enum TargetsError {
         first: String,
     },
     /// A file or a thread.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
@@ -242,17 +242,8 @@ impl Settings {
         Ok(())
     }
 
-    const fn load(&self) -> Load {
-        Load {
-            connections: self.connections,
-            in_flight: self.in_flight,
-            warm_up: self.warm_up(),
-            duration: self.duration,
-        }
-    }
-
-    const fn warm_up(&self) -> Duration {
-        Duration::from_millis(self.duration.as_millis() as u64 / 5)
+    fn timing(&self) -> Timing {
+        Timing::new(self.duration / 5, self.duration)
     }
 }
 

@@ -86,21 +86,33 @@ fn generate_takes_a_matrix() {
 }
 
 #[test]
-fn run_measures_a_curve_and_draws_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (svg, out) = (path("plot.svg"), path("report.json"));
-    let report = run(&["--svg", &svg, "--out", &out]);
+fn run_measures_a_curve() {
+    let report = run(&[]);
     let steps = report["steps"].as_array().unwrap();
     assert_eq!(steps.len(), 7);
     for step in steps {
         let summary = &step["summary"];
         assert_eq!((&summary["errors"], &summary["wrong"]), (&0.into(), &0.into()), "{step}");
     }
+}
+
+#[test]
+fn run_keeps_to_its_rates_and_draws_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (svg, out) = (path("plot.svg"), path("report.json"));
+    let rates = ["--mode", "open", "--rate", "200,400"];
+    let report = run(&[&rates[..], &["--svg", &svg, "--out", &out]].concat());
+    let steps = report["steps"].as_array().unwrap();
     let count = |step: &Value, kind: &str| step["summary"][kind]["count"].as_u64().unwrap();
-    let closed = &steps[0];
-    assert!(count(closed, "allow") > 0 && count(closed, "deny") > 0, "{closed}");
-    assert_eq!(count(closed, "allow") + count(closed, "deny"), count(closed, "all"));
+    for (step, sent) in steps.iter().zip([40, 80]) {
+        // What is meant to be sent in the fifth of a second that is measured, however late it is.
+        assert_eq!(count(step, "all"), sent, "{step}");
+        assert_eq!(count(step, "allow") + count(step, "deny"), sent, "{step}");
+        assert!(count(step, "allow") > 0 && count(step, "deny") > 0, "{step}");
+        assert_eq!(step["summary"]["wrong"], 0, "{step}");
+    }
+    assert_eq!(steps.len(), 2);
     assert!(fs::read_to_string(svg).unwrap().starts_with("<svg"));
     let kept: Value = serde_json::from_str(&fs::read_to_string(out).unwrap()).unwrap();
     assert_eq!(kept, report);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pdp_loadtest::drive::{Connection, Load, Script, closed_loop};
+use pdp_loadtest::drive::{Connection, Script, Timing, closed_loop};
 use pdp_loadtest::floor::{BATCH, EMPTY, Floor, MANY, ONE};
 use pdp_loadtest::questions::Ask;
 use pdp_loadtest::report::{Machine, Report, Step};
@@ -64,9 +64,9 @@ impl FloorArgs {
             let label = format!("{label}, {connections} x {in_flight}");
             let to = Connection::open_many(floor.endpoint(), connections).await?;
             let duration = Duration::from_millis(self.milliseconds);
-            let load = Load { connections, in_flight, warm_up: duration / 5, duration };
+            let timing = Timing::new(duration / 5, duration);
             let script = Script::of(Requests::floor(path, body, questions));
-            let summary = closed_loop(&to, &script, load).await?;
+            let summary = closed_loop(&to, &script, in_flight, timing).await?;
             steps.push(Step { label, rate: None, summary });
         }
         Ok(steps)

@@ -12,7 +12,7 @@ use pdp_engine::facts::Change;
 use pdp_engine::id::AssignmentId;
 use pdp_engine::query::Revision;
 use pdp_engine::time::{Timestamp, Window};
-use pdp_loadtest::drive::{Connection, Load, Script, closed_loop, is_clean, open_loop, try_once};
+use pdp_loadtest::drive::{Connection, Script, Timing, closed_loop, is_clean, open_loop, try_once};
 use pdp_loadtest::embedded::{Embedded, Filled};
 use pdp_loadtest::organisation::{NOW, Organisation};
 use pdp_loadtest::pace::Schedule;
@@ -181,13 +181,13 @@ impl Run {
     ) -> anyhow::Result<Vec<Step>> {
         let to = connect(endpoint, self.connections, script).await?;
         let (connections, in_flight) = (self.connections, self.in_flight);
-        let load = Load { connections, in_flight, warm_up, duration };
+        let timing = Timing::new(warm_up, duration);
         let what = self.batch.map_or_else(|| "check".to_owned(), |size| format!("batch of {size}"));
         let mut steps = Vec::new();
         if self.mode != Mode::Open {
             let label = format!("{what}, closed, {connections} x {in_flight}");
             progress(&label);
-            let summary = closed_loop(&to, script, load).await?;
+            let summary = closed_loop(&to, script, in_flight, timing).await?;
             steps.push(Step { label, rate: None, summary });
         }
         let can = steps.first().map_or(0.0, |step| step.summary.requests_per_second);
@@ -206,7 +206,7 @@ impl Run {
             };
             progress(&format!("{label} at {from:.0}/s"));
             let schedule = Schedule::ramp(from, until, warm_up + duration);
-            let summary = open_loop(&to, script, schedule, warm_up, duration).await?;
+            let summary = open_loop(&to, script, schedule, timing).await?;
             steps.push(Step { label, rate: Some(f64::midpoint(from, until)), summary });
         }
         Ok(steps)

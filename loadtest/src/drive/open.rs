@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::closed::said;
-use super::{Connection, DriveError, LAST_ANSWERS, MAX_UNDER_WAY, Script, lasting};
-use crate::pace::{Clock as _, Schedule, Since, dispatch};
+use super::closed::{said, unanswered};
+use super::{Connection, DriveError, MAX_UNDER_WAY, Script, Timing};
+use crate::pace::{Clock as _, Schedule, Since, dispatch, wake_up_in_time};
 use crate::tally::{Summary, Tally};
 
 /// How long the dispatcher may be behind its schedule before the rest is given up.
 const BEHIND: Duration = Duration::from_secs(5);
 
-/// Sends by a schedule over these connections. What is meant to be sent within `warm_up` from the
-/// start is not measured. At most [`MAX_UNDER_WAY`] requests are under way; beyond it sending waits,
+/// Sends by a schedule over these connections. What is meant to be sent within the warm-up is not
+/// measured. At most [`MAX_UNDER_WAY`] requests are under way; beyond it sending waits,
 /// and the latencies grow by the wait.
 ///
 /// # Errors
@@ -25,10 +25,10 @@ pub async fn open_loop(
     connections: &[Connection],
     script: &Script,
     schedule: Schedule,
-    warm_up: Duration,
-    duration: Duration,
+    timing: Timing,
 ) -> Result<Summary, DriveError> {
-    lasting(warm_up, duration)?;
+    timing.check()?;
+    let Timing { warm_up, duration, last_answers } = timing;
     script.check()?;
     if connections.is_empty() {
         return Err(DriveError::Nothing);
@@ -41,6 +41,7 @@ pub async fn open_loop(
     let (lanes_too, under_way_too) = (lanes.clone(), Arc::clone(&under_way));
     // A thread of its own, which waits to the microsecond.
     let sending = tokio::task::spawn_blocking(move || {
+        wake_up_in_time();
         let clock = Since(start);
         let until = u64::try_from((warm_up + duration + BEHIND).as_nanos()).unwrap_or(u64::MAX);
         let measured = u64::try_from(warm_up.as_nanos()).unwrap_or(u64::MAX);
@@ -61,7 +62,7 @@ pub async fn open_loop(
     });
     let unsent = sending.await.map_err(|_| DriveError::Panicked)?;
     let waited = Instant::now();
-    while under_way.load(Ordering::Acquire) > 0 && waited.elapsed() < LAST_ANSWERS {
+    while under_way.load(Ordering::Acquire) > 0 && waited.elapsed() < last_answers {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let mut whole = Tally::new();
@@ -69,7 +70,7 @@ pub async fn open_loop(
         whole.merge(lane.tally.lock().unwrap_or_else(PoisonError::into_inner).clone());
     }
     for _ in 0..under_way.load(Ordering::Acquire) {
-        whole.failed(|| format!("no answer {} s after the end", LAST_ANSWERS.as_secs()));
+        whole.failed(|| unanswered(last_answers));
     }
     Ok(whole.summary(duration, unsent))
 }

@@ -7,7 +7,7 @@ use prost::bytes::Bytes;
 use tokio::runtime::Runtime;
 
 use super::{Bound, Settings, Target, TargetsError, ratios};
-use crate::drive::{Connection, Load, Script, closed_loop, is_clean, open_loop, try_once};
+use crate::drive::{Connection, Script, closed_loop, is_clean, open_loop, try_once};
 use crate::embedded::{Embedded, Filled};
 use crate::floor::{self, Floor};
 use crate::organisation::{NOW, Organisation};
@@ -20,6 +20,9 @@ use crate::wire::Requests;
 
 /// How many questions a batch asks.
 const BATCH: usize = floor::BATCH;
+
+/// How many requests an open loop sends at least, however slow the server is.
+const LEAST_REQUESTS: f64 = 10.0;
 
 /// What is asked of whom.
 struct Sides {
@@ -143,9 +146,9 @@ impl Rounds {
         sides: &Sides,
         (floor, server): (&[Connection], &[Connection]),
     ) -> Result<(), TargetsError> {
-        let full = settings.load();
+        let (timing, many) = (settings.timing(), settings.in_flight);
         let throughput = async |what, to, script| -> Result<f64, TargetsError> {
-            let summary = clean(what, closed_loop(to, script, full).await?)?;
+            let summary = clean(what, closed_loop(to, script, many, timing).await?)?;
             Ok(summary.questions_per_second)
         };
         let echo = throughput("echo", floor, &sides.echo).await?;
@@ -155,20 +158,20 @@ impl Rounds {
         self.zipf.push(zipf);
         self.uniform.push(uniform);
         // Few batches fill a server; each slot would otherwise wait behind hundreds of thousands.
-        let few = Load { in_flight: 4.min(full.in_flight), ..full };
-        let batch = clean("batch", closed_loop(server, &sides.batch, few).await?)?;
+        let batch = closed_loop(server, &sides.batch, many.min(4), timing).await?;
+        let batch = clean("batch", batch)?;
         self.batch.push(batch.questions_per_second);
 
-        let one = Load { in_flight: 1, ..full };
         let first = |connections: &[Connection]| connections.get(..1).unwrap_or_default().to_vec();
-        let echo = clean("echo, alone", closed_loop(&first(floor), &sides.echo, one).await?)?;
-        let check = closed_loop(&first(server), &sides.uniform, one).await?;
+        let echo = closed_loop(&first(floor), &sides.echo, 1, timing).await?;
+        let echo = clean("echo, alone", echo)?;
+        let check = closed_loop(&first(server), &sides.uniform, 1, timing).await?;
         self.alone.push(&echo, &clean("check, alone", check)?);
 
-        let (warm_up, duration) = (full.warm_up, full.duration);
-        let half = Schedule::constant(uniform / 2.0, warm_up + duration);
-        let echo = open_loop(floor, &sides.echo, half, warm_up, duration).await?;
-        let check = open_loop(server, &sides.uniform, half, warm_up, duration).await?;
+        let half = (uniform / 2.0).max(LEAST_REQUESTS / timing.duration.as_secs_f64());
+        let half = Schedule::constant(half, timing.warm_up + timing.duration);
+        let echo = open_loop(floor, &sides.echo, half, timing).await?;
+        let check = open_loop(server, &sides.uniform, half, timing).await?;
         self.half.push(&clean("echo, half load", echo)?, &clean("check, half load", check)?);
         Ok(())
     }

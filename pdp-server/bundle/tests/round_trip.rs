@@ -33,6 +33,7 @@ proptest! {
         let mut written = String::new();
         export::write(&facts, &mut written).unwrap();
         prop_assert_eq!(written, text);
+        prop_assert_eq!(applied(&export::stream(facts.iter()).collect::<String>()), facts);
     }
 
     #[test]
