@@ -31,11 +31,9 @@ fn json(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-const QUICK: [&str; 12] = [
+const QUICK: [&str; 10] = [
     "--size",
     "200",
-    "--count",
-    "400",
     "--seconds",
     "0.2",
     "--warm-up",
@@ -47,7 +45,7 @@ const QUICK: [&str; 12] = [
 ];
 
 fn run(more: &[&str]) -> Value {
-    json(&[&["run", "--embedded", "--json"][..], &QUICK[..], more].concat())
+    json(&[&["run", "--embedded", "--json"][..], &QUICK[..], &["--count", "400"], more].concat())
 }
 
 #[test]
@@ -188,6 +186,10 @@ fn what_cannot_be_is_refused_in_a_line() {
         (&["run", "--embedded", "--writes", "2"], "`writes` is 2"),
         (&["run", "--server", "nowhere", "--size", "50", "--count", "9"], "`nowhere`"),
         (&["run"], "--server"),
+        (&["run", "--embedded", "--rate", "5"], "`rate` goes with `--mode open`"),
+        (&["run", "--embedded", "--mode", "open", "--rate=-0"], "a rate is -0"),
+        (&["run", "--embedded", "--questions", "x", "--count", "5"], "cannot be used with"),
+        (&["generate", "--size", "5", "--people", "9", "--out", "x"], "cannot be used with"),
     ] {
         let output = loadtest(arguments);
         assert!(!output.status.success());

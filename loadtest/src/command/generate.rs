@@ -41,12 +41,12 @@ pub(super) struct Generate {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Take the usual proportions for so many assignments, instead of the shape below
-    #[arg(long, value_name = "ASSIGNMENTS")]
+    #[arg(long, value_name = "ASSIGNMENTS", conflicts_with = "Shape")]
     size: Option<u64>,
     #[command(flatten)]
     shape: Shape,
     /// Take an access matrix instead: the files DIR/NAME.pairs.txt and DIR/NAME.roles.txt
-    #[arg(long, value_name = "DIR/NAME", conflicts_with = "size")]
+    #[arg(long, value_name = "DIR/NAME", conflicts_with_all = ["size", "Shape"])]
     from_matrix: Option<PathBuf>,
     /// How many copies of the matrix
     #[arg(long, default_value_t = 1, requires = "from_matrix")]

@@ -15,7 +15,7 @@ use pdp_engine::time::{Timestamp, Window};
 use pdp_loadtest::drive::{Connection, Script, Timing, closed_loop, is_clean, open_loop, try_once};
 use pdp_loadtest::embedded::{Embedded, Filled};
 use pdp_loadtest::organisation::{NOW, Organisation};
-use pdp_loadtest::pace::Schedule;
+use pdp_loadtest::pace::{MAX_RATE, Schedule};
 use pdp_loadtest::questions::{Ask, Mix, hold, read, sample};
 use pdp_loadtest::report::{Machine, Report, Step, plot};
 use pdp_loadtest::shape::Shape;
@@ -62,7 +62,7 @@ pub(super) struct Run {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Questions from a file of `loadtest generate` instead
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["count", "skew", "allow"])]
     questions: Option<PathBuf>,
     /// How many questions to draw
     #[arg(long, default_value_t = 100_000)]
@@ -83,7 +83,7 @@ pub(super) struct Run {
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
     /// Requests a second, in an open loop; several make several steps
-    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    #[arg(long, value_delimiter = ',')]
     rate: Vec<f64>,
     /// In an open loop, go evenly from the first rate to this one
     #[arg(long)]
@@ -120,6 +120,7 @@ impl Run {
             "`writes` is {}; it must be 0 to 1",
             self.writes
         );
+        self.check_rates()?;
         let [duration, warm_up] = [("seconds", self.seconds), ("warm-up", self.warm_up)]
             .map(|(name, seconds)| seconds_of(name, seconds));
         let (duration, warm_up) = (duration?, warm_up?);
@@ -140,6 +141,21 @@ impl Run {
         drop(runtime);
         embedded.map(Embedded::stop).transpose()?;
         self.report(steps)
+    }
+
+    fn check_rates(&self) -> anyhow::Result<()> {
+        let open = self.mode == Mode::Open;
+        ensure!(
+            open != self.rate.is_empty(),
+            "`rate` goes with `--mode open`, and that with `rate`"
+        );
+        let ramp = self.ramp_to.is_none() || self.rate.len() == 1;
+        ensure!(ramp, "`ramp-to` goes with one `rate`");
+        for rate in self.rate.iter().chain(&self.ramp_to) {
+            let held = *rate > 0.0 && *rate <= MAX_RATE;
+            ensure!(held, "a rate is {rate}; it must be more than 0 and at most {MAX_RATE}");
+        }
+        Ok(())
     }
 
     fn script(&self, organisation: &Organisation) -> anyhow::Result<Script> {
