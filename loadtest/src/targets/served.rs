@@ -7,7 +7,7 @@ use prost::bytes::Bytes;
 use tokio::runtime::Runtime;
 
 use super::{Bound, Settings, Target, TargetsError, ratios};
-use crate::drive::{Connection, Script, closed_loop, is_clean, open_loop, try_once};
+use crate::drive::{Connection, Script, Timing, closed_loop, is_clean, open_loop, try_once};
 use crate::embedded::{Embedded, Filled};
 use crate::floor::{self, Floor};
 use crate::organisation::{NOW, Organisation};
@@ -20,6 +20,9 @@ use crate::wire::Requests;
 
 /// How many questions a batch asks.
 const BATCH: usize = floor::BATCH;
+
+/// How many slices a side is measured in, in a round.
+const SLICES: u32 = 5;
 
 /// How many requests an open loop sends at least, however slow the server is.
 const LEAST_REQUESTS: f64 = 10.0;
@@ -146,22 +149,8 @@ impl Rounds {
         sides: &Sides,
         (floor, server): (&[Connection], &[Connection]),
     ) -> Result<(), TargetsError> {
-        let (timing, many) = (settings.timing(), settings.in_flight);
-        let throughput = async |what, to, script| -> Result<f64, TargetsError> {
-            let summary = clean(what, closed_loop(to, script, many, timing).await?)?;
-            Ok(summary.questions_per_second)
-        };
-        let echo = throughput("echo", floor, &sides.echo).await?;
-        let zipf = throughput("check, zipf", server, &sides.zipf).await?;
-        let uniform = throughput("check, uniform", server, &sides.uniform).await?;
-        self.echo.push(echo);
-        self.zipf.push(zipf);
-        self.uniform.push(uniform);
-        // Few batches fill a server; each slot would otherwise wait behind hundreds of thousands.
-        let batch = closed_loop(server, &sides.batch, many.min(4), timing).await?;
-        let batch = clean("batch", batch)?;
-        self.batch.push(batch.questions_per_second);
-
+        let timing = settings.timing();
+        let uniform = self.throughput(settings, sides, (floor, server)).await?;
         let first = |connections: &[Connection]| connections.get(..1).unwrap_or_default().to_vec();
         let echo = closed_loop(&first(floor), &sides.echo, 1, timing).await?;
         let echo = clean("echo, alone", echo)?;
@@ -174,6 +163,38 @@ impl Rounds {
         let check = open_loop(server, &sides.uniform, half, timing).await?;
         self.half.push(&clean("echo, half load", echo)?, &clean("check, half load", check)?);
         Ok(())
+    }
+
+    /// How much each side does in a second, by turns in short slices, so that what else the machine
+    /// does meets all of them; returns that of Check.
+    async fn throughput(
+        &mut self,
+        settings: &Settings,
+        sides: &Sides,
+        (floor, server): (&[Connection], &[Connection]),
+    ) -> Result<f64, TargetsError> {
+        let slice = settings.duration / SLICES;
+        let (timing, many) = (Timing::new(slice / 5, slice), settings.in_flight);
+        // Few batches fill a server; each slot would otherwise wait behind hundreds of thousands.
+        let few = many.min(4);
+        let mut whole = [0.0; 4];
+        for _ in 0..SLICES {
+            for (whole, (what, to, script, in_flight)) in whole.iter_mut().zip([
+                ("echo", floor, &sides.echo, many),
+                ("check, zipf", server, &sides.zipf, many),
+                ("check, uniform", server, &sides.uniform, many),
+                ("batch", server, &sides.batch, few),
+            ]) {
+                let summary = clean(what, closed_loop(to, script, in_flight, timing).await?)?;
+                *whole += summary.questions_per_second / f64::from(SLICES);
+            }
+        }
+        let [echo, zipf, uniform, batch] = whole;
+        self.echo.push(echo);
+        self.zipf.push(zipf);
+        self.uniform.push(uniform);
+        self.batch.push(batch);
+        Ok(uniform)
     }
 
     fn targets(&self) -> Vec<Target> {
