@@ -2,7 +2,7 @@
 //! explaining, listing.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pdp_engine::check::check;
 use pdp_engine::compile::compile;
@@ -34,6 +34,9 @@ const LINEAR: u64 = 10;
 /// How much more an assignment may cost to compile at the full size than at a tenth of it: caches
 /// are allowed for, a higher power is not.
 const LINEAR_WITHIN: f64 = 2.0;
+
+/// How long explanations, and lists, are asked for in a round: both grow with the policy.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How many questions are explained in a round, and how many lists asked for.
 const EXPLAINED: usize = 2_000;
@@ -95,12 +98,9 @@ fn checks(settings: &Settings, snapshot: &Snapshot, asks: &[Ask]) -> Vec<Target>
     for round in 0..settings.rounds {
         misses.push(chase.miss_ns(round as u32));
         cold.push(check_ns(snapshot, asks));
-        same.push(check_ns(snapshot, some));
-        let begun = Instant::now();
-        for ask in some {
-            black_box(&explain(snapshot, &ask.as_question(), NOW).is_ok());
-        }
-        explained.push(begun.elapsed().as_nanos() as f64 / some.len().max(1) as f64);
+        let (explanation, count) = explain_ns(snapshot, some);
+        explained.push(explanation);
+        same.push(check_ns(snapshot, some.get(..count).unwrap_or_default()));
         let (a_list, an_item) = listing(snapshot, some);
         lists.push(a_list / 1e3);
         items.push(an_item);
@@ -128,12 +128,25 @@ fn checks(settings: &Settings, snapshot: &Snapshot, asks: &[Ask]) -> Vec<Target>
     ]
 }
 
+/// Nanoseconds an explanation, and how many questions were explained within [`PATIENCE`].
+fn explain_ns(snapshot: &Snapshot, asks: &[Ask]) -> (f64, usize) {
+    let (begun, mut count) = (Instant::now(), 0);
+    for ask in asks {
+        black_box(&explain(snapshot, &ask.as_question(), NOW).is_ok());
+        count += 1;
+        if begun.elapsed() > PATIENCE {
+            break;
+        }
+    }
+    (begun.elapsed().as_nanos() as f64 / count.max(1) as f64, count)
+}
+
 /// Nanoseconds a list, and an item of it.
 fn listing(snapshot: &Snapshot, asks: &[Ask]) -> (f64, f64) {
     let (mut items, mut lists) = (0_usize, 0_usize);
     let begun = Instant::now();
     for ask in asks.iter().filter(|ask| !ask.account && ask.kind == PermissionKind::Operation) {
-        if lists == LISTS {
+        if lists == LISTS || begun.elapsed() > PATIENCE {
             break;
         }
         let permission = PermissionRef { kind: ask.kind, name: &ask.permission };
