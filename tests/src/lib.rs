@@ -19,6 +19,7 @@ pub mod matrix;
 pub mod oracle;
 pub mod proof;
 pub mod scenario;
+pub mod situation;
 pub mod tally;
 pub mod tree;
 pub mod verify;
