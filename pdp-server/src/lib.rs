@@ -180,6 +180,7 @@ pub async fn run(
     }
     stop.send(()).ok();
     health.end().await;
+    door.end_watches();
     if !failed && tokio::time::timeout(drain, &mut serving).await.is_err() {
         let streams = door.cancel_streams();
         tracing::warn!(streams, "the time for draining is over; ending what is still open");

@@ -113,6 +113,11 @@ impl Door {
         &self.metrics
     }
 
+    /// Ends the streams that would go on for ever.
+    pub(crate) fn end_watches(&self) {
+        self.streams.cancel_endless();
+    }
+
     /// Ends every stream.
     pub(crate) fn cancel_streams(&self) -> usize {
         let live = self.streams.len();

@@ -7,7 +7,6 @@
 
 mod handout;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pdp_engine::id::{AccountId, SessionId, TenantId};
@@ -24,7 +23,7 @@ use crate::session::{
     StoredSessions, Turn,
 };
 use crate::store::{Store, StoreError};
-use handout::Lease;
+use handout::Leases;
 pub use handout::{Watcher, Work};
 
 /// How many sessions one step of the sweep, or of a forced end, changes: a transaction of some
@@ -45,7 +44,7 @@ pub(super) struct Sessions {
     /// Counts the steps, for those who wait for work.
     steps: watch::Sender<u64>,
     /// Who is at which work.
-    leases: Mutex<HashMap<RevocationId, Lease>>,
+    leases: Mutex<Leases>,
 }
 
 /// What only the step at work touches.
@@ -169,12 +168,19 @@ impl Publisher {
         self.step(&*self.tenant(tenant)?, step)
     }
 
-    /// Renews a session, or ends it if it may not go on. It waits for the disk.
+    /// Renews a session, or ends it if it may not go on; says on which revision. It waits for the disk.
     ///
     /// # Errors
     /// As [`Publisher::open_session`].
-    pub fn renew_session(&self, tenant: &TenantId, id: &str) -> Result<Renewed, SessionError> {
-        self.step(&*self.tenant(tenant)?, |book, snapshot, now| book.renew(snapshot, id, now))
+    pub fn renew_session(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<(Renewed, Revision), SessionError> {
+        self.step(&*self.tenant(tenant)?, |book, snapshot, now| {
+            let (renewed, turn) = book.renew(snapshot, id, now)?;
+            Ok(((renewed, snapshot.revision()), turn))
+        })
     }
 
     /// Ends a session. It waits for the disk.
@@ -222,7 +228,7 @@ impl Publisher {
         let tenant = self.tenant(tenant)?;
         let session =
             self.step(&tenant, |book, snapshot, now| book.acknowledge(snapshot, id, outcome, now))?;
-        tenant.sessions.release(|held, _| held == id);
+        tenant.sessions.release(|leases| leases.answered(id));
         Ok(session)
     }
 
@@ -250,7 +256,8 @@ impl Publisher {
         Ok(self.tenant(tenant)?.sessions.read(|book| book.by_key(key).cloned())?)
     }
 
-    /// Up to `limit` sessions behind a number, in the order in which they were opened.
+    /// Up to `limit` sessions behind a number, in the order in which they were opened, as they stand
+    /// at `now`.
     ///
     /// # Errors
     /// As [`Publisher::session`].
@@ -260,8 +267,8 @@ impl Publisher {
         filter: &SessionFilter,
         after: u64,
         limit: usize,
+        now: Timestamp,
     ) -> Result<Vec<Arc<Session>>, AccessError> {
-        let now = self.0.clock.now();
         let listed = |book: &Book| {
             let fits = |session: &&Arc<Session>| filter.selects(session, now);
             book.after(after).filter(fits).take(limit).cloned().collect()

@@ -182,7 +182,9 @@ impl Book {
         let mut changed = Session::clone(session);
         let mut all = changed.revocations.iter_mut();
         let revocation = all.find(|it| it.kind == id.kind).ok_or_else(unknown)?;
-        if revocation.settled.is_some() {
+        // It is not handed out before it is due: a failure that is told by then was told before.
+        let told = matches!(outcome, Outcome::Failed(_)) && !revocation.is_due(now);
+        if revocation.settled.is_some() || told {
             return Ok((Arc::clone(session), draft.turn));
         }
         let happened = match outcome {

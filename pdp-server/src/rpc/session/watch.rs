@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pdp_engine::id::ObjectId;
 use pdp_proto::v1;
 
 use super::super::failure::Failure;
-use super::super::malformed::Malformed;
+use super::super::malformed::{Malformed, names};
 use super::super::stream::{LiveStream, Sender};
 use super::super::{Door, tenant_id};
 use super::outbound::revocation;
@@ -58,10 +59,10 @@ pub(super) fn begin(
         }
     };
     let lease = self::lease(lease)?;
-    let computers: HashSet<String> = computers.into_iter().collect();
+    let computers: HashSet<ObjectId> = names("computers", &computers, ObjectId::new)?;
     let computers = (!computers.is_empty()).then_some(computers);
     let watcher = door.loaded()?.watch_work(&tenant, computers, lease, maximum)?;
-    let (sender, stream) = door.streams.open()?;
+    let (sender, stream) = door.streams.open_endless()?;
     tokio::spawn(hand_out(watcher, sender));
     Ok(stream)
 }
@@ -79,6 +80,8 @@ async fn hand_out(mut watcher: Watcher, sender: Sender<v1::WatchRevocationsRespo
     let mut beats = tokio::time::interval(HEARTBEAT);
     loop {
         let work = tokio::select! {
+            // The first beat comes before the first work.
+            biased;
             () = sender.closed() => return,
             _ = beats.tick() => Vec::new(),
             work = watcher.next() => match work {
