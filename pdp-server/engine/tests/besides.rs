@@ -38,6 +38,38 @@ fn resource_type(name: &str) -> Fact {
     ResourceType { name: TypeName::new(name).unwrap(), operations, rights: [].into() }.into()
 }
 
+/// What lets Ana open sessions on `srv`.
+fn sessions() -> Vec<Fact> {
+    vec![
+        PermissionLevel { id: PermissionLevelId::new("admin").unwrap(), name: None }.into(),
+        Psm {
+            computer: ObjectId::new("srv").unwrap(),
+            enabled: true,
+            allow_unprivileged: false,
+            account_store: Some("local_windows_server".to_owned()),
+            max_session_micros: DEFAULT_MAX_SESSION_MICROS,
+            max_concurrent: 0,
+            jit: Jit { enabled: true, delete_on_end: false, reuse_existing: true },
+            levels: [(
+                PermissionLevelId::new("admin").unwrap(),
+                Some(GroupId::new("admins").unwrap()),
+            )]
+            .into(),
+        }
+        .into(),
+        Eligibility {
+            key: EligibilityKey {
+                to: ActorRef::parse("person:ana").unwrap(),
+                level: PermissionLevelId::new("admin").unwrap(),
+                scope: EligibilityScope::On(ObjectId::new("srv").unwrap()),
+                kind: EligibilityKind::PreApproved,
+            },
+            window: Window::ALWAYS,
+        }
+        .into(),
+    ]
+}
+
 /// Ana may open sessions on `srv` as a member of `admins`, who may reset `Key:k`.
 fn policy() -> Snapshot {
     let level = LevelRef::parse("Key/Resetter").unwrap();
@@ -84,34 +116,9 @@ fn policy() -> Snapshot {
             window: Window::ALWAYS,
         }
         .into(),
-        PermissionLevel { id: PermissionLevelId::new("admin").unwrap(), name: None }.into(),
-        Psm {
-            computer: ObjectId::new("srv").unwrap(),
-            enabled: true,
-            allow_unprivileged: false,
-            account_store: Some("local_windows_server".to_owned()),
-            max_session_micros: DEFAULT_MAX_SESSION_MICROS,
-            max_concurrent: 0,
-            jit: Jit { enabled: true, delete_on_end: false, reuse_existing: true },
-            levels: [(
-                PermissionLevelId::new("admin").unwrap(),
-                Some(GroupId::new("admins").unwrap()),
-            )]
-            .into(),
-        }
-        .into(),
-        Eligibility {
-            key: EligibilityKey {
-                to: ActorRef::parse("person:ana").unwrap(),
-                level: PermissionLevelId::new("admin").unwrap(),
-                scope: EligibilityScope::On(ObjectId::new("srv").unwrap()),
-                kind: EligibilityKind::PreApproved,
-            },
-            window: Window::ALWAYS,
-        }
-        .into(),
     ];
-    let changes: Vec<Change> = facts.into_iter().map(Change::Put).collect();
+    let facts = facts.into_iter().chain(sessions());
+    let changes: Vec<Change> = facts.map(Change::Put).collect();
     let mut facts = Facts::default();
     facts.apply(&changes).unwrap();
     compile(&facts, Revision::new(1))
