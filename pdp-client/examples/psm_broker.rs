@@ -126,8 +126,8 @@ async fn open(sessions: &Sessions, computer: &str, level: &str) -> Result<Sessio
 
 /// Closes a session, and says which work is due now.
 async fn close(sessions: &Sessions, session: &Session) -> Result<Vec<String>> {
+    say(&format!("closing session {}", session.id))?;
     let closed = sessions.close(&session.id).await?;
-    say(&format!("closed session {}", closed.id))?;
     let outstanding = closed.revocations.iter().filter(|item| item.is_outstanding());
     Ok(outstanding.map(|item| item.id.clone()).collect())
 }

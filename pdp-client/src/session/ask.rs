@@ -33,8 +33,8 @@ pub struct OpenRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Opened {
-    /// The decision, with its obligations. Of a repeated request, the one that opened the session: ask
-    /// [`Opened::open`] whether it still is.
+    /// The decision, with its obligations. Of a repeated request, the one that opened the session, and
+    /// mostly without them: the session says what it gives, and [`Opened::open`] whether it is open.
     pub decision: Decision,
     /// The session; `None` unless the decision is `ALLOW`.
     pub session: Option<Session>,
@@ -99,8 +99,12 @@ impl Opened {
         asked: &OpenRequest,
     ) -> Result<Self, Error> {
         let v1::SessionServiceOpenResponse { decision, session, replayed } = wire;
-        let permission = Permission::Session(asked.level.clone());
-        let decision = Decision::from_wire(decision, client.oldest())?.about(&permission)?;
+        let mut decision = Decision::from_wire(decision, client.oldest())?;
+        // What a session gave when it was opened is in the session itself: the answer to a repeated
+        // request need not say it again.
+        if !replayed || decision.obligations.is_some() {
+            decision = decision.about(&Permission::Session(asked.level.clone()))?;
+        }
         let session = session.map(|wire| Session::from_wire(Some(wire))).transpose()?;
         match &session {
             Some(_) if !decision.is_allow() => {

@@ -79,6 +79,11 @@ async fn a_denial_opens_nothing_and_an_ended_session_is_not_open() {
     assert!(told.decision.is_allow() && told.session.is_some());
     assert_eq!(told.open(), None, "an ALLOW of then is not one of now");
 
+    let bare = v1::Decision { obligations: None, ..allow() };
+    let again = v1::SessionServiceOpenResponse { decision: Some(bare), replayed: true, ..opened() };
+    let told = answered(Answer::Open(again)).await.sessions().open(&request()).await.unwrap();
+    assert!(told.open().is_some_and(|session| session.privileges.is_some()));
+
     let plain = v1::Session {
         level: None,
         account: None,

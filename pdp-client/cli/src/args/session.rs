@@ -10,7 +10,8 @@ use super::{parse_duration, parse_instant};
 
 const OPEN_JSON: &str = "\
 JSON: {\"effect\": EFFECT, \"reason\": CODE, \"revision\": N, \"replayed\": BOOL,
-       \"obligations\"?: OBLIGATIONS (as check has them), \"session\"?: SESSION (as get has it)}
+       \"obligations\"?: OBLIGATIONS (as check has them; not of a repeated request),
+       \"session\"?: SESSION (as get has it)}
 Exit status: 0 if the session is open; 1 for DENY, and for a session that was opened with this key and
 has ended; 3 for REQUIRES_APPROVAL.";
 

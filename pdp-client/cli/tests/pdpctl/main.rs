@@ -10,4 +10,5 @@ mod cases;
 mod families;
 mod lists;
 mod served;
+mod sessions;
 mod tenants;
