@@ -170,6 +170,14 @@ pub fn recheck(
     Ok(asked.stands_until(session, now))
 }
 
+/// Whether an open session still stands (P12); what [`recheck`] says without working out until when.
+///
+/// # Errors
+/// The reason why it does not.
+pub fn stands(snapshot: &Snapshot, session: &OpenSession, now: Timestamp) -> Result<(), Reason> {
+    Asked::of(snapshot, session)?.stands(session, now).map(|_| ())
+}
+
 /// The native group that a session makes its account a member of at the instant `now`, if it does
 /// (P10 to P12).
 pub(crate) fn membership(

@@ -160,7 +160,9 @@ impl<'a> Who<'a> {
         let mut who = Self::new(snapshot, subject, t);
         if let SubjectRef::Account(id) = named {
             for session in snapshot.sessions().of_account(id) {
-                if let Some(native) = session::membership(snapshot, session, t) {
+                // Several sessions may put it into one group.
+                let known = who.by_session.iter().any(|it| it.session.group == session.group);
+                if !known && let Some(native) = session::membership(snapshot, session, t) {
                     let always = &snapshot.psm.native[native];
                     let sometimes = &snapshot.psm.native_timed[native];
                     let group = snapshot.psm.native_group[native];
