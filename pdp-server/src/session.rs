@@ -5,7 +5,11 @@
 //! publisher and the doors; it knows none of the three, and reads no clock.
 
 mod book;
+#[cfg(test)]
+pub(crate) mod sample;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -440,10 +444,13 @@ impl Revocation {
         Self { kind, due, failures: 0, last_failure, not_before: None, settled: None }
     }
 
-    /// Whether it is to be handed out at `now`.
+    /// Whether it is to be handed out at `now`. What was put off while the clock was ahead waits no
+    /// longer than any other work.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.settled.is_none() && self.not_before.is_none_or(|not_before| not_before <= now)
+        let left = |until: Timestamp| until.as_micros().saturating_sub(now.as_micros());
+        let waits = |until| (1..=LONGEST_BACK_OFF_MICROS).contains(&left(until));
+        self.settled.is_none() && !self.not_before.is_some_and(waits)
     }
 
     fn fail(&mut self, message: &str, now: Timestamp) {
