@@ -298,7 +298,7 @@ async fn a_program_that_cannot_be_used_leaves_the_work_outstanding() {
     let ran = served.ctl(&missing).await;
     assert_eq!(ran.status, 2, "{ran:?}");
     assert!(ran.err.starts_with("error: --exec: the program cannot be started: "), "{ran:?}");
-    let endless = program(&served, "endless.sh", "exec sleep 600");
+    let endless = program(&served, "endless.sh", "exec tail -f /dev/null");
     let watch = ["session", "watch", "--exec", &endless, "--ack", "--count", "1", "--lease", "1s"];
     let ran = served.ctl(&watch).await;
     let killed = format!("FAILED: {endless}: did not end within 0.9 s and was killed");
