@@ -105,7 +105,7 @@ impl Publisher {
             let tenant = Tenant::load(stored)
                 .map_err(|source| PublishError::TooLarge { tenant: id.clone(), source })?;
             // Time had come that far: a clock that was set back revives no session (P11).
-            tenant.sessions.end_expired(&store, &tenant, seen.max(clock.now()))?;
+            tenant.sessions.resume(&store, &tenant, seen, clock.now())?;
             tenants.insert(id, Arc::new(tenant));
         }
         let default = TenantId::new(DEFAULT_TENANT)?;
@@ -210,22 +210,18 @@ impl Publisher {
                 return Err(error.into());
             }
         };
+        // Names of accounts that were made for sessions stay theirs, and none is made meanwhile.
+        let turn = match tenant.sessions.keep_names(made(&applied)) {
+            Ok(turn) => turn,
+            Err(error) => {
+                held.change().undo(applied);
+                return Err(error);
+            }
+        };
         let receipt = receipt(to, &applied, dry_run, person);
         if dry_run {
             held.change().undo(applied);
             return Ok(receipt);
-        }
-
-        // Names of accounts that were made for sessions stay theirs.
-        let made = self::made(&applied);
-        let turn = match made.is_empty() {
-            true => None,
-            false => Some(tenant.sessions.turn.lock().map_err(broken)?),
-        };
-        if let Some(account) = tenant.sessions.made(made.into_iter())? {
-            let account = account.clone();
-            held.change().undo(applied);
-            return Err(ApplyError::SessionAccount(account));
         }
 
         // Commit: from here on the change set and the record of it survive a crash.

@@ -5,9 +5,15 @@
 //! meet where the snapshot is swapped. A step is decided on the snapshot that is visible when its turn
 //! comes. If a change set becomes visible in between, P12 voids what it forbids at once.
 
+#[cfg(test)]
+mod faults;
 mod handout;
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod races;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use pdp_engine::id::{AccountId, SessionId, TenantId};
 use pdp_engine::query::Revision;
@@ -17,7 +23,7 @@ use pdp_engine::time::Timestamp;
 use tokio::sync::watch;
 
 use super::tenant::Tenant;
-use super::{AccessError, Broken, PublishError, Publisher, UnknownTenant};
+use super::{AccessError, ApplyError, Broken, PublishError, Publisher, UnknownTenant};
 use crate::session::{
     Book, Open, Opened, Outcome, Renewed, RequestKey, RevocationId, Selection, Session, StepError,
     StoredSessions, Turn,
@@ -118,20 +124,23 @@ impl Sessions {
         self.book.read().map(|book| read(&book)).map_err(|_| Broken)
     }
 
-    /// Ends what has run out, before anybody asks.
-    pub(super) fn end_expired(
+    /// Ends, before anybody asks, what has run out, and what begins later than now: the clock was set
+    /// back, and how long such a session has lasted is not known (P11). `seen` is how far time had come.
+    pub(super) fn resume(
         &self,
         store: &Store,
         tenant: &Tenant,
-        now: Timestamp,
+        seen: Timestamp,
+        clock: Timestamp,
     ) -> Result<(), PublishError> {
+        let now = seen.max(clock);
         loop {
             let snapshot = tenant.snapshot.load_full();
             let turn = self.read(|book| {
-                let over = book.not_ended().filter(|session| !session.is_open(now));
-                let ids: Vec<_> =
-                    over.take(SWEPT_AT_ONCE).map(|session| session.id.clone()).collect();
-                book.sweep(&snapshot, &ids, now)
+                let over = |it: &&Arc<Session>| !it.is_open(now) || clock < it.opened;
+                let ids: Vec<_> = book.not_ended().filter(over).map(|it| it.id.clone()).collect();
+                let some = ids.get(..SWEPT_AT_ONCE).unwrap_or(&ids);
+                book.expire(&snapshot, some, now)
             })?;
             if turn.is_empty() {
                 return Ok(());
@@ -142,12 +151,25 @@ impl Sessions {
         }
     }
 
-    /// Those of these accounts that were made for sessions.
-    pub(super) fn made<'a>(
+    /// Takes the turn where accounts of the policy are to be created, so that no session's account gets
+    /// one of their names.
+    ///
+    /// # Errors
+    /// [`ApplyError::SessionAccount`] if one that was made for a session has the name.
+    pub(super) fn keep_names(
         &self,
-        mut accounts: impl Iterator<Item = &'a AccountId>,
-    ) -> Result<Option<&'a AccountId>, Broken> {
-        self.read(|book| accounts.find(|id| book.account(id).is_some()))
+        created: Vec<&AccountId>,
+    ) -> Result<Option<MutexGuard<'_, Pace>>, ApplyError> {
+        if created.is_empty() {
+            return Ok(None);
+        }
+        let turn = self.turn.lock().map_err(|_| Broken)?;
+        let taken =
+            |book: &Book| created.into_iter().find(|id| book.account(id).is_some()).cloned();
+        match self.read(taken)? {
+            Some(account) => Err(ApplyError::SessionAccount(account)),
+            None => Ok(Some(turn)),
+        }
     }
 }
 

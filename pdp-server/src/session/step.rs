@@ -165,6 +165,15 @@ impl Book {
         draft.turn
     }
 
+    /// Ends these sessions: their time is over, or by a clock that was set back it has not come.
+    pub(crate) fn expire(&self, snapshot: &Snapshot, ids: &[SessionId], now: Timestamp) -> Turn {
+        let mut draft = Draft { book: self, snapshot, now, turn: Turn::default() };
+        for session in ids.iter().filter_map(|id| self.by_id(id.as_str())) {
+            draft.end(session, End::Expired, "");
+        }
+        draft.turn
+    }
+
     /// Takes what a broker says of an item of work.
     ///
     /// # Errors
@@ -342,7 +351,7 @@ impl Draft<'_> {
     fn is_needed(&self, number: u64, account: &AccountId, group: &GroupId) -> bool {
         let drafted = |number: u64| self.turn.sessions.iter().find(|it| it.number == number);
         let sessions = self.book.open_sessions();
-        let open = sessions.of_account(account.as_str()).iter().filter_map(|open| {
+        let open = sessions.of_account(account.as_str()).filter_map(|open| {
             let of_group = open.group.as_ref() == Some(group) && open.is_open(self.now);
             self.book.by_id(open.id.as_str()).filter(|_| of_group)
         });
