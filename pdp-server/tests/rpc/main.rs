@@ -15,5 +15,6 @@ mod lists;
 mod policy;
 mod refused_facts;
 mod served;
+mod sessions;
 mod tenants;
 mod writes;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pdp_engine::id::ObjectId;
 use pdp_proto::v1;
+use tokio::time::Instant;
 
 use super::super::failure::Failure;
 use super::super::malformed::{Malformed, names};
@@ -77,11 +78,13 @@ fn lease(wire: Option<prost_types::Duration>) -> Result<Duration, Malformed> {
 async fn hand_out(mut watcher: Watcher, sender: Sender<v1::WatchRevocationsResponse>) {
     use v1::watch_revocations_response::Event;
     let message = |event| v1::WatchRevocationsResponse { event: Some(event) };
-    let mut beats = tokio::time::interval(HEARTBEAT);
+    let beat = || message(Event::Heartbeat(v1::WatchHeartbeat {}));
+    let mut beats = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    if sender.pass(beat()).await.is_err() {
+        return;
+    }
     loop {
         let work = tokio::select! {
-            // The first beat comes before the first work.
-            biased;
             () = sender.closed() => return,
             _ = beats.tick() => Vec::new(),
             work = watcher.next() => match work {
@@ -92,9 +95,7 @@ async fn hand_out(mut watcher: Watcher, sender: Sender<v1::WatchRevocationsRespo
                 }
             },
         };
-        if work.is_empty()
-            && sender.pass(message(Event::Heartbeat(v1::WatchHeartbeat {}))).await.is_err()
-        {
+        if work.is_empty() && sender.pass(beat()).await.is_err() {
             return;
         }
         for Work { session, kind } in work {
