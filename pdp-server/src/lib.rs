@@ -135,7 +135,8 @@ pub async fn run(
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = threads.spawn(serve_grpc(grpc, door.routes(&health)?, stopped));
     let http = serve_http(http, http::routes(ready.clone(), &door))?;
-    let upkeep = Task(tokio::spawn(upkeep(Arc::downgrade(&door))));
+    let (rest, resting) = oneshot::channel::<()>();
+    let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), resting));
 
     let started = Instant::now();
     let mut shutdown = pin!(shutdown);
@@ -188,7 +189,11 @@ pub async fn run(
     }
     // In this order: nobody asks any more, then the last holders of the policy go.
     threads.stop().await;
-    drop((http, upkeep, door));
+    drop(rest);
+    if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
+        tracing::warn!("the upkeep did not end in time");
+    }
+    drop((http, door));
     tracing::info!("stopped");
     outcome
 }
@@ -232,10 +237,14 @@ fn serve_http(listener: TcpListener, routes: axum::Router) -> Result<Task, RunEr
     })))
 }
 
-async fn upkeep(door: std::sync::Weak<Door>) {
+/// Looks after what nobody waits for, until it is told to rest.
+async fn upkeep(door: std::sync::Weak<Door>, mut resting: oneshot::Receiver<()>) {
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = &mut resting => return,
+        }
         let Some(door) = door.upgrade() else { return };
         let tidy = move || {
             door.metrics().upkeep();

@@ -247,7 +247,7 @@ impl Publisher {
         drop(held);
 
         // Swap, acknowledge: every look at the snapshot from here on sees it.
-        tenant.show_policy(&snapshot)?;
+        tenant.show_policy(&snapshot);
         drop(turn);
         tenant.visible.send_replace(Some(to));
         Ok(receipt)

@@ -18,7 +18,7 @@ use pdp_engine::id::{
     AccountId, GroupId, IdError, ObjectId, PermissionLevelId, PersonId, SessionId, validate_id,
 };
 use pdp_engine::query::{Decision, Malformed, Reason};
-use pdp_engine::session::{Obligations, OpenSession};
+use pdp_engine::session::{AccountMode, Obligations, OpenSession, Privileged};
 use pdp_engine::time::Timestamp;
 
 pub(crate) use book::{Book, Numbers, StoredSessions, Turn};
@@ -26,6 +26,13 @@ pub(crate) use book::{Book, Numbers, StoredSessions, Turn};
 /// How many sessions a tenant may have that are open or have outstanding work. Each is held in memory
 /// and looked at by the sweep.
 pub const MAX_SESSIONS: usize = 100_000;
+
+/// How many sessions may use one account at once. Each is judged anew whenever the account asks something
+/// (P12).
+pub const MAX_SESSIONS_OF_ACCOUNT: usize = 100;
+
+/// How many accounts that were made for sessions a tenant may have; each is held in memory.
+pub const MAX_ACCOUNTS: usize = 100_000;
 
 /// How many sessions that have ended and left no work are remembered, with the keys of their requests;
 /// the oldest is forgotten for each new one. The audit keeps all of them.
@@ -84,6 +91,8 @@ pub struct Privilege {
     pub account: AccountId,
     /// Whether the account was made for a session.
     pub jit: bool,
+    /// Whether it was made for an earlier one, and kept.
+    pub reused: bool,
     /// Whether the account is to be deleted when the session ends.
     pub delete_account: bool,
 }
@@ -183,8 +192,8 @@ pub enum Opened {
     Denied(Decision),
     /// It is open.
     New(Arc<Session>, Decision, Obligations),
-    /// It was opened by an earlier request with the same key.
-    Replayed(Arc<Session>),
+    /// It was opened by an earlier request with the same key. If it is open, whether it still stands.
+    Replayed(Arc<Session>, Option<Result<(), Reason>>),
 }
 
 /// What became of renewing a session.
@@ -282,6 +291,16 @@ pub enum StepError {
         "there are {0} sessions that are open or have outstanding work; the limit is {MAX_SESSIONS}"
     )]
     TooMany(usize),
+    /// As many sessions use the account as may.
+    #[error(
+        "{MAX_SESSIONS_OF_ACCOUNT} sessions use account `{0}` already, which is the limit; end one first"
+    )]
+    TooManyOfAccount(AccountId),
+    /// As many accounts were made for sessions as may be.
+    #[error(
+        "there are {0} accounts that were made for sessions; the limit is {MAX_ACCOUNTS}; have them deleted or used again"
+    )]
+    TooManyAccounts(usize),
     /// There is no such session.
     #[error("session `{0}` is not known")]
     UnknownSession(String),
@@ -345,6 +364,13 @@ impl Session {
         self.ended.or_else(|| (self.not_after <= now).then(over))
     }
 
+    /// The last instant at which something happened to it, as far as it is known.
+    fn last_instant(&self) -> Timestamp {
+        let settled = self.revocations.iter().filter_map(|it| it.settled.map(|it| it.at));
+        let ended = self.ended.map(|ended| ended.at);
+        settled.chain(ended).max().unwrap_or(self.opened)
+    }
+
     /// The work that is to be done.
     pub fn outstanding(&self) -> impl Iterator<Item = &Revocation> {
         self.revocations.iter().filter(|revocation| revocation.settled.is_none())
@@ -369,6 +395,21 @@ impl Session {
             opened: self.opened,
             not_after: self.not_after,
         }
+    }
+
+    /// What went with the ALLOW that opened it (P7), up to when it lasts now.
+    #[must_use]
+    pub fn obligations(&self) -> Obligations {
+        let privileged = self.privilege.as_ref().map(|it| Privileged {
+            group: it.group.clone(),
+            account: match (it.jit, it.reused) {
+                (false, _) => AccountMode::Existing(it.account.clone()),
+                (true, true) => AccountMode::JitReuse(it.account.clone()),
+                (true, false) => AccountMode::JitNew,
+            },
+            delete_account: it.delete_account,
+        });
+        Obligations { privileged, not_after: self.not_after }
     }
 
     fn event(&self, what: Happened) -> SessionEvent {

@@ -119,6 +119,12 @@ impl Sessions {
         self.book.read().map(|book| book.open_sessions()).unwrap_or_default()
     }
 
+    /// Waits for one's turn. It goes on where a step panicked: what a step works out changes nothing, and
+    /// a book that was left half-done is not read any more.
+    pub(super) fn turn(&self) -> MutexGuard<'_, Pace> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs `read` on the book.
     pub(super) fn read<R>(&self, read: impl FnOnce(&Book) -> R) -> Result<R, Broken> {
         self.book.read().map(|book| read(&book)).map_err(|_| Broken)
@@ -145,9 +151,14 @@ impl Sessions {
             if turn.is_empty() {
                 return Ok(());
             }
-            store.commit_sessions(&tenant.id, &turn, now)?;
+            tenant.void(&turn);
+            if let Err(error) = store.commit_sessions(&tenant.id, &turn, now) {
+                // Nobody is kept from deciding by it, and no decision honours what has ended.
+                tracing::error!(tenant = %tenant.id, %error, "sessions that are over could not be ended");
+                return Ok(());
+            }
             self.book.write().map_err(|_: PoisonError<_>| Broken)?.take(turn);
-            tenant.show_sessions(self.open())?;
+            tenant.show_sessions(self.open());
         }
     }
 
@@ -163,7 +174,7 @@ impl Sessions {
         if created.is_empty() {
             return Ok(None);
         }
-        let turn = self.turn.lock().map_err(|_| Broken)?;
+        let turn = self.turn();
         let taken =
             |book: &Book| created.into_iter().find(|id| book.account(id).is_some()).cloned();
         match self.read(taken)? {
@@ -334,14 +345,11 @@ impl Publisher {
         // Judged without keeping anybody waiting; whoever falls is judged again in the step.
         let (now, snapshot) = (self.0.clock.now(), tenant.snapshot.load_full());
         let thorough = {
-            let mut pace = tenant.sessions.turn.lock().map_err(|_| Broken)?;
+            let pace = tenant.sessions.turn();
             let since = |at: Timestamp| now.as_micros().saturating_sub(at.as_micros());
             let due = pace.judged.is_none_or(|(at, revision)| {
                 revision != snapshot.revision() || !(0..THOROUGH_MICROS).contains(&since(at))
             });
-            if due {
-                pace.judged = Some((now, snapshot.revision()));
-            }
             due
         };
         let falls = |session: &&Arc<Session>| {
@@ -350,6 +358,9 @@ impl Publisher {
         let ids: Vec<_> = open.iter().filter(falls).map(|session| session.id.clone()).collect();
         for some in ids.chunks(SWEPT_AT_ONCE) {
             self.step(tenant, |book, snapshot, now| Ok(((), book.sweep(snapshot, some, now))))?;
+        }
+        if thorough {
+            tenant.sessions.turn().judged = Some((now, snapshot.revision()));
         }
         Ok(())
     }
@@ -361,26 +372,32 @@ impl Publisher {
         work_out: impl FnOnce(&Book, &Snapshot, Timestamp) -> Result<(R, Turn), StepError>,
     ) -> Result<R, SessionError> {
         let sessions = &tenant.sessions;
-        let pace = sessions.turn.lock().map_err(|_| Broken)?;
+        let pace = sessions.turn();
         if pace.deleted {
             return Err(UnknownTenant(tenant.id.to_string()).into());
         }
         // INVARIANT: only steps change the sessions, and it is this one's turn, so that the snapshot
-        // shows the sessions of the book.
+        // shows the sessions of the book, but for those whose end could not be stored.
         let (now, snapshot) = (self.0.clock.now(), tenant.snapshot.load_full());
         let (result, turn) = sessions.read(|book| work_out(book, &snapshot, now))??;
         if turn.is_empty() {
             return Ok(result);
         }
+        // What ends, ends for decisions before it is durable, and where it cannot be made durable it has
+        // ended for as long as this server runs: the store then takes no more steps.
+        tenant.void(&turn);
         self.0.store.commit_sessions(&tenant.id, &turn, now)?;
+        let gives_work = turn.gives_work();
         // From here on it is durable: a reader of the book and a decision see it, in this order.
         let open = {
             let mut book = sessions.book.write().map_err(|_: PoisonError<_>| Broken)?;
             book.take(turn);
             book.open_sessions()
         };
-        tenant.show_sessions(open)?;
-        sessions.steps.send_modify(|steps| *steps += 1);
+        tenant.show_sessions(open);
+        if gives_work {
+            sessions.steps.send_modify(|steps| *steps += 1);
+        }
         drop(pace);
         Ok(result)
     }

@@ -18,7 +18,7 @@ use crate::publish::{
     AccessError, ApplyError, AuditError, DEFAULT_TENANT, MAX_TENANTS, Refusal, RequestId,
     SessionError, TenantError, UnknownTenant, WaitError,
 };
-use crate::session::{MAX_SESSIONS, StepError};
+use crate::session::{MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, StepError};
 
 /// The domain of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "pdp";
@@ -130,7 +130,9 @@ impl Failure {
             Self::Step(error) => match error {
                 StepError::Malformed(_) | StepError::AccountName(_) => Code::InvalidArgument,
                 StepError::KeyReused(_) => Code::AlreadyExists,
-                StepError::TooMany(_) => Code::ResourceExhausted,
+                StepError::TooMany(_)
+                | StepError::TooManyOfAccount(_)
+                | StepError::TooManyAccounts(_) => Code::ResourceExhausted,
                 StepError::UnknownSession(_) | StepError::UnknownRevocation(_) => Code::NotFound,
             },
             Self::Refused(_) => Code::PermissionDenied,
@@ -169,7 +171,8 @@ impl Failure {
                 StepError::Malformed(_) => "MALFORMED",
                 StepError::AccountName(_) => "ACCOUNT_NAME_TOO_LONG",
                 StepError::KeyReused(_) => "REQUEST_KEY_REUSED",
-                StepError::TooMany(_) => "TOO_MANY_SESSIONS",
+                StepError::TooMany(_) | StepError::TooManyOfAccount(_) => "TOO_MANY_SESSIONS",
+                StepError::TooManyAccounts(_) => "TOO_MANY_ACCOUNTS",
                 StepError::UnknownSession(_) => "UNKNOWN_SESSION",
                 StepError::UnknownRevocation(_) => "UNKNOWN_REVOCATION",
             },
@@ -235,6 +238,16 @@ impl Failure {
             Self::Step(StepError::TooMany(actual)) => vec![
                 ("limit", "max_sessions".to_owned()),
                 ("maximum", MAX_SESSIONS.to_string()),
+                ("actual", actual.to_string()),
+            ],
+            Self::Step(StepError::TooManyOfAccount(account)) => vec![
+                ("limit", "max_sessions_of_account".to_owned()),
+                ("maximum", MAX_SESSIONS_OF_ACCOUNT.to_string()),
+                ("account", account.to_string()),
+            ],
+            Self::Step(StepError::TooManyAccounts(actual)) => vec![
+                ("limit", "max_session_accounts".to_owned()),
+                ("maximum", MAX_ACCOUNTS.to_string()),
                 ("actual", actual.to_string()),
             ],
             Self::Step(StepError::UnknownSession(id)) => vec![("session", id.clone())],

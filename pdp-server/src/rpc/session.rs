@@ -159,8 +159,16 @@ fn open(
                 replayed: false,
             }
         }
-        Opened::Replayed(opened) => v1::SessionServiceOpenResponse {
-            decision: Some(allowed(publisher.revision(tenant.as_str()).unwrap_or_default())),
+        Opened::Replayed(opened, stands) => v1::SessionServiceOpenResponse {
+            decision: stands.map(|stands| {
+                let revision = publisher.revision(tenant.as_str()).unwrap_or_default();
+                let (effect, reason, obligations) = match stands {
+                    Ok(()) => (Effect::Allow, Reason::Granted, Some(opened.obligations())),
+                    Err(reason) => (Effect::Deny, reason, None),
+                };
+                let decision = Decision { effect, reason, revision };
+                decided(&SessionDecision { decision, obligations })
+            }),
             session: Some(session(&opened, publisher.now())),
             replayed: true,
         },

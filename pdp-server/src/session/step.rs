@@ -7,15 +7,16 @@ use pdp_engine::psm::COMPUTER;
 use pdp_engine::query::{ObjectRef, SubjectRef};
 use pdp_engine::session::{
     AccountMode, JitAccount, Obligations, SessionQuestion, check_session, is_listed_member,
-    jit_account_id, recheck,
+    jit_account_id, recheck, stands,
 };
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 
 use super::book::{Book, Turn};
 use super::{
-    End, Ended, Happened, MAX_SESSIONS, Open, Opened, Outcome, Privilege, Renewed, Revocation,
-    RevocationId, RevocationKind, Selection, Session, Settled, Settlement, StepError,
+    End, Ended, Happened, MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, Open, Opened,
+    Outcome, Privilege, Renewed, Revocation, RevocationId, RevocationKind, Selection, Session,
+    Settled, Settlement, StepError,
 };
 
 /// A step in the making.
@@ -53,7 +54,8 @@ impl Book {
             if !same || !same_level {
                 return Err(StepError::KeyReused(key.clone()));
             }
-            return Ok((Opened::Replayed(Arc::clone(session)), Turn::default()));
+            let decided = session.is_open(now).then(|| stands(snapshot, &session.as_open(), now));
+            return Ok((Opened::Replayed(Arc::clone(session), decided), Turn::default()));
         }
         let decided = check_session(snapshot, &question, now)?;
         let Some(obligations) = decided.obligations else {
@@ -146,7 +148,9 @@ impl Book {
         now: Timestamp,
     ) -> (usize, Turn) {
         let mut draft = Draft { book: self, snapshot, now, turn: Turn::default() };
-        let selected = self.not_ended().filter(|session| selection.selects(session));
+        // What has run out is the sweep's: it ended then, and by itself.
+        let open = self.not_ended().filter(|session| session.is_open(now));
+        let selected = open.filter(|session| selection.selects(session));
         let selected: Vec<_> = selected.take(limit).collect();
         for session in &selected {
             draft.end(session, End::Forced, note);
@@ -206,8 +210,9 @@ impl Book {
                 Happened::RevocationFailed { kind: id.kind, message: message.to_owned() }
             }
         };
-        if let (RevocationKind::DeleteAccount, Outcome::Done, Some(privilege)) =
-            (id.kind, outcome, &changed.privilege)
+        // The account's name is free once nothing is to be done with it any more.
+        if let Some(privilege) = changed.privilege.as_ref().filter(|it| it.delete_account)
+            && changed.is_finished()
         {
             draft.turn.accounts.push((privilege.account.clone(), None));
         }
@@ -231,7 +236,7 @@ impl Session {
         } else if !self.is_open(now) {
             Some(End::Expired)
         } else {
-            recheck(snapshot, &self.as_open(), now).err().map(End::Revoked)
+            stands(snapshot, &self.as_open(), now).err().map(End::Revoked)
         }
     }
 }
@@ -266,11 +271,15 @@ impl Draft<'_> {
         let (Some(level), Some(privileged)) = (level, &obligations.privileged) else {
             return Ok(None);
         };
-        let (account, jit) = match &privileged.account {
-            AccountMode::Existing(account) => (account.clone(), false),
-            AccountMode::JitReuse(account) => (account.clone(), true),
-            AccountMode::JitNew => (self.new_account(session, next_account)?, true),
+        let (account, jit, reused) = match &privileged.account {
+            AccountMode::Existing(account) => (account.clone(), false, false),
+            AccountMode::JitReuse(account) => (account.clone(), true, true),
+            AccountMode::JitNew => (self.new_account(session, next_account)?, true, false),
         };
+        let used = self.book.open_sessions().of_account(account.as_str()).count();
+        if used >= MAX_SESSIONS_OF_ACCOUNT {
+            return Err(StepError::TooManyOfAccount(account));
+        }
         if jit {
             let (person, computer) = (session.person.clone(), session.computer.clone());
             let kept = !privileged.delete_account;
@@ -282,11 +291,15 @@ impl Draft<'_> {
             group: privileged.group.clone(),
             account,
             jit,
+            reused,
             delete_account: jit && privileged.delete_account,
         }))
     }
 
     fn new_account(&self, session: &Session, next: &mut u64) -> Result<AccountId, StepError> {
+        if self.book.accounts() >= MAX_ACCOUNTS {
+            return Err(StepError::TooManyAccounts(self.book.accounts()));
+        }
         loop {
             let number = *next;
             *next += 1;
@@ -337,7 +350,7 @@ impl Draft<'_> {
         let Privilege { group, account, delete_account, .. } = privilege;
         let mut due = Vec::new();
         if !self.is_needed(session.number, account, group)
-            && !is_listed_member(self.snapshot, account, group, self.now)
+            && !is_listed_member(self.snapshot, account, group, self.now, true)
         {
             due.push(RevocationKind::RemoveFromGroup);
         }

@@ -99,7 +99,9 @@ impl Store {
         turn: &Turn,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.transaction_in(Phases::One, |txn| write(txn, tenant, turn, at))
+        // Somebody waits for what is opened; what has ended must not come back, whatever befalls the file.
+        let phases = if turn.ends() { Phases::Two } else { Phases::One };
+        self.transaction_in(phases, |txn| write(txn, tenant, turn, at))
     }
 }
 

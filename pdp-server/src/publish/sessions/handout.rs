@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pdp_engine::id::{ObjectId, TenantId};
+use pdp_engine::session::is_listed_member;
+use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use tokio::sync::watch;
 
@@ -129,10 +131,13 @@ impl Watcher {
         let mut leases = sessions.leases.lock().map_err(|_| Broken)?;
         leases.expire(instant);
         let room = self.max_outstanding.saturating_sub(leases.held_by(self.id));
+        let snapshot = self.tenant.snapshot.load();
         sessions.read(|book| {
-            let due = book
-                .outstanding()
-                .filter(|(session, kind)| self.wants(session) && is_due(session, *kind, now));
+            let due = book.outstanding().filter(|(session, kind)| {
+                self.wants(session)
+                    && is_due(session, *kind, now)
+                    && !is_listed(&snapshot, session, *kind, now)
+            });
             let works = due.map(|(session, kind)| Work { session: Arc::clone(session), kind });
             let until = instant + self.lease;
             works.filter(|work| leases.take(work.id(), self.id, until)).take(room).collect()
@@ -198,6 +203,14 @@ impl Sessions {
             self.steps.send_modify(|steps| *steps += 1);
         }
     }
+}
+
+/// Whether the policy lists the account as a member of the group by now: then it is to stay there (P7).
+fn is_listed(snapshot: &Snapshot, session: &Session, kind: RevocationKind, now: Timestamp) -> bool {
+    kind == RevocationKind::RemoveFromGroup
+        && session.privilege.as_ref().is_some_and(|privilege| {
+            is_listed_member(snapshot, &privilege.account, &privilege.group, now, false)
+        })
 }
 
 fn is_due(session: &Session, kind: RevocationKind, now: Timestamp) -> bool {

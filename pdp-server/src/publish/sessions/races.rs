@@ -66,7 +66,7 @@ fn a_hundred_brokers_never_open_one_session_too_many() {
                                 Opened::Denied(denied) => {
                                     assert_eq!(denied.reason, Reason::SessionLimit);
                                 }
-                                Opened::Replayed(session) => panic!("{session:?}"),
+                                Opened::Replayed(session, _) => panic!("{session:?}"),
                             }
                             // What is seen at any time is never more than the limit.
                             assert!(open_now(publisher) <= limit as usize);
@@ -99,7 +99,7 @@ fn a_repeated_request_that_races_itself_opens_one_session() {
                         Opened::New(..) => {
                             opened.fetch_add(1, Ordering::SeqCst);
                         }
-                        Opened::Replayed(session) => {
+                        Opened::Replayed(session, _) => {
                             assert_eq!(session.request_key.as_str(), format!("r{round}"));
                         }
                         Opened::Denied(decision) => panic!("{decision:?}"),
@@ -140,7 +140,7 @@ fn whoever_is_excluded_while_opening_is_no_member_afterwards() {
                 assert_eq!(denied.reason, Reason::Excluded);
                 second += 1;
             }
-            Opened::Replayed(session) => panic!("{session:?}"),
+            Opened::Replayed(session, _) => panic!("{session:?}"),
         }
         let snapshot = publisher.snapshot(DEFAULT_TENANT).unwrap();
         assert!(!is_member(&snapshot, "a0", "g0", publisher.now()));

@@ -4,7 +4,8 @@ use pdp_proto::v1::{self, AccountMode, Effect, OnEnd, Reason, SessionEnd, Sessio
 use tonic::Code;
 
 use super::{
-    HOUR, SECOND, after, ask, close, folder, opened, opening, reason, renew, request, set_clock,
+    HOUR, SECOND, after, ask, close, exclude, folder, opened, opening, reason, renew, request,
+    set_clock,
 };
 use crate::errors::{metadata, told};
 use crate::served::{Served, delete, put_person};
@@ -121,8 +122,7 @@ async fn a_request_that_is_sent_again_opens_nothing_more() {
     let again = ask(&served, asked()).await.unwrap();
     assert!(again.replayed);
     assert_eq!(again.session.as_ref(), Some(&session));
-    let decision = again.decision.unwrap();
-    assert_eq!((decision.effect(), decision.reason()), (Effect::Allow, Reason::Granted));
+    assert_eq!(again.decision, first.decision, "with the same obligations");
     for other in [
         request("k", "ana", "one", Some("admin")),
         request("k", "bo", "web", Some("admin")),
@@ -140,20 +140,40 @@ async fn a_request_that_is_sent_again_opens_nothing_more() {
     let closed = close(&served, &session.id).await.unwrap();
     let again = ask(&served, asked()).await.unwrap();
     assert!(again.replayed);
-    assert_eq!(again.session, Some(closed.clone()));
+    assert_eq!((again.session, again.decision), (Some(closed.clone()), None), "nothing to go by");
     assert_eq!((closed.state(), closed.end()), (SessionState::Ended, SessionEnd::Closed));
     // Also after a restart, and where the person has gone.
     served.stop().await;
     let served = Served::start(&folder).await;
     served.apply(vec![delete(v1::fact_key::Key::Account("own/bo".into()), true)]).await.unwrap();
     let again = ask(&served, asked()).await.unwrap();
-    assert_eq!(again.session, Some(closed));
+    assert_eq!((again.session, again.decision), (Some(closed), None));
     // One whose time is over is told to have ended, swept or not.
     let other = opened(&served, "ana", "one", "admin").await;
     set_clock(&served, HOUR);
     let request = request("ana one admin", "ana", "one", Some("admin"));
-    let again = ask(&served, request).await.unwrap().session.unwrap();
+    let again = ask(&served, request).await.unwrap();
+    assert_eq!(again.decision, None);
+    let again = again.session.unwrap();
     assert_eq!((again.end(), again.id), (SessionEnd::Expired, other.id));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_again_is_no_allow_for_whom_it_was_taken_from() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    let asked = || request("k", "ana", "web", Some("admin"));
+    let session = ask(&served, asked()).await.unwrap().session.unwrap();
+    let revision = exclude(&served, "ana", "web", "admin").await;
+    let again = ask(&served, asked()).await.unwrap();
+    assert!(again.replayed);
+    assert_eq!(again.session.unwrap().id, session.id);
+    // Absent where the sweep has been.
+    if let Some(decision) = again.decision {
+        assert_eq!((decision.effect(), decision.reason()), (Effect::Deny, Reason::Excluded));
+        assert_eq!((decision.revision, decision.obligations), (revision, None));
+    }
     served.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! What a tenant's sessions should be after some steps, decided straight from the rules P1 to P12 by
 //! looking at everything. It shares only plain data with the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pdp_engine::id::{AccountId, GroupId, ObjectId, PersonId, SessionId};
 use pdp_engine::psm::{EligibilityKind, LOCAL_WINDOWS_SERVER, Psm};
@@ -27,6 +27,8 @@ pub(super) struct Model {
     /// The instant of the audit's last record.
     seen: Timestamp,
     pub(super) revision: u64,
+    /// Sessions whose end could not be stored: they have ended for decisions.
+    pub(super) void: BTreeSet<u64>,
 }
 
 impl Model {
@@ -39,6 +41,7 @@ impl Model {
             told: Vec::new(),
             seen: now,
             revision: 1,
+            void: BTreeSet::new(),
         }
     }
 
@@ -179,6 +182,7 @@ impl Model {
             let of = session.privilege.as_ref();
             of.is_some_and(|it| it.account.as_str() == account && it.group.as_str() == group)
                 && is_open(session, t)
+                && !self.void.contains(&session.number)
                 && self.stands(session, t).is_ok()
         };
         let listed = self.world.listed.iter().any(|(a, g)| (*a, *g) == (account, group));
@@ -215,6 +219,7 @@ impl Model {
                 self.judge((person, computer), of, t, self.is_full(computer, t)).is_err()
             }),
         };
+        let made = self.next.1;
         let privilege = group.map(|group| {
             let jit = Self::has_jit(&settings);
             let account = match jit {
@@ -222,12 +227,14 @@ impl Model {
                 true => self.account_for(person, computer, &settings, now),
             };
             let delete_account = jit && settings.jit.delete_on_end;
+            let reused = jit && self.next.1 == made;
             if jit {
                 let made = (person.to_owned(), computer.to_owned(), !delete_account);
                 self.made.insert(account.clone(), made);
             }
             let account = AccountId::new(account).unwrap();
-            Privilege { level: level(of.unwrap()), group, account, jit, delete_account }
+            let level = level(of.unwrap());
+            Privilege { level, group, account, jit, reused, delete_account }
         });
         let session = Session {
             number: self.next.0,
@@ -386,7 +393,7 @@ impl Model {
         for number in self.sessions.keys().copied().collect::<Vec<_>>() {
             let session = &self.sessions[&number];
             let of_level = session.privilege.as_ref().map(|it| it.level.as_str());
-            if session.ended.is_none()
+            if is_open(session, now)
                 && person.is_none_or(|it| it == session.person.as_str())
                 && computer.is_none_or(|it| it == session.computer.as_str())
                 && (of.is_none() || of == of_level)
@@ -427,8 +434,9 @@ impl Model {
             }
         };
         let session = session.clone();
-        if kind == RevocationKind::DeleteAccount && failure.is_none() {
-            self.made.remove(session.privilege.as_ref().unwrap().account.as_str());
+        let privilege = session.privilege.as_ref().unwrap();
+        if privilege.delete_account && session.revocations.iter().all(|it| it.settled.is_some()) {
+            self.made.remove(privilege.account.as_str());
         }
         self.tell(&session, what, now);
         Out::Acknowledged(session)

@@ -21,6 +21,8 @@ pub(super) enum Step {
         computer: Name,
         level: Option<Name>,
     },
+    /// The request that opened a session, sent again.
+    Again(usize),
     Renew(usize),
     Close(usize),
     Force {
@@ -84,6 +86,7 @@ impl Step {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Open { .. } => "open",
+            Self::Again(_) => "open again",
             Self::Renew(_) => "renew",
             Self::Close(_) => "close",
             Self::Force { .. } => "force",
@@ -232,6 +235,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (0_u8..40, person(), computer(), option::weighted(0.85, one_level()))
             .prop_map(|(key, person, computer, level)| Step::Open { key, person, computer, level }),
+        2 => pick().prop_map(Step::Again),
         5 => pick().prop_map(Step::Renew),
         6 => pick().prop_map(Step::Close),
         1 => force.prop_map(|(person, computer, level)| Step::Force { person, computer, level }),

@@ -29,6 +29,12 @@ pub(super) fn on_model(
         Step::Open { key, person, computer, level } => {
             model.open(&format!("k{key}"), (person, computer), *level, id, now)
         }
+        Step::Again(n) => pick(*n).map_or(Out::Nothing, |number| {
+            let first = model.sessions[&number].clone();
+            let of = first.privilege.as_ref().map(|it| it.level.as_str());
+            let question = (first.person.as_str(), first.computer.as_str());
+            model.open(first.request_key.as_str(), question, of, id, now)
+        }),
         Step::Renew(n) => pick(*n).map_or(Out::Unknown, |number| model.renew(number, now)),
         Step::Close(n) => pick(*n)
             .map_or(Out::Unknown, |number| Out::Closed(model.end(number, End::Closed, "", now))),
@@ -64,15 +70,27 @@ pub(super) fn on_publisher(
     let tenant = tenant();
     let plain = |session: Arc<Session>| Session::clone(&session);
     let unknown = SessionId::new("nobody").unwrap();
+    let opened = |opened| match opened {
+        Opened::Denied(decision) => Out::Denied(decision.effect, decision.reason),
+        Opened::New(session, ..) => Out::Opened(plain(session)),
+        Opened::Replayed(session, _) => Out::Replayed(plain(session)),
+    };
     let out = match step {
         Step::Open { key, person, computer, level } => {
             let key = RequestKey::new(format!("k{key}")).unwrap();
             let request = Open { key: &key, person, computer, level: *level };
-            publisher.open_session(&tenant, request, id.clone()).map(|opened| match opened {
-                Opened::Denied(decision) => Out::Denied(decision.effect, decision.reason),
-                Opened::New(session, ..) => Out::Opened(plain(session)),
-                Opened::Replayed(session) => Out::Replayed(plain(session)),
-            })
+            publisher.open_session(&tenant, request, id.clone()).map(opened)
+        }
+        Step::Again(n) => {
+            let first = pick(*n);
+            let first = before.sessions.values().find(|it| Some(&it.id) == first.as_ref());
+            let Some(Session { request_key, person, computer, privilege, .. }) = first else {
+                return Ok(Out::Nothing);
+            };
+            let level = privilege.as_ref().map(|it| it.level.as_str());
+            let (person, computer) = (person.as_str(), computer.as_str());
+            let request = Open { key: request_key, person, computer, level };
+            publisher.open_session(&tenant, request, id.clone()).map(opened)
         }
         Step::Renew(n) => {
             let id = pick(*n).unwrap_or(unknown);
