@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod config;
+mod decision_id;
 pub mod demo;
 mod http;
 mod load;
@@ -31,6 +32,7 @@ use tonic::transport::server::TcpIncoming;
 
 use clock::Clock;
 use config::Config;
+use decision_id::DecisionIds;
 use http::Ready;
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
@@ -123,7 +125,9 @@ pub async fn run(
     let Config { max_message_bytes, max_live_streams, max_wait, grace, drain, .. } = config;
     let metrics = Arc::new(Metrics::new());
     let limits = Limits { max_message_bytes, max_wait, max_live_streams };
-    let door = Door::new(clock, metrics, limits);
+    let ids = DecisionIds::new()
+        .map_err(|source| RunError::System { doing: "drawing random numbers", source })?;
+    let door = Door::new(clock, metrics, ids, limits);
     let health = Health::not_serving_yet().await;
     let ready = Ready::default();
     let Listeners { grpc, http } = listeners;

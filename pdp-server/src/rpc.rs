@@ -35,6 +35,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::clock::Clock;
+use crate::decision_id::DecisionIds;
 use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
 pub use decision::MAX_BATCH;
@@ -55,6 +56,7 @@ pub(crate) struct Door {
     publisher: OnceLock<Publisher>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    decision_ids: DecisionIds,
     streams: LiveStreams,
     max_message_bytes: usize,
     max_wait: Duration,
@@ -80,11 +82,24 @@ pub struct ReflectionError(#[from] tonic_reflection::server::Error);
 
 impl Door {
     /// A door to a policy that is still being loaded.
-    pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        decision_ids: DecisionIds,
+        limits: Limits,
+    ) -> Arc<Self> {
         let Limits { max_message_bytes, max_wait, max_live_streams } = limits;
         let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
         let publisher = OnceLock::new();
-        Arc::new(Self { publisher, clock, metrics, streams, max_message_bytes, max_wait })
+        Arc::new(Self {
+            publisher,
+            clock,
+            metrics,
+            decision_ids,
+            streams,
+            max_message_bytes,
+            max_wait,
+        })
     }
 
     /// Opens the door: from here on requests are answered.
