@@ -7,7 +7,7 @@ use pdp_engine::session::SessionQuestion;
 use super::{OwnedObject, OwnedSubject, routed};
 
 /// What stands for a session without a permission level.
-const NO_LEVEL: &str = "none";
+pub(super) const NO_LEVEL: &str = "none";
 
 /// A question about a privileged session.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
