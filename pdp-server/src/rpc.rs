@@ -25,8 +25,13 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::Guard;
 use pdp_engine::id::TenantId;
-use pdp_proto::v1::decision_service_server::{DecisionServiceServer, SERVICE_NAME as DECISION};
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
+use pdp_proto::v1::decision_service_server::{
+    DecisionService, DecisionServiceServer, SERVICE_NAME as DECISION,
+};
 use pdp_proto::v1::policy_service_server::{PolicyServiceServer, SERVICE_NAME as POLICY};
 use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
 use tonic::service::Routes;
@@ -35,16 +40,18 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::clock::Clock;
-use crate::decision_id::DecisionIds;
-use crate::publish::{DEFAULT_TENANT, Publisher};
+use crate::decision_id::{DecisionId, DecisionIds};
+use crate::publish::{DEFAULT_TENANT, Publisher, UnknownTenant};
 use crate::telemetry::{Metrics, Rpc};
 pub use decision::MAX_BATCH;
 pub use failure::ERROR_DOMAIN;
-use failure::Failure;
+pub(crate) use failure::Failure;
 pub(crate) use last_resort::LastResortLayer;
-use malformed::{Malformed, name};
+pub(crate) use malformed::Malformed;
+use malformed::name;
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
+pub(crate) use question::Asked;
 use stream::LiveStreams;
 
 /// The services whose health is told by name.
@@ -143,6 +150,33 @@ impl Door {
         routes.add_service(health.service());
         routes.add_service(describe().build_v1()?).add_service(describe().build_v1alpha()?);
         Ok(routes.routes())
+    }
+
+    /// What every RPC that decides or lists is answered by, for doors that translate to it.
+    pub(crate) fn decisions(self: &Arc<Self>) -> impl DecisionService + use<> {
+        decision::Service(Arc::clone(self))
+    }
+
+    /// The tenant's snapshot, loaded once, and the instant to decide for. Nothing may be waited for
+    /// before the guard is gone.
+    pub(crate) fn snapshot(
+        &self,
+        tenant: &str,
+    ) -> Result<(Guard<Arc<Snapshot>>, Timestamp), Failure> {
+        let publisher = self.loaded()?;
+        match publisher.snapshot(tenant) {
+            Some(snapshot) => Ok((snapshot, self.clock.now())),
+            None => {
+                // Only here is the name looked at: a name that cannot be one is the caller's mistake.
+                name("tenant", tenant, TenantId::new)?;
+                Err(UnknownTenant(tenant.to_owned()).into())
+            }
+        }
+    }
+
+    /// The name of the next decision.
+    pub(crate) fn decision_id(&self) -> DecisionId {
+        self.decision_ids.next()
     }
 
     fn loaded(&self) -> Result<&Publisher, Failure> {
