@@ -6,7 +6,7 @@ use pdp_engine::list::AnyPermission;
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::PermissionRef;
 
-use super::session::NO_LEVEL;
+use super::session::{NO_LEVEL, OwnedSession};
 
 /// Reads a permission: `Edit` and `operation:Edit` are an operation, `right:ReadData` a native right,
 /// `vault:view_password` a vault action, `session:local-admin` a session with that permission level
@@ -19,7 +19,7 @@ pub fn parse_permission(text: &str) -> AnyPermission<'_> {
         Some(("operation", name)) => access(PermissionKind::Operation, name),
         Some(("right", name)) => access(PermissionKind::Right, name),
         Some(("vault", action)) => AnyPermission::Vault(action),
-        Some(("session", level)) => AnyPermission::Session((level != NO_LEVEL).then_some(level)),
+        Some(("session", level)) => AnyPermission::Session(OwnedSession::level_named(level)),
         _ => access(PermissionKind::Operation, text),
     }
 }

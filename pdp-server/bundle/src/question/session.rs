@@ -28,7 +28,12 @@ impl OwnedSession {
     /// Reads a permission level; `none` is no level. The id may be malformed.
     #[must_use]
     pub fn parse_level(text: &str) -> Option<String> {
-        (text != NO_LEVEL).then(|| text.to_owned())
+        Self::level_named(text).map(str::to_owned)
+    }
+
+    /// The same, without a copy.
+    pub(crate) fn level_named(text: &str) -> Option<&str> {
+        (text != NO_LEVEL).then_some(text)
     }
 
     /// The question as the engine takes it.
