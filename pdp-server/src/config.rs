@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use pdp_bundle::BundleError;
+use pdp_bundle::gateway::Gateway;
+
 pub use file::FileError;
 
 /// The default of `max_message_bytes`: a change set of [`crate::rpc::MAX_CHANGES`] facts of a
@@ -79,6 +82,8 @@ settings! {
     data: PathBuf, "PDP_DATA", "DIR";
     /// Policy bundle for the tenant `default` of a new store; a policy that is there already stays
     load: PathBuf, "PDP_LOAD", "BUNDLE";
+    /// YAML file that maps requests at a gateway to questions, for Envoy's external authorization
+    gateway: PathBuf, "PDP_GATEWAY", "FILE";
     /// Address of the gRPC door
     grpc: SocketAddr, "PDP_GRPC", "ADDR";
     /// Address of the HTTP door: health and metrics
@@ -122,6 +127,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Policy bundle for a new store.
     pub load: Option<PathBuf>,
+    /// What requests at a gateway ask.
+    pub gateway: Option<GatewayFile>,
     /// Address of the gRPC door.
     pub grpc: SocketAddr,
     /// Address of the HTTP door.
@@ -146,12 +153,24 @@ pub struct Config {
     pub drain: Duration,
 }
 
+/// The file of a mapping, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What it says.
+    pub mapping: Gateway,
+}
+
 /// Why there is no configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The file that `gateway` names cannot be used.
+    #[error(transparent)]
+    Gateway(#[from] BundleError),
     /// An address beyond loopback.
     #[error(
         "`{name}` is {address}, which other machines can reach, and there is neither TLS nor authentication: listen on a loopback address such as 127.0.0.1:{}, or say `--insecure`",
@@ -199,6 +218,7 @@ impl Settings {
         let Self {
             data,
             load,
+            gateway,
             grpc,
             http,
             insecure,
@@ -214,6 +234,7 @@ impl Settings {
         let config = Config {
             data: data.unwrap_or_else(|| PathBuf::from("pdp-data")),
             load,
+            gateway: gateway.map(GatewayFile::open).transpose()?,
             grpc: grpc.unwrap_or_else(|| loopback(7070)),
             http: http.unwrap_or_else(|| loopback(7071)),
             insecure: insecure.unwrap_or(false),
@@ -260,6 +281,7 @@ impl fmt::Display for Config {
         let Self {
             data,
             load,
+            gateway,
             grpc,
             http,
             insecure,
@@ -277,6 +299,9 @@ impl fmt::Display for Config {
         if let Some(load) = load {
             writeln!(f, "load: {}", quoted(&load.to_string_lossy()))?;
         }
+        if let Some(GatewayFile { path, mapping: _ }) = gateway {
+            writeln!(f, "gateway: {}", quoted(&path.to_string_lossy()))?;
+        }
         writeln!(f, "grpc: {}", quoted(&grpc.to_string()))?;
         writeln!(f, "http: {}", quoted(&http.to_string()))?;
         writeln!(f, "insecure: {insecure}")?;
@@ -290,6 +315,14 @@ impl fmt::Display for Config {
         writeln!(f, "max_wait_ms: {}", max_wait.as_millis())?;
         writeln!(f, "grace_ms: {}", grace.as_millis())?;
         writeln!(f, "drain_ms: {}", drain.as_millis())
+    }
+}
+
+// === impl GatewayFile ===
+
+impl GatewayFile {
+    fn open(path: PathBuf) -> Result<Self, BundleError> {
+        Ok(Self { mapping: Gateway::open(&path)?, path })
     }
 }
 

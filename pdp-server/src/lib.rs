@@ -135,7 +135,9 @@ pub async fn run(
 
     let mut threads = Threads::start()?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let mut serving = threads.spawn(serve_grpc(grpc, door.routes(&health)?, stopped));
+    let mapping = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
+    let routes = door.routes(&health, mapping.unwrap_or_default())?;
+    let mut serving = threads.spawn(serve_grpc(grpc, routes, stopped));
     let http = serve_http(http, http::routes(ready.clone(), &door))?;
     let upkeep = Task(tokio::spawn(upkeep(Arc::downgrade(&door))));
 

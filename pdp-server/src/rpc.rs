@@ -8,6 +8,7 @@
 
 mod decision;
 mod explanation;
+mod ext_authz;
 mod failure;
 mod inbound;
 mod last_resort;
@@ -26,9 +27,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::Guard;
+use pdp_bundle::gateway::Gateway;
 use pdp_engine::id::TenantId;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
+use pdp_proto::ext_authz::authorization_server::{
+    AuthorizationServer, SERVICE_NAME as AUTHORIZATION,
+};
 use pdp_proto::v1::decision_service_server::{
     DecisionService, DecisionServiceServer, SERVICE_NAME as DECISION,
 };
@@ -55,7 +60,7 @@ pub(crate) use question::Asked;
 use stream::LiveStreams;
 
 /// The services whose health is told by name.
-const SERVICES: [&str; 4] = ["", DECISION, POLICY, TENANT];
+const SERVICES: [&str; 5] = ["", AUTHORIZATION, DECISION, POLICY, TENANT];
 
 /// What every service shares.
 pub(crate) struct Door {
@@ -133,7 +138,11 @@ impl Door {
     }
 
     /// Every service, with health and reflection.
-    pub(crate) fn routes(self: &Arc<Self>, health: &Health) -> Result<Routes, ReflectionError> {
+    pub(crate) fn routes(
+        self: &Arc<Self>,
+        health: &Health,
+        gateway: Gateway,
+    ) -> Result<Routes, ReflectionError> {
         let describe = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(pdp_proto::FILE_DESCRIPTOR_SET)
@@ -145,8 +154,12 @@ impl Door {
             .max_decoding_message_size(self.max_message_bytes);
         let tenants = TenantServiceServer::new(tenant::Service(Arc::clone(self)))
             .max_decoding_message_size(self.max_message_bytes);
+        let authorization = ext_authz::Service { door: Arc::clone(self), gateway };
+        let authorization = AuthorizationServer::new(authorization)
+            .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
         routes.add_service(decisions).add_service(policies).add_service(tenants);
+        routes.add_service(authorization);
         routes.add_service(health.service());
         routes.add_service(describe().build_v1()?).add_service(describe().build_v1alpha()?);
         Ok(routes.routes())
