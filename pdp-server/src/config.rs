@@ -1,6 +1,7 @@
 //! Settings: what flags, `PDP_*` variables and a YAML file say becomes one validated [`Config`].
 //! The first of the three that names a setting decides; nothing else reads flags or variables.
 
+mod authzen;
 mod file;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,10 @@ use std::time::Duration;
 use pdp_bundle::BundleError;
 use pdp_bundle::gateway::Gateway;
 
+pub use authzen::{PersonTypes, PublicUrl};
 pub use file::FileError;
+
+use crate::rpc::MAX_BATCH;
 
 /// The default of `max_message_bytes`: a change set of [`crate::rpc::MAX_CHANGES`] facts of a
 /// kilobyte or two each.
@@ -31,6 +35,15 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(2);
 
 /// The default of `drain_ms`: long enough for every request, and for most exports.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+
+/// The default of `max_body_bytes`: a batch of [`crate::rpc::MAX_BATCH`] questions of a kilobyte each.
+pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
+
+/// The default of `http_timeout_ms`: longer than any network takes that is worth waiting for.
+pub const DEFAULT_HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The least that `http_timeout_ms` may be: less, and no request arrives in time.
+const LEAST_TIMEOUT_MS: usize = 10;
 
 /// What every setting may be, at most, where it counts milliseconds: an hour.
 const MAX_MS: u64 = 3_600_000;
@@ -86,7 +99,7 @@ settings! {
     gateway: PathBuf, "PDP_GATEWAY", "FILE";
     /// Address of the gRPC door
     grpc: SocketAddr, "PDP_GRPC", "ADDR";
-    /// Address of the HTTP door: health and metrics
+    /// Address of the HTTP door: AuthZEN, health and metrics
     http: SocketAddr, "PDP_HTTP", "ADDR";
     /// Allow addresses that other machines can reach, although there is neither TLS nor authentication
     insecure: bool, "PDP_INSECURE", "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true;
@@ -106,6 +119,18 @@ settings! {
     grace_ms: u64, "PDP_GRACE_MS", "MS";
     /// How long requests in flight may take to end after that, in milliseconds
     drain_ms: u64, "PDP_DRAIN_MS", "MS";
+    /// What callers reach the HTTP door by, for AuthZEN metadata, such as `https://pdp.example.com`
+    public_url: PublicUrl, "PDP_PUBLIC_URL", "URL";
+    /// Where AuthZEN callers ask for what needs approval; they are told nowhere by default
+    access_request_url: PublicUrl, "PDP_ACCESS_REQUEST_URL", "URL";
+    /// What AuthZEN callers may call a `person` besides that, with commas between
+    person_types: PersonTypes, "PDP_PERSON_TYPES", "TYPES";
+    /// How many evaluations an AuthZEN request may hold
+    max_evaluations: usize, "PDP_MAX_EVALUATIONS", "COUNT";
+    /// The largest body of an HTTP request taken, in bytes
+    max_body_bytes: usize, "PDP_MAX_BODY_BYTES", "BYTES";
+    /// How long an HTTP connection may be silent and a request may take to arrive, in milliseconds
+    http_timeout_ms: u64, "PDP_HTTP_TIMEOUT_MS", "MS";
 }
 
 /// How to write logs.
@@ -151,6 +176,18 @@ pub struct Config {
     pub grace: Duration,
     /// How long requests in flight may take after that.
     pub drain: Duration,
+    /// What callers reach the HTTP door by.
+    pub public_url: Option<PublicUrl>,
+    /// Where callers ask for what needs approval.
+    pub access_request_url: Option<PublicUrl>,
+    /// What callers call people.
+    pub person_types: PersonTypes,
+    /// How many evaluations a request may hold.
+    pub max_evaluations: usize,
+    /// The largest body taken, in bytes.
+    pub max_body_bytes: usize,
+    /// How long an HTTP connection may be silent.
+    pub http_timeout: Duration,
 }
 
 /// The file of a mapping, read.
@@ -230,6 +267,12 @@ impl Settings {
             max_wait_ms,
             grace_ms,
             drain_ms,
+            public_url,
+            access_request_url,
+            person_types,
+            max_evaluations,
+            max_body_bytes,
+            http_timeout_ms,
         } = self;
         let config = Config {
             data: data.unwrap_or_else(|| PathBuf::from("pdp-data")),
@@ -246,6 +289,12 @@ impl Settings {
             max_wait: millis("max_wait_ms", max_wait_ms, DEFAULT_MAX_WAIT)?,
             grace: millis("grace_ms", grace_ms, DEFAULT_GRACE)?,
             drain: millis("drain_ms", drain_ms, DEFAULT_DRAIN)?,
+            public_url,
+            access_request_url,
+            person_types: person_types.unwrap_or_default(),
+            max_evaluations: max_evaluations.unwrap_or(MAX_BATCH),
+            max_body_bytes: max_body_bytes.unwrap_or(DEFAULT_MAX_BODY_BYTES),
+            http_timeout: millis("http_timeout_ms", http_timeout_ms, DEFAULT_HTTP_TIMEOUT)?,
         };
         config.check()?;
         Ok(config)
@@ -266,6 +315,10 @@ impl Config {
         }
         bounds("max_message_bytes", self.max_message_bytes, MESSAGE_BYTES)?;
         bounds("max_live_streams", self.max_live_streams, 1..=256)?;
+        bounds("max_evaluations", self.max_evaluations, 1..=MAX_BATCH)?;
+        bounds("max_body_bytes", self.max_body_bytes, MESSAGE_BYTES)?;
+        let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
+        bounds("http_timeout_ms", timeout_ms, LEAST_TIMEOUT_MS..=usize::MAX)?;
         match &self.otlp_endpoint {
             Some(endpoint) if !endpoint.starts_with("http://") => {
                 Err(ConfigError::Endpoint(endpoint.clone()))
@@ -293,6 +346,12 @@ impl fmt::Display for Config {
             max_wait,
             grace,
             drain,
+            public_url,
+            access_request_url,
+            person_types,
+            max_evaluations,
+            max_body_bytes,
+            http_timeout,
         } = self;
         let quoted = |text: &str| format!("{text:?}");
         writeln!(f, "data: {}", quoted(&data.to_string_lossy()))?;
@@ -314,7 +373,17 @@ impl fmt::Display for Config {
         writeln!(f, "max_live_streams: {max_live_streams}")?;
         writeln!(f, "max_wait_ms: {}", max_wait.as_millis())?;
         writeln!(f, "grace_ms: {}", grace.as_millis())?;
-        writeln!(f, "drain_ms: {}", drain.as_millis())
+        writeln!(f, "drain_ms: {}", drain.as_millis())?;
+        if let Some(url) = public_url {
+            writeln!(f, "public_url: {}", quoted(url.as_str()))?;
+        }
+        if let Some(url) = access_request_url {
+            writeln!(f, "access_request_url: {}", quoted(url.as_str()))?;
+        }
+        writeln!(f, "person_types: {}", quoted(&person_types.to_string()))?;
+        writeln!(f, "max_evaluations: {max_evaluations}")?;
+        writeln!(f, "max_body_bytes: {max_body_bytes}")?;
+        writeln!(f, "http_timeout_ms: {}", http_timeout.as_millis())
     }
 }
 

@@ -52,6 +52,7 @@ pub use decision::MAX_BATCH;
 pub use failure::ERROR_DOMAIN;
 pub(crate) use failure::Failure;
 pub(crate) use last_resort::LastResortLayer;
+pub(crate) use list::first_account;
 pub(crate) use malformed::Malformed;
 use malformed::name;
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};

@@ -40,6 +40,12 @@ fn what_is_printed_is_read_back() {
         "http://a:1",
         "--load",
         "a \"b\".yaml",
+        "--public-url",
+        "https://pdp.example.com/a/",
+        "--access-request-url",
+        "https://requests.example.com/new",
+        "--person-types",
+        "human, robot",
     ];
     let config = flags(&line).into_config(None).unwrap();
     let file = file(&config.to_string());
@@ -64,6 +70,8 @@ fn what_cannot_be_is_refused_by_name() {
         (["--max-message-bytes", "1"], "`max_message_bytes` is 1; it must be 16384 to 1073741824"),
         (["--max-live-streams", "0"], "`max_live_streams` is 0"),
         (["--grace-ms", "99999999"], "`grace_ms` is 99999999"),
+        (["--max-evaluations", "1001"], "`max_evaluations` is 1001; it must be 1 to 1000"),
+        (["--max-body-bytes", "1"], "`max_body_bytes` is 1; it must be 16384"),
         (["--otlp-endpoint", "example.org"], "`otlp_endpoint` is `example.org`"),
     ] {
         let refused = flags(&line).into_config(None).unwrap_err().to_string();

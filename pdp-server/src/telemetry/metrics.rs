@@ -62,6 +62,8 @@ words! {
         TenantDelete = "TenantService/Delete",
         TenantList = "TenantService/List",
         ExtAuthz = "Authorization/Check",
+        Evaluation = "AuthZEN/evaluation",
+        Evaluations = "AuthZEN/evaluations",
     }
 }
 
@@ -74,6 +76,8 @@ words! {
         CheckDelegation = "CheckDelegation",
         ExplainDelegation = "ExplainDelegation",
         ExtAuthz = "ext_authz",
+        Evaluation = "evaluation",
+        Evaluations = "evaluations",
     }
 }
 
