@@ -1,8 +1,10 @@
-//! A whole server in this process, and its gRPC door as callers use it: the client library.
+//! A whole server in this process, and its doors as callers use them: gRPC with the client library,
+//! and AuthZEN with an HTTP client.
 //!
 //! The server is the one that ships, wired by its own `run`, on loopback ports that the system
 //! chooses, with its store in a temporary folder and a clock that tests set.
 
+pub mod authzen;
 pub mod page;
 pub mod wire;
 
@@ -37,6 +39,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::http::{Http, Protocol};
+
 /// How many changes one request may hold.
 pub const MAX_CHANGES: usize = 10_000;
 
@@ -48,6 +52,7 @@ pub struct Server {
     runtime: Runtime,
     client: Client,
     decisions: DecisionServiceClient<Channel>,
+    http: SocketAddr,
     clock: Arc<AtomicI64>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), RunError>>,
@@ -63,6 +68,15 @@ impl Server {
     /// If it does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(Settings::default())
+    }
+
+    /// The same, with settings of its own beside the folder, the ports and no grace.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_with(settings: Settings) -> Self {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let any_port = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -71,11 +85,12 @@ impl Server {
             grpc: any_port,
             http: any_port,
             grace_ms: Some(0),
-            ..Settings::default()
+            ..settings
         };
         let config = settings.into_config(None).unwrap();
         let listeners = Listeners::bind(&config).unwrap();
         let endpoint = format!("http://{}", listeners.grpc_address().unwrap());
+        let http = listeners.http_address().unwrap();
         let time = Arc::new(AtomicI64::new(0));
         let shown = Arc::clone(&time);
         let clock = Clock::from_fn(move || Timestamp::from_micros(shown.load(Ordering::SeqCst)));
@@ -91,12 +106,37 @@ impl Server {
             client.list_tenants().collect().await.unwrap();
             (client, decisions)
         });
-        Self { runtime, client, decisions, clock: time, shutdown, serving, folder }
+        Self { runtime, client, decisions, http, clock: time, shutdown, serving, folder }
     }
 
     /// Sets the evaluation time.
     pub fn set_clock(&self, now: Timestamp) {
         self.clock.store(now.as_micros(), Ordering::SeqCst);
+    }
+
+    /// The address of the HTTP door.
+    #[must_use]
+    pub const fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// A client of the HTTP door.
+    #[must_use]
+    pub fn http(&self, protocol: Protocol) -> Http {
+        Http::new(self.runtime.handle().clone(), self.http, protocol)
+    }
+
+    /// Runs something of a test's own.
+    pub fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.runtime.block_on(work)
+    }
+
+    /// Applies change sets of at most [`MAX_CHANGES`] to the tenant `default`, which must be empty.
+    ///
+    /// # Errors
+    /// What the server says to a change set.
+    pub fn default_tenant(&self, changes: &[Change]) -> Result<Door<'_>, Error> {
+        self.runtime.block_on(self.applied(self.client.clone(), changes))
     }
 
     /// A new tenant with this policy, applied in change sets of at most [`MAX_CHANGES`].
@@ -109,15 +149,18 @@ impl Server {
     pub fn tenant(&self, id: &str, changes: &[Change]) -> Result<Door<'_>, Error> {
         self.runtime.block_on(async {
             self.client.create_tenant(id).await.unwrap();
-            let client = self.client.for_tenant(id);
-            let mut revision = pdp_client::Revision::new(0);
-            for part in changes.chunks(MAX_CHANGES) {
-                let set = ChangeSet::new(part.iter().map(change_to_wire).collect());
-                revision = client.apply(set.expecting(revision)).await?.revision;
-            }
-            let (runtime, decisions) = (&self.runtime, self.decisions.clone());
-            Ok(Door { runtime, client: client.at_least(revision), decisions })
+            self.applied(self.client.for_tenant(id), changes).await
         })
+    }
+
+    async fn applied(&self, client: Client, changes: &[Change]) -> Result<Door<'_>, Error> {
+        let mut revision = pdp_client::Revision::new(0);
+        for part in changes.chunks(MAX_CHANGES) {
+            let set = ChangeSet::new(part.iter().map(change_to_wire).collect());
+            revision = client.apply(set.expecting(revision)).await?.revision;
+        }
+        let (runtime, decisions) = (&self.runtime, self.decisions.clone());
+        Ok(Door { runtime, client: client.at_least(revision), decisions })
     }
 
     /// Stops it, and holds that it ends well.
