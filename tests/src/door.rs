@@ -29,6 +29,7 @@ use pdp_engine::query;
 use pdp_engine::session::{SessionExplanation, SessionQuestion};
 use pdp_engine::time::Timestamp;
 use pdp_engine::vault::{VaultExplanation, VaultQuestion};
+use pdp_proto::ext_authz::authorization_client::AuthorizationClient;
 use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_server::clock::Clock;
 use pdp_server::config::Settings;
@@ -51,6 +52,7 @@ pub const MAX_BATCH: usize = 1_000;
 pub struct Server {
     runtime: Runtime,
     client: Client,
+    channel: Channel,
     decisions: DecisionServiceClient<Channel>,
     http: SocketAddr,
     clock: Arc<AtomicI64>,
@@ -98,15 +100,21 @@ impl Server {
         let stopped = async move { drop(stop.await) };
         let serving = runtime.spawn(run(config, listeners, clock, stopped));
         let deadline = Duration::from_secs(60);
-        let (client, decisions) = runtime.block_on(async {
+        let (client, channel) = runtime.block_on(async {
             let channel = Endpoint::from_shared(endpoint.clone()).unwrap().connect_lazy();
-            let decisions = DecisionServiceClient::new(channel);
             let client = Client::builder(endpoint).deadline(deadline).connect().await.unwrap();
             // Retried until the policy is loaded.
             client.list_tenants().collect().await.unwrap();
-            (client, decisions)
+            (client, channel)
         });
-        Self { runtime, client, decisions, http, clock: time, shutdown, serving, folder }
+        let decisions = DecisionServiceClient::new(channel.clone());
+        Self { runtime, client, channel, decisions, http, clock: time, shutdown, serving, folder }
+    }
+
+    /// External authorization, as Envoy asks for it.
+    #[must_use]
+    pub fn authorization(&self) -> AuthorizationClient<Channel> {
+        AuthorizationClient::new(self.channel.clone())
     }
 
     /// Sets the evaluation time.
@@ -153,6 +161,14 @@ impl Server {
         })
     }
 
+    /// Deletes a tenant.
+    ///
+    /// # Panics
+    /// If it does not exist.
+    pub fn forget(&self, id: &str) {
+        self.runtime.block_on(self.client.delete_tenant(id)).unwrap();
+    }
+
     async fn applied(&self, client: Client, changes: &[Change]) -> Result<Door<'_>, Error> {
         let mut revision = pdp_client::Revision::new(0);
         for part in changes.chunks(MAX_CHANGES) {
@@ -168,8 +184,8 @@ impl Server {
     /// # Panics
     /// If it ends with an error.
     pub fn stop(self) {
-        let Self { runtime, client, decisions, shutdown, serving, folder, .. } = self;
-        drop((client, decisions));
+        let Self { runtime, client, channel, decisions, shutdown, serving, folder, .. } = self;
+        drop((client, channel, decisions));
         shutdown.send(()).unwrap();
         runtime.block_on(serving).unwrap().unwrap();
         folder.close().unwrap();
