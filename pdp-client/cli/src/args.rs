@@ -1,5 +1,6 @@
 //! Arguments as they are written. What they mean is for [`crate::options`].
 
+mod gateway;
 mod shape;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use pdp_bundle::time::parse_time;
 use pdp_engine::level::Relative;
 use pdp_engine::time::Timestamp;
 
+pub(crate) use gateway::{Gateway, GatewayExplain};
 use shape::{
     APPLY_JSON, APPROVERS_JSON, CHECK_JSON, DELEGATION_JSON, EXPLAIN_JSON, EXPORT_JSON, FACTS_JSON,
     GET_JSON, HEALTH_JSON, PERMISSIONS_JSON, RESOURCES_JSON, SUBJECTS_JSON, TEST_JSON,
@@ -127,6 +129,9 @@ pub(crate) enum Command {
     /// Create, delete and list tenants.
     #[command(subcommand)]
     Tenant(Tenant),
+    /// What requests at a gateway ask.
+    #[command(subcommand)]
+    Gateway(Gateway),
     /// Ask whether the server serves.
     #[command(after_long_help = HEALTH_JSON)]
     Health(Health),

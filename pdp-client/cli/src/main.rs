@@ -17,6 +17,7 @@ mod diff;
 mod exit;
 mod explained;
 mod fact;
+mod gateway;
 mod health;
 mod list;
 mod options;

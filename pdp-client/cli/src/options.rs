@@ -15,7 +15,7 @@ use crate::asked::{self, Asked, What};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::screen::Screen;
-use crate::{apply, cases, completions, fact, health, list, policy, question, tenant};
+use crate::{apply, cases, completions, fact, gateway, health, list, policy, question, tenant};
 
 /// Where the server is and how long it may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,7 @@ enum Task {
     Facts(FactKind),
     Test { paths: Vec<PathBuf>, now: Option<Timestamp> },
     Tenant(args::Tenant),
+    Gateway(Box<args::GatewayExplain>),
     Health { service: String, wait: bool },
     Completions(clap_complete::Shell),
 }
@@ -104,6 +105,7 @@ impl Options {
             Command::Get(args::Get { kind, name }) => Task::Get(fact::parse_key(&kind, &name)?),
             Command::Test(args::Test { paths, now }) => Task::Test { paths, now },
             Command::Tenant(task) => Task::Tenant(task),
+            Command::Gateway(args::Gateway::Explain(given)) => Task::Gateway(Box::new(given)),
             Command::Health(args::Health { service, wait }) => Task::Health { service, wait },
             Command::Completions(args::Completions { shell }) => Task::Completions(shell),
         };
@@ -122,6 +124,7 @@ impl Options {
             Task::Facts(kind) => policy::list(&server, kind, screen).await,
             Task::Test { paths, now } => cases::test(&paths, now, screen),
             Task::Tenant(task) => tenant::run(&server, task, screen).await,
+            Task::Gateway(given) => gateway::explain(&server, &given, screen).await,
             Task::Health { service, wait } => health::health(&server, &service, wait, screen).await,
             Task::Completions(shell) => completions::print(shell, screen),
         }

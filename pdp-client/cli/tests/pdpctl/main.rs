@@ -7,6 +7,7 @@ mod asking;
 mod behalf;
 mod cases;
 mod families;
+mod gateway;
 mod lists;
 mod served;
 mod tenants;
