@@ -1,5 +1,5 @@
-//! Every scenario file through every door: the engine in process, and a whole server over gRPC.
-//! The oracle answers them too, so that it is held against the same expectations.
+//! Every scenario file through every door: the engine in process, and a whole server over gRPC and
+//! AuthZEN. The oracle answers them too, so that it is held against the same expectations.
 
 #![allow(
     clippy::expect_used,
@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use pdp_bundle::case::{Answer, CaseFile, Detail, Report, Why, run_in_process};
+use pdp_bundle::case::{Answer, CaseFile, Detail, Expectation, Report, Why, run_in_process};
 use pdp_bundle::question::AnyQuestion;
 use pdp_client::Error;
 use pdp_engine::facts::Facts;
@@ -21,6 +21,8 @@ use pdp_engine::session::SessionFacts;
 use pdp_engine::share::Entity;
 use pdp_engine::time::Timestamp;
 use pdp_tests::door::Server;
+use pdp_tests::door::authzen::{AuthZen, written};
+use pdp_tests::http::Protocol;
 use pdp_tests::oracle::{Oracle, Refused, asked, strongest, subject};
 use pdp_tests::scenario::{cases, rejected};
 use pdp_tests::tally::reason_precedes_entries;
@@ -31,6 +33,10 @@ const DEFAULT_NOW: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
 /// How many checks are asked in process and of the oracle only: the questions about sessions in
 /// files that have `open_sessions`, as a server is told of no sessions.
 const IN_PROCESS_ONLY: usize = 47;
+
+/// How many checks AuthZEN has no words for: delegations, and those without routing of what would be
+/// routed.
+const NOT_IN_AUTHZEN: usize = 243;
 
 /// Runs the files, prints what there was, and fails with everything that does not hold.
 fn run_all(door: &str, cases: &[CaseFile], mut run: impl FnMut(usize, &CaseFile) -> Report) {
@@ -150,9 +156,8 @@ fn by_the_oracle() {
     });
 }
 
-#[test]
-fn over_grpc() {
-    let server = Server::start();
+/// The files without what a server cannot be asked.
+fn servable() -> Vec<CaseFile> {
     let mut cases = cases();
     let mut left_out = 0;
     for case in cases.iter_mut().filter(|case| !case.open_sessions.is_empty()) {
@@ -162,12 +167,50 @@ fn over_grpc() {
     }
     println!("{left_out} checks of sessions beside open ones are asked in process only");
     assert_eq!(left_out, IN_PROCESS_ONLY, "checks are asked in process only");
+    cases
+}
+
+#[test]
+fn over_grpc() {
+    let server = Server::start();
+    let cases = servable();
     run_all("gRPC (checks, batches, explanations and approvers)", &cases, |n, case| {
         let now = case.now.unwrap_or(DEFAULT_NOW);
         server.set_clock(now);
         let door = server.tenant(&format!("case-{n}"), &case.bundle.changes());
         let door = door.unwrap_or_else(|error| panic!("{}: {error}", case.source));
         case.run(now, |question, _, detail| door.ask(question, detail))
+    });
+    server.stop();
+}
+
+#[test]
+fn over_authzen() {
+    let server = Server::start();
+    let mut cases = servable();
+    let mut left_out = 0;
+    for case in &mut cases {
+        let all = case.checks.len();
+        case.checks.retain(|check| written(&check.question).is_some());
+        left_out += all - case.checks.len();
+        // A decision comes with what goes with it and without its explanation.
+        for check in &mut case.checks {
+            if let Expectation::Decision { deciding, masked, approvers, .. } = &mut check.expect {
+                (*deciding, *masked, *approvers) = (None, None, None);
+            }
+        }
+    }
+    println!("{left_out} checks are not asked, as AuthZEN has no words for them");
+    assert_eq!(left_out, NOT_IN_AUTHZEN, "checks are not asked over AuthZEN");
+    let mut turn = Protocol::ALL.into_iter().cycle();
+    run_all("AuthZEN (evaluations, HTTP/1.1 and HTTP/2 by turns)", &cases, |n, case| {
+        let now = case.now.unwrap_or(DEFAULT_NOW);
+        server.set_clock(now);
+        let tenant = format!("case-{n}");
+        let applied = server.tenant(&tenant, &case.bundle.changes());
+        drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
+        let door = AuthZen::new(&server, &tenant, turn.next().unwrap());
+        case.run(now, |question, _, _| door.ask(question).unwrap())
     });
     server.stop();
 }

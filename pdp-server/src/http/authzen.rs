@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -188,6 +188,10 @@ impl AuthZen {
     async fn body(&self, request: Request) -> Result<Bytes, Refused> {
         says_json(request.headers())?;
         let maximum = self.options.max_body_bytes;
+        let announced = request.body().size_hint().lower();
+        if usize::try_from(announced).is_ok_and(|announced| announced > maximum) {
+            return Err(Refused::TooLarge { maximum });
+        }
         let body = Limited::new(request.into_body(), maximum);
         let arrived = tokio::time::timeout(self.options.timeout, body.collect()).await;
         let arrived = arrived.map_err(|_| Refused::Slow(self.options.timeout))?;

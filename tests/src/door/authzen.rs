@@ -1,7 +1,7 @@
 //! The AuthZEN door as callers use it: questions as JSON over HTTP, and what comes back as answers.
 //!
-//! It can ask everything but delegations, and questions that want no routing where there would be
-//! some: AuthZEN has words for neither.
+//! It can ask everything but delegations, questions that want no routing where there would be some,
+//! and sessions with a permission level `none`, which none can have: AuthZEN has no words for them.
 
 use pdp_bundle::case::Answer;
 use pdp_bundle::question::{AnyQuestion, WrittenPermission};
@@ -76,6 +76,10 @@ impl AuthZen {
     /// If the answer is none.
     #[must_use]
     pub fn ask_all(&self, evaluations: &[Value]) -> Vec<Option<Told>> {
+        if evaluations.is_empty() {
+            // That would be one evaluation.
+            return Vec::new();
+        }
         let body = json!({"context": {"explain": true}, "evaluations": evaluations});
         let reply = self.post("evaluations", &body);
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -108,9 +112,16 @@ pub fn written(question: &AnyQuestion) -> Option<Value> {
             let asked = it.as_question();
             let permission = AnyPermission::Session(asked.level);
             let evaluation = evaluation(asked.subject, permission, asked.computer, None);
-            asked.routing.then_some(evaluation)
+            let sayable = asked.routing && is_sayable(asked.level);
+            sayable.then_some(evaluation)
         }
     }
+}
+
+/// Whether a permission level can be said: `session:none` is a session without one.
+#[must_use]
+pub fn is_sayable(level: Option<&str>) -> bool {
+    level != Some("none")
 }
 
 /// One evaluation.
