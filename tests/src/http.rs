@@ -119,6 +119,15 @@ impl Http {
         self.runtime.block_on(sent)
     }
 
+    /// Posts JSON that is written already, without waiting.
+    ///
+    /// # Panics
+    /// If nothing comes back.
+    pub async fn post_written(&self, path: &str, body: Vec<u8>) -> Reply {
+        let json = [("content-type", "application/json")];
+        self.exchange(self.request("POST", path, &json, body)).await
+    }
+
     fn request(
         &self,
         method: &str,
