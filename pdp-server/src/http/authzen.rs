@@ -10,6 +10,8 @@ mod evaluate;
 mod metadata;
 mod request;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};

@@ -9,7 +9,7 @@ use pdp_engine::list::{
     APPROVE_USE, AnyPermission, ApprovalQuestion, ListedPermission, SubjectKinds, list_approvers,
     list_permissions, list_resources, list_subjects,
 };
-use pdp_engine::query::{ObjectRef, Question, Revision, SubjectRef};
+use pdp_engine::query::{ObjectRef, Question, SubjectRef};
 use pdp_engine::session::SessionQuestion;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
@@ -30,10 +30,6 @@ use super::question::{
 /// How large a page with explanations grows before it ends, in bytes: clients take 4 MiB by
 /// default. An item is never split, and a page holds at least one.
 const EXPLAINED_PAGE_BYTES: usize = 1 << 20;
-
-/// What the places of subjects begin with; the places are in the order of these.
-const PEOPLE: &[u8] = b"p";
-const ACCOUNTS: &[u8] = b"q";
 
 /// What a list is computed from.
 #[derive(Clone, Copy)]
@@ -223,7 +219,10 @@ pub(super) fn subjects(
 }
 
 /// The page token with which a list of people and accounts begins at its accounts, at a revision.
-pub(crate) fn first_account(request: &v1::ListSubjectsRequest, at: Revision) -> String {
+pub(crate) fn first_account(
+    request: &v1::ListSubjectsRequest,
+    at: pdp_engine::query::Revision,
+) -> String {
     let question = v1::ListSubjectsRequest {
         tenant: String::new(),
         at_least: 0,
@@ -233,7 +232,7 @@ pub(crate) fn first_account(request: &v1::ListSubjectsRequest, at: Revision) -> 
         ..request.clone()
     };
     // Behind every person and before every account.
-    ListOf::asked("subjects", named(&request.tenant), &question).token_past(at, ACCOUNTS)
+    ListOf::asked("subjects", named(&request.tenant), &question).token_past(at, b"q")
 }
 
 fn subject_of(actor: &ActorRef) -> Option<SubjectRef<'_>> {
@@ -261,8 +260,8 @@ fn listed_subject(actor: &ActorRef) -> Option<v1::Subject> {
 /// INVARIANT: bytes in the order of the subjects: people first.
 fn subject_place(actor: &ActorRef) -> Vec<u8> {
     match subject_of(actor) {
-        Some(SubjectRef::Person(id)) => [PEOPLE, id.as_bytes()].concat(),
-        Some(SubjectRef::Account(id)) => [ACCOUNTS, id.as_bytes()].concat(),
+        Some(SubjectRef::Person(id)) => [b"p", id.as_bytes()].concat(),
+        Some(SubjectRef::Account(id)) => [b"q", id.as_bytes()].concat(),
         None => Vec::new(),
     }
 }
@@ -382,6 +381,7 @@ fn explain_one(
 mod tests {
     use pdp_engine::compile::compile;
     use pdp_engine::facts::Facts;
+    use pdp_engine::query::Revision;
 
     use super::*;
 
