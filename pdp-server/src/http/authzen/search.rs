@@ -374,7 +374,7 @@ impl Search {
 /// How many results a page may hold.
 fn limit(page: &Object<'_>) -> Result<Option<u64>, Malformed> {
     match page.get("limit") {
-        None | Some(Json::Null) => Ok(None),
+        None => Ok(None),
         Some(Json::Whole(limit)) => Ok(Some(*limit)),
         Some(_) => Err(Malformed::new("page.limit", "must be a whole number, 0 or more")),
     }
