@@ -7,6 +7,7 @@
 mod decisions;
 mod delegated;
 mod errors;
+mod ext_authz;
 mod facts;
 mod families;
 mod lifecycle;
