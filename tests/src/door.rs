@@ -5,6 +5,7 @@
 //! chooses, with its store in a temporary folder and a clock that tests set.
 
 pub mod authzen;
+pub mod envoy;
 pub mod page;
 pub mod wire;
 

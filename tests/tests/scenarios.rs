@@ -1,5 +1,5 @@
-//! Every scenario file through every door: the engine in process, and a whole server over gRPC and
-//! AuthZEN. The oracle answers them too, so that it is held against the same expectations.
+//! Every scenario file through every door: the engine in process, and a whole server over gRPC,
+//! AuthZEN and Envoy's external authorization. The oracle answers them too, so that it is held against the same expectations.
 
 #![allow(
     clippy::expect_used,
@@ -20,8 +20,10 @@ use pdp_engine::query::{Question, Reason};
 use pdp_engine::session::SessionFacts;
 use pdp_engine::share::Entity;
 use pdp_engine::time::Timestamp;
+use pdp_server::config::Settings;
 use pdp_tests::door::Server;
 use pdp_tests::door::authzen::{AuthZen, written};
+use pdp_tests::door::envoy::{Asked, Envoy, MAPPING};
 use pdp_tests::http::Protocol;
 use pdp_tests::oracle::{Oracle, Refused, asked, strongest, subject};
 use pdp_tests::scenario::{cases, rejected};
@@ -211,6 +213,48 @@ fn over_authzen() {
         drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
         let door = AuthZen::new(&server, &tenant, turn.next().unwrap());
         case.run(now, |question, _, _| door.ask(question).unwrap())
+    });
+    server.stop();
+}
+
+#[test]
+fn over_ext_authz() {
+    let mapping = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(mapping.path(), MAPPING).unwrap();
+    let gateway = Some(mapping.path().to_path_buf());
+    let server = Server::start_with(Settings { gateway, ..Settings::default() });
+    let mut cases = servable();
+    let mut left_out = 0;
+    for case in &mut cases {
+        let all = case.checks.len();
+        case.checks.retain(|check| Asked::new(&check.question).is_some());
+        left_out += all - case.checks.len();
+        // Envoy is told the decision and nothing that goes with it.
+        for check in &mut case.checks {
+            if let Expectation::Decision { effect, reason, .. } = &check.expect {
+                let (effect, reason) = (*effect, *reason);
+                let (deciding, masked, obligations, approvers) = (None, None, None, None);
+                check.expect = Expectation::Decision {
+                    effect,
+                    reason,
+                    deciding,
+                    masked,
+                    obligations,
+                    approvers,
+                };
+            }
+        }
+    }
+    // The same as over AuthZEN.
+    assert_eq!(left_out, NOT_IN_AUTHZEN, "checks are not asked as Envoy would");
+    run_all("ext_authz (a subject by claim, certificate, header and route)", &cases, |n, case| {
+        let now = case.now.unwrap_or(DEFAULT_NOW);
+        server.set_clock(now);
+        let tenant = format!("case-{n}");
+        let applied = server.tenant(&tenant, &case.bundle.changes());
+        drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
+        let envoy = Envoy::new(&server, &tenant);
+        case.run(now, |question, _, _| envoy.answer(question).unwrap())
     });
     server.stop();
 }
