@@ -134,7 +134,43 @@ fn check_segments(text: &str) -> Result<(), PathProblem> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Encodes what is neither a slash nor a letter or digit.
+    fn encoded(path: &str) -> String {
+        let one = |byte: u8| match byte {
+            b'/' => "/".to_owned(),
+            byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        };
+        path.bytes().map(one).collect()
+    }
+
+    proptest! {
+        /// Whatever is sent: what is read has one reading, and is read again as the same.
+        #[test]
+        fn what_is_read_has_one_reading(raw in proptest::collection::vec(
+            prop_oneof![
+                Just(b"/".to_vec()), Just(b".".to_vec()), Just(b"%2f".to_vec()), Just(b"%2E".to_vec()),
+                Just(b"%25".to_vec()), Just(b"%".to_vec()), Just(b";".to_vec()), Just(b"?".to_vec()),
+                Just(b"%C3%BC".to_vec()), Just(b"%00".to_vec()), Just(b"\\".to_vec()), Just(b"a".to_vec()),
+                any::<u8>().prop_map(|byte| vec![byte]),
+            ],
+            0..12,
+        )) {
+            let raw = [&b"/"[..], &raw.concat()].concat();
+            if let Ok(path) = read_path(&raw) {
+                prop_assert!(path.starts_with('/') && !path.contains("//"), "{path}");
+                prop_assert!(!path.contains(['\\', '\0', '\n', '\u{7f}']), "{path}");
+                let dots = |segment: &str| matches!(segment, "." | "..");
+                prop_assert!(!path.split('/').any(dots), "{path}");
+                let again = encoded(&path);
+                prop_assert_eq!(read_path(again.as_bytes()), Ok(path));
+            }
+        }
+    }
 
     #[test]
     fn a_path_is_decoded_once_and_its_query_split_off() {

@@ -270,7 +270,37 @@ impl fmt::Display for Pattern {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Two texts make the same only if the captures that are used are the same.
+        #[test]
+        fn what_was_made_tells_what_it_was_made_of(
+            texts in proptest::collection::vec("/[a-]{1,2}/[ay-]{1,2}/[a/-]{1,4}", 2),
+            template in proptest::sample::select(vec!["x{a}/y{b}-/{c}", "{b}/{a}", "{a}-/-{c}", "{c}"]),
+        ) {
+            let pattern = Pattern::parse("/{a}/{b}/{c...}", '/').unwrap();
+            let template = Template::parse(template, &pattern).unwrap();
+            let used: Vec<usize> = template
+                .parts
+                .iter()
+                .filter_map(|part| match part {
+                    Part::Capture(at) => Some(*at),
+                    Part::Text(_) => None,
+                })
+                .collect();
+            let made = |text: &str| {
+                let captures = pattern.captures(text)?;
+                let held: Vec<String> = used.iter().map(|at| captures[*at].to_owned()).collect();
+                Some((template.filled(&captures), held))
+            };
+            if let (Some((first, of)), Some((second, of_second))) = (made(&texts[0]), made(&texts[1])) {
+                prop_assert_eq!(first == second, of == of_second);
+            }
+        }
+    }
 
     fn mapped(pattern: &str, template: &str, text: &str) -> Option<String> {
         let pattern = Pattern::parse(pattern, '/').unwrap();
