@@ -30,13 +30,13 @@ use pdp_tests::matrix::{Matrix, OPERATION, TYPE};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-/// Rounds of each kind, by turns; the median over the rounds is printed.
+/// Rounds; the median over the rounds is printed.
 const ROUNDS: usize = 21;
 
-/// Requests in a round.
+/// Requests of each kind in a round.
 const REQUESTS: usize = 2_000;
 
-/// Connections that are used at once, where several are.
+/// Callers at once, where there are several.
 const CALLERS: usize = 16;
 
 /// Evaluations in a batch.
@@ -60,30 +60,29 @@ fn main() {
         asked[0].clone(),
     );
     println!("question_bytes {}, answer_bytes {}", asked[0].len(), answer.body.len());
-    let (beside, empty) = serve_empty(answer.body);
+    let (serving_empty, empty) = serve_empty(answer.body);
+    // The client has threads of its own, apart from those of either server.
+    let beside = Runtime::new().unwrap();
     for protocol in Protocol::ALL {
-        let door = |path: &'static str, address: SocketAddr| Door {
-            clients: (0..CALLERS)
-                .map(|_| Arc::new(Http::new(beside.handle().clone(), address, protocol)))
-                .collect(),
-            path,
+        let clients = |address: SocketAddr, path: &'static str| {
+            let client = |_| Arc::new(Http::new(beside.handle().clone(), address, protocol));
+            (0..CALLERS).map(client).map(move |client| (client, path)).collect::<Vec<_>>()
         };
-        let (nothing, evaluation) = (door("/", empty), door(EVALUATION, server.http_address()));
-        let mut rounds = Rounds::default();
-        for _ in 0..ROUNDS {
-            rounds.empty.push(beside.block_on(nothing.alone(&asked)));
-            rounds.evaluation.push(beside.block_on(evaluation.alone(&asked)));
-            rounds.many_empty.push(beside.block_on(nothing.together(&asked)));
-            rounds.many_evaluation.push(beside.block_on(evaluation.together(&asked)));
+        let nothing = clients(empty, "/");
+        let evaluation = clients(server.http_address(), EVALUATION);
+        let callers: Vec<Caller> = nothing.into_iter().zip(evaluation).collect();
+        for (what, callers) in [("alone", &callers[..1]), ("together", &callers[..])] {
+            let rounds = (0..ROUNDS).map(|_| beside.block_on(round(callers, &asked))).collect();
+            print(protocol, what, rounds);
         }
-        rounds.print(protocol);
     }
     let batches = Http::new(beside.handle().clone(), server.http_address(), Protocol::Http2);
     println!(
         "batch_of_{BATCH}_evaluations_per_s {:.0}",
         beside.block_on(in_batches(&batches, &asked))
     );
-    beside.shutdown_background();
+    serving_empty.shutdown_background();
+    drop(beside);
     server.stop();
 }
 
@@ -127,44 +126,40 @@ fn questions(matrix: &Matrix) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Something to ask, over so many connections.
-struct Door {
-    clients: Vec<Arc<Http>>,
-    path: &'static str,
-}
+/// Two connections, with what is asked over each: nothing, and an evaluation.
+type Caller = ((Arc<Http>, &'static str), (Arc<Http>, &'static str));
 
-impl Door {
-    /// One request after the other: how long each took, sorted.
-    async fn alone(&self, asked: &[Vec<u8>]) -> Vec<Duration> {
-        let mut taken = Vec::with_capacity(REQUESTS);
-        for body in asked.iter().cycle().take(REQUESTS) {
-            let body = body.clone();
-            let begun = Instant::now();
-            let reply = self.clients[0].post_written(self.path, body).await;
-            taken.push(begun.elapsed());
-            assert_eq!(reply.status, 200);
-        }
-        taken.sort_unstable();
-        taken
-    }
+/// How long each request took, sorted: nothing, and evaluations.
+type Taken = [Vec<Duration>; 2];
 
-    /// Every connection at once: requests a second.
-    async fn together(&self, asked: &Arc<Vec<Vec<u8>>>) -> f64 {
-        let begun = Instant::now();
-        let callers = self.clients.iter().enumerate().map(|(caller, client)| {
-            let (client, asked, path) = (Arc::clone(client), Arc::clone(asked), self.path);
-            tokio::spawn(async move {
-                for n in 0..REQUESTS / CALLERS {
-                    let body = asked[(caller * 7_919 + n) % asked.len()].clone();
-                    assert_eq!(client.post_written(path, body).await.status, 200);
+/// Every caller asks both by turns, one request after the other, so that whatever else the machine
+/// does is done to both.
+async fn round(callers: &[Caller], asked: &Arc<Vec<Vec<u8>>>) -> Taken {
+    let tasks = callers.iter().cloned().enumerate().map(|(n, (nothing, evaluation))| {
+        let (asked, turns) = (Arc::clone(asked), REQUESTS / callers.len());
+        tokio::spawn(async move {
+            let mut taken = Taken::default();
+            for turn in 0..turns {
+                let body = &asked[(n * 7_919 + turn) % asked.len()];
+                for ((client, path), taken) in [&nothing, &evaluation].into_iter().zip(&mut taken) {
+                    let body = body.clone();
+                    let begun = Instant::now();
+                    let reply = client.post_written(path, body).await;
+                    taken.push(begun.elapsed());
+                    assert_eq!(reply.status, 200);
                 }
-            })
-        });
-        for caller in callers.collect::<Vec<_>>() {
-            caller.await.unwrap();
+            }
+            taken
+        })
+    });
+    let mut all = Taken::default();
+    for task in tasks.collect::<Vec<_>>() {
+        for (all, taken) in all.iter_mut().zip(task.await.unwrap()) {
+            all.extend(taken);
         }
-        REQUESTS as f64 / begun.elapsed().as_secs_f64()
     }
+    all.iter_mut().for_each(|taken| taken.sort_unstable());
+    all
 }
 
 /// Batches one after the other: evaluations a second.
@@ -185,34 +180,16 @@ async fn in_batches(client: &Http, asked: &[Vec<u8>]) -> f64 {
     count as f64 / begun.elapsed().as_secs_f64()
 }
 
-#[derive(Default)]
-struct Rounds {
-    empty: Vec<Vec<Duration>>,
-    evaluation: Vec<Vec<Duration>>,
-    many_empty: Vec<f64>,
-    many_evaluation: Vec<f64>,
-}
-
-impl Rounds {
-    fn print(&self, protocol: Protocol) {
-        let name = format!("{protocol:?}").to_lowercase();
-        let quantile = |rounds: &[Vec<Duration>], q: f64| {
-            median(rounds.iter().map(|round| {
-                let index = ((round.len() - 1) as f64 * q) as usize;
-                round[index].as_secs_f64() * 1e6
-            }))
-        };
-        for (what, q) in [("p50", 0.5), ("p99", 0.99)] {
-            let (empty, asked) = (quantile(&self.empty, q), quantile(&self.evaluation, q));
-            println!("{name}_empty_alone_{what}_us {empty:.1}");
-            println!("{name}_evaluation_alone_{what}_us {asked:.1}");
-            println!("{name}_evaluation_to_empty_alone_{what} {:.2}", asked / empty);
-        }
-        let empty = median(self.many_empty.iter().copied());
-        let asked = median(self.many_evaluation.iter().copied());
-        println!("{name}_empty_{CALLERS}_callers_per_s {empty:.0}");
-        println!("{name}_evaluation_{CALLERS}_callers_per_s {asked:.0}");
-        println!("{name}_evaluation_to_empty_{CALLERS}_callers_cost {:.2}", empty / asked);
+fn print(protocol: Protocol, what: &str, rounds: Vec<Taken>) {
+    let name = format!("{protocol:?}_{what}").to_lowercase();
+    for (quantile, q) in [("p50", 0.5), ("p90", 0.9)] {
+        let of = |taken: &[Duration]| taken[(taken.len() as f64 * q) as usize].as_secs_f64() * 1e6;
+        let empty = median(rounds.iter().map(|[empty, _]| of(empty)));
+        let asked = median(rounds.iter().map(|[_, asked]| of(asked)));
+        let ratio = median(rounds.iter().map(|[empty, asked]| of(asked) / of(empty)));
+        println!("{name}_empty_{quantile}_us {empty:.1}");
+        println!("{name}_evaluation_{quantile}_us {asked:.1}");
+        println!("{name}_evaluation_to_empty_{quantile} {ratio:.2}");
     }
 }
 
