@@ -29,6 +29,10 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use tonic::transport::{Channel, Endpoint};
 
+/// The allocator that the server ships with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rounds of each kind, by turns; the median over the rounds is printed.
 const ROUNDS: usize = 61;
 
@@ -101,7 +105,11 @@ async fn empty(answer: CheckResponse) -> AuthorizationClient<Channel> {
     // On threads of its own, as the server's are.
     std::thread::spawn(move || {
         let listener = listener.into_std().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("empty")
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             let incoming = tonic::transport::server::TcpIncoming::from(listener);
