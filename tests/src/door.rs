@@ -145,7 +145,15 @@ impl Server {
     /// # Errors
     /// What the server says to a change set.
     pub fn default_tenant(&self, changes: &[Change]) -> Result<Door<'_>, Error> {
-        self.runtime.block_on(self.applied(self.client.clone(), changes))
+        self.default_tenant_at(0, changes)
+    }
+
+    /// The same, where it is at this revision.
+    ///
+    /// # Errors
+    /// What the server says to a change set.
+    pub fn default_tenant_at(&self, revision: u64, changes: &[Change]) -> Result<Door<'_>, Error> {
+        self.runtime.block_on(self.applied(self.client.clone(), revision, changes))
     }
 
     /// A new tenant with this policy, applied in change sets of at most [`MAX_CHANGES`].
@@ -158,7 +166,7 @@ impl Server {
     pub fn tenant(&self, id: &str, changes: &[Change]) -> Result<Door<'_>, Error> {
         self.runtime.block_on(async {
             self.client.create_tenant(id).await.unwrap();
-            self.applied(self.client.for_tenant(id), changes).await
+            self.applied(self.client.for_tenant(id), 0, changes).await
         })
     }
 
@@ -170,8 +178,13 @@ impl Server {
         self.runtime.block_on(self.client.delete_tenant(id)).unwrap();
     }
 
-    async fn applied(&self, client: Client, changes: &[Change]) -> Result<Door<'_>, Error> {
-        let mut revision = pdp_client::Revision::new(0);
+    async fn applied(
+        &self,
+        client: Client,
+        revision: u64,
+        changes: &[Change],
+    ) -> Result<Door<'_>, Error> {
+        let mut revision = pdp_client::Revision::new(revision);
         for part in changes.chunks(MAX_CHANGES) {
             let set = ChangeSet::new(part.iter().map(change_to_wire).collect());
             revision = client.apply(set.expecting(revision)).await?.revision;
