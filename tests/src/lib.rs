@@ -15,6 +15,7 @@
 )]
 
 pub mod door;
+pub mod http;
 pub mod matrix;
 pub mod oracle;
 pub mod proof;

@@ -1,5 +1,5 @@
-//! Every scenario file through every door: the engine in process, and a whole server over gRPC.
-//! The oracle answers them too, so that it is held against the same expectations.
+//! Every scenario file through every door: the engine in process, and a whole server over gRPC,
+//! AuthZEN and Envoy's external authorization. The oracle answers them too, so that it is held against the same expectations.
 
 #![allow(
     clippy::expect_used,
@@ -11,7 +11,9 @@
 
 use std::collections::BTreeSet;
 
-use pdp_bundle::case::{Answer, CaseFile, CaseSessions, Detail, Report, Why, run_in_process};
+use pdp_bundle::case::{
+    Answer, CaseFile, CaseSessions, Detail, Expectation, Report, Why, run_in_process,
+};
 use pdp_bundle::question::AnyQuestion;
 use pdp_client::Error;
 use pdp_engine::facts::Facts;
@@ -19,7 +21,11 @@ use pdp_engine::list::ApprovalQuestion;
 use pdp_engine::query::{Question, Reason};
 use pdp_engine::share::Entity;
 use pdp_engine::time::Timestamp;
+use pdp_server::config::Settings;
 use pdp_tests::door::Server;
+use pdp_tests::door::authzen::{AuthZen, written};
+use pdp_tests::door::envoy::{Asked, Envoy, MAPPING};
+use pdp_tests::http::Protocol;
 use pdp_tests::oracle::{Existing, Oracle, Refused, asked, strongest, subject};
 use pdp_tests::scenario::{cases, rejected};
 use pdp_tests::tally::reason_precedes_entries;
@@ -30,6 +36,10 @@ const DEFAULT_NOW: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
 /// How many checks are asked in process and of the oracle only: those of files that have
 /// `open_sessions`, as a server cannot be told of sessions that it did not open itself.
 const IN_PROCESS_ONLY: usize = 146;
+
+/// How many checks AuthZEN has no words for: delegations, and those without routing of what would be
+/// routed.
+const NOT_IN_AUTHZEN: usize = 243;
 
 /// Runs the files, prints what there was, and fails with everything that does not hold.
 fn run_all(door: &str, cases: &[CaseFile], mut run: impl FnMut(usize, &CaseFile) -> Report) {
@@ -150,9 +160,8 @@ fn by_the_oracle() {
     });
 }
 
-#[test]
-fn over_grpc() {
-    let server = Server::start();
+/// The files without what a server cannot be asked.
+fn servable() -> Vec<CaseFile> {
     let mut cases = cases();
     let mut left_out = 0;
     for case in cases.iter_mut().filter(|case| !case.open_sessions.is_empty()) {
@@ -161,12 +170,92 @@ fn over_grpc() {
     }
     println!("{left_out} checks beside open sessions are asked in process only");
     assert_eq!(left_out, IN_PROCESS_ONLY, "checks are asked in process only");
+    cases
+}
+
+#[test]
+fn over_grpc() {
+    let server = Server::start();
+    let cases = servable();
     run_all("gRPC (checks, batches, explanations and approvers)", &cases, |n, case| {
         let now = case.now.unwrap_or(DEFAULT_NOW);
         server.set_clock(now);
         let door = server.tenant(&format!("case-{n}"), &case.bundle.changes());
         let door = door.unwrap_or_else(|error| panic!("{}: {error}", case.source));
         case.run(now, |question, _, detail| door.ask(question, detail))
+    });
+    server.stop();
+}
+
+#[test]
+fn over_authzen() {
+    let server = Server::start();
+    let mut cases = servable();
+    let mut left_out = 0;
+    for case in &mut cases {
+        let all = case.checks.len();
+        case.checks.retain(|check| written(&check.question).is_some());
+        left_out += all - case.checks.len();
+        // A decision comes with what goes with it and without its explanation.
+        for check in &mut case.checks {
+            if let Expectation::Decision { deciding, masked, approvers, .. } = &mut check.expect {
+                (*deciding, *masked, *approvers) = (None, None, None);
+            }
+        }
+    }
+    println!("{left_out} checks are not asked, as AuthZEN has no words for them");
+    assert_eq!(left_out, NOT_IN_AUTHZEN, "checks are not asked over AuthZEN");
+    let mut turn = Protocol::ALL.into_iter().cycle();
+    run_all("AuthZEN (evaluations, HTTP/1.1 and HTTP/2 by turns)", &cases, |n, case| {
+        let now = case.now.unwrap_or(DEFAULT_NOW);
+        server.set_clock(now);
+        let tenant = format!("case-{n}");
+        let applied = server.tenant(&tenant, &case.bundle.changes());
+        drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
+        let door = AuthZen::new(&server, &tenant, turn.next().unwrap());
+        case.run(now, |question, _, _| door.ask(question).unwrap())
+    });
+    server.stop();
+}
+
+#[test]
+fn over_ext_authz() {
+    let mapping = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(mapping.path(), MAPPING).unwrap();
+    let gateway = Some(mapping.path().to_path_buf());
+    let server = Server::start_with(Settings { gateway, ..Settings::default() });
+    let mut cases = servable();
+    let mut left_out = 0;
+    for case in &mut cases {
+        let all = case.checks.len();
+        case.checks.retain(|check| Asked::new(&check.question).is_some());
+        left_out += all - case.checks.len();
+        // Envoy is told the decision and nothing that goes with it.
+        for check in &mut case.checks {
+            if let Expectation::Decision { effect, reason, .. } = &check.expect {
+                let (effect, reason) = (*effect, *reason);
+                let (deciding, masked, obligations, approvers) = (None, None, None, None);
+                check.expect = Expectation::Decision {
+                    effect,
+                    reason,
+                    deciding,
+                    masked,
+                    obligations,
+                    approvers,
+                };
+            }
+        }
+    }
+    // The same as over AuthZEN.
+    assert_eq!(left_out, NOT_IN_AUTHZEN, "checks are not asked as Envoy would");
+    run_all("ext_authz (a subject by claim, certificate, header and route)", &cases, |n, case| {
+        let now = case.now.unwrap_or(DEFAULT_NOW);
+        server.set_clock(now);
+        let tenant = format!("case-{n}");
+        let applied = server.tenant(&tenant, &case.bundle.changes());
+        drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
+        let envoy = Envoy::new(&server, &tenant);
+        case.run(now, |question, _, _| envoy.answer(question).unwrap())
     });
     server.stop();
 }

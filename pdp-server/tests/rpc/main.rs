@@ -8,6 +8,7 @@ mod audit;
 mod decisions;
 mod delegated;
 mod errors;
+mod ext_authz;
 mod facts;
 mod families;
 mod lifecycle;

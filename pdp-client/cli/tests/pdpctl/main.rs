@@ -8,6 +8,7 @@ mod audit;
 mod behalf;
 mod cases;
 mod families;
+mod gateway;
 mod lists;
 mod served;
 mod sessions;
