@@ -34,7 +34,7 @@ async fn a_session_lives_from_opening_to_closing() {
     assert!(told[1].starts_with("  session    ") && told[2].starts_with("  not after  "));
     let rest = [
         "  group      group:web-07/Administrators",
-        "  account    account:corp/ana",
+        "  account    account:corp/ana (EXISTING)",
         "  on end     REMOVE_FROM_GROUP",
     ];
     assert_eq!(told[3..], rest);
@@ -53,6 +53,7 @@ async fn a_session_lives_from_opening_to_closing() {
         ("level", json!("local-admin")),
         ("group", json!("web-07/Administrators")),
         ("account", json!("corp/ana")),
+        ("account_mode", json!("EXISTING")),
         ("jit", json!(false)),
         ("delete_account", json!(false)),
         ("request_key", json!("k-1")),
@@ -72,7 +73,7 @@ async fn a_session_lives_from_opening_to_closing() {
     let (status, told) = served.json(&["session", "renew", id]).await;
     assert_eq!((status, told.get("effect"), &told["session"]["end"]), (1, None, &json!("CLOSED")));
     let late = served.ctl(&OPEN).await;
-    assert_eq!(late.status, 1, "an ALLOW of then opens nothing now: {late:?}");
+    assert_eq!(late.status, 1, "the key is used up: {late:?}");
     assert!(late.out.contains("(CLOSED)\n"), "{late:?}");
     served.stop().await;
 }

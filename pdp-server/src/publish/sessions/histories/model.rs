@@ -189,6 +189,12 @@ impl Model {
         known && (listed || self.sessions.values().any(by_session))
     }
 
+    /// Whether the policy itself makes a session's account a member of the group.
+    pub(super) fn lists(&self, session: &Session) -> bool {
+        let pair = session.privilege.as_ref().map(|it| (it.account.as_str(), it.group.as_str()));
+        self.world.listed.iter().any(|listed| Some(*listed) == pair)
+    }
+
     // === steps ===
 
     pub(super) fn open(
@@ -343,9 +349,7 @@ impl Model {
                 same_pair(it, &session)
                     && (is_open(it, now) || it.revocations.iter().any(is_removal_due))
             };
-            let (account, group) = (privilege.account.as_str(), privilege.group.as_str());
-            let listed = self.world.listed.iter().any(|(a, g)| (*a, *g) == (account, group));
-            if !listed && !self.sessions.values().any(needed) {
+            if !self.lists(&session) && !self.sessions.values().any(needed) {
                 due.push(RevocationKind::RemoveFromGroup);
             }
             if privilege.delete_account {
