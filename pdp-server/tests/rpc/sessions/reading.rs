@@ -125,14 +125,24 @@ async fn a_list_is_narrowed_and_comes_page_by_page() {
     let listed = list(&served, state(SessionState::Ended)).await.unwrap().sessions;
     assert_eq!((listed[0].id.as_str(), listed[0].ended), (early.id.as_str(), Some(after(HOUR))));
     assert!(listed.iter().all(|session| session.state() == SessionState::Ended));
+    served.stop().await;
+}
 
-    let page = v1::SessionServiceListRequest { page_size: 1, ..all() };
+#[tokio::test]
+async fn a_page_token_belongs_to_its_list() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    for key in ["k-1", "k-2", "k-3"] {
+        ask(&served, request(key, "ana", "web", None)).await.unwrap();
+    }
+    let some = |text: &str| Some(text.to_owned());
+    let page = v1::SessionServiceListRequest { page_size: 1, ..Default::default() };
     let token = list(&served, page).await.unwrap().next_page_token;
     let with = |page_token: &str| v1::SessionServiceListRequest {
         page_token: page_token.into(),
         ..Default::default()
     };
-    assert_eq!(list(&served, with(&token)).await.unwrap().sessions.len(), 4);
+    assert_eq!(list(&served, with(&token)).await.unwrap().sessions.len(), 2);
     let tenant = v1::TenantServiceCreateRequest { tenant: "acme".into() };
     served.tenants().create(tenant).await.unwrap();
     let refused =

@@ -67,7 +67,7 @@ async fn wrong_requests_to_open_renew_close_and_get() {
 }
 
 #[tokio::test]
-async fn wrong_requests_to_end_list_watch_and_acknowledge() {
+async fn wrong_requests_to_end_list_and_watch() {
     let folder = folder();
     let served = Served::start(&folder).await;
     let some = |text: &str| Some(text.to_owned());
@@ -119,6 +119,13 @@ async fn wrong_requests_to_end_list_watch_and_acknowledge() {
         let refused = served.sessions().watch_revocations(request).await.unwrap_err();
         assert_eq!(told(&refused), expected);
     }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_requests_to_acknowledge() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
     for (id, outcome, expected) in [
         ("", done(), malformed("revocation")),
         ("a\nb:group", done(), malformed("revocation")),
