@@ -128,9 +128,7 @@ pub async fn run(
     let (patience, options) = (config.http_timeout, authzen_options(&config));
     let metrics = Arc::new(Metrics::new());
     let limits = Limits { max_message_bytes, max_wait, max_live_streams };
-    let ids = DecisionIds::new()
-        .map_err(|source| RunError::System { doing: "drawing random numbers", source })?;
-    let door = Door::new(clock.clone(), metrics, ids, limits);
+    let door = Door::new(clock.clone(), metrics, decision_ids()?, limits);
     let health = Health::not_serving_yet().await;
     let ready = Ready::default();
     let Listeners { grpc, http } = listeners;
@@ -152,9 +150,7 @@ pub async fn run(
         load_policy(&config.data, config.load.as_deref(), clock)
     });
     let loaded = tokio::select! {
-        loaded = loading => {
-            Some(loaded.unwrap_or(Err(RunError::Panicked("loading the policy"))))
-        }
+        loaded = loading => Some(loaded.unwrap_or(Err(RunError::Panicked("loading the policy")))),
         () = &mut shutdown => None,
     };
     let outcome = match loaded {
@@ -197,12 +193,17 @@ pub async fn run(
     // In this order: nobody asks any more, then the last holders of the policy go.
     threads.stop().await;
     drop(rest);
-    if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
-        tracing::warn!("the upkeep did not end in time");
-    }
+    at_rest(upkeep).await;
     drop(door);
     tracing::info!("stopped");
     outcome
+}
+
+/// Waits for what the upkeep has begun.
+async fn at_rest(upkeep: tokio::task::JoinHandle<()>) {
+    if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
+        tracing::warn!("the upkeep did not end in time");
+    }
 }
 
 /// Waits for the doors to finish what they have begun, and ends it once it has had its time.
@@ -255,6 +256,11 @@ async fn serve_http(
 async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
     // An error is the end of `run`, too.
     stopped.wait_for(|stopped| *stopped).await.ok();
+}
+
+fn decision_ids() -> Result<DecisionIds, RunError> {
+    let system = |source| RunError::System { doing: "drawing random numbers", source };
+    DecisionIds::new().map_err(system)
 }
 
 fn authzen_options(config: &Config) -> authzen::Options {

@@ -39,7 +39,7 @@ pub use failure::{
 use crate::audit::Digest;
 use crate::clock::Clock;
 use crate::session::Book;
-use crate::store::{self, Commit, Remembered, Store};
+use crate::store::{self, Commit, Remembered, Store, StoreError};
 use graveyard::Graveyard;
 pub use sessions::{SessionError, SessionFilter, Watcher, Work};
 use tenant::Tenant;
@@ -225,22 +225,10 @@ impl Publisher {
         }
 
         // Commit: from here on the change set and the record of it survive a crash.
-        if effective || request_id.is_some() {
-            let digest = store::digest(changes);
-            let remembered = remembered(&receipt, digest);
-            let record = effective.then(|| audit::entry(now, &receipt, digest, request_id));
-            let commit = Commit {
-                tenant: &tenant.id,
-                from,
-                to,
-                deltas: &applied.deltas,
-                request: request_id.map(|id| (id, &remembered)),
-                audit: record.as_slice(),
-            };
-            if let Err(error) = self.0.store.commit(&commit) {
-                held.change().undo(applied);
-                return Err(error.into());
-            }
+        let committed = self.commit(&tenant.id, from, &applied, &receipt, request, now);
+        if let Err(error) = committed {
+            held.change().undo(applied);
+            return Err(error.into());
         }
         let Some(snapshot) = snapshot else { return Ok(receipt) };
         held.revision = to;
@@ -251,6 +239,34 @@ impl Publisher {
         drop(turn);
         tenant.visible.send_replace(Some(to));
         Ok(receipt)
+    }
+
+    /// Makes a change set durable, with what the audit says of it and what its request id stands for.
+    fn commit(
+        &self,
+        tenant: &TenantId,
+        from: Revision,
+        applied: &Applied,
+        receipt: &Receipt,
+        request: Apply<'_>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Apply { changes, request_id, .. } = request;
+        let effective = !applied.deltas.is_empty();
+        if !effective && request_id.is_none() {
+            return Ok(());
+        }
+        let digest = store::digest(changes);
+        let remembered = remembered(receipt, digest);
+        let record = effective.then(|| audit::entry(now, receipt, digest, request_id));
+        self.0.store.commit(&Commit {
+            tenant,
+            from,
+            to: receipt.revision,
+            deltas: &applied.deltas,
+            request: request_id.map(|id| (id, &remembered)),
+            audit: record.as_slice(),
+        })
     }
 
     /// Runs `read` on the tenant's facts, all of one revision, which is committed and may be a

@@ -107,7 +107,6 @@ fn fingerprint(name: &str) -> u128 {
 }
 
 /// Where the search for a fingerprint begins.
-#[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
 fn start(fingerprint: u128, mask: usize) -> usize {
     fingerprint as usize & mask
 }
