@@ -347,10 +347,9 @@ impl Publisher {
         let thorough = {
             let pace = tenant.sessions.turn();
             let since = |at: Timestamp| now.as_micros().saturating_sub(at.as_micros());
-            let due = pace.judged.is_none_or(|(at, revision)| {
+            pace.judged.is_none_or(|(at, revision)| {
                 revision != snapshot.revision() || !(0..THOROUGH_MICROS).contains(&since(at))
-            });
-            due
+            })
         };
         let falls = |session: &&Arc<Session>| {
             if thorough { session.falls(&snapshot, now).is_some() } else { !session.is_open(now) }

@@ -155,13 +155,11 @@ impl OpenSessions {
     }
 
     /// The sessions on a computer, by id; some may have run out.
-    #[must_use]
     pub fn on_computer(&self, computer: &str) -> impl Iterator<Item = &Arc<OpenSession>> {
         self.by_computer.get(computer).into_iter().flat_map(|sessions| sessions.values())
     }
 
     /// The sessions that use an account, by id; some may have run out.
-    #[must_use]
     pub fn of_account(&self, account: &str) -> impl Iterator<Item = &Arc<OpenSession>> {
         self.by_account.get(account).into_iter().flat_map(|sessions| sessions.values())
     }
