@@ -19,7 +19,7 @@ mod durability;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use pdp_engine::compile::{CompileLimits, compile_within};
@@ -41,6 +41,7 @@ use crate::clock::Clock;
 use crate::session::Book;
 use crate::store::{self, Commit, Remembered, Store, StoreError};
 use graveyard::Graveyard;
+use sessions::Pace;
 pub use sessions::{SessionError, SessionFilter, Watcher, Work};
 use tenant::Tenant;
 
@@ -199,20 +200,8 @@ impl Publisher {
         }
         let effective = !applied.deltas.is_empty();
         let to = if effective && !dry_run { from.next() } else { from };
-        let compiled = match effective {
-            true => Some(compile_within(&held.facts, to, CompileLimits::DEFAULT)),
-            false => None,
-        };
-        let snapshot = match compiled.transpose() {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                held.change().undo(applied);
-                return Err(error.into());
-            }
-        };
-        // Names of accounts that were made for sessions stay theirs, and none is made meanwhile.
-        let turn = match tenant.sessions.keep_names(made(&applied)) {
-            Ok(turn) => turn,
+        let (snapshot, turn) = match prepare(&tenant, &held.facts, &applied, to) {
+            Ok(prepared) => prepared,
             Err(error) => {
                 held.change().undo(applied);
                 return Err(error);
@@ -396,6 +385,21 @@ impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Publisher").field("tenants", &self.tenants()).finish_non_exhaustive()
     }
+}
+
+/// The policy compiled, if it changes; and the turn of the sessions where accounts are created: names of
+/// accounts that were made for sessions stay theirs, and none is made meanwhile.
+fn prepare<'a>(
+    tenant: &'a Tenant,
+    facts: &Facts,
+    applied: &Applied,
+    to: Revision,
+) -> Result<(Option<Snapshot>, Option<MutexGuard<'a, Pace>>), ApplyError> {
+    let snapshot = match applied.deltas.is_empty() {
+        true => None,
+        false => Some(compile_within(facts, to, CompileLimits::DEFAULT)?),
+    };
+    Ok((snapshot, tenant.sessions.keep_names(made(applied))?))
 }
 
 /// The accounts that a change set creates.

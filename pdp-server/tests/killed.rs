@@ -1,7 +1,12 @@
 //! A real `pdp-server` with sessions, killed again and again: whatever it acknowledged is there when it
 //! comes back, and what it did not acknowledge is either not there or found by its key.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -144,7 +149,7 @@ struct Known {
 
 /// What was sent, and what became of it.
 enum Sent {
-    Open(String, Result<v1::Session, Status>),
+    Open(String, Result<Box<v1::Session>, Status>),
     Close(String, Result<(), Status>),
     Done(String, Result<(), Status>),
 }
@@ -161,9 +166,9 @@ impl Known {
         for person in ["ana", "bo", "ana", "bo"] {
             let (key, mut client) = (self.next_key(), server.sessions());
             self.asked.insert(key.clone());
-            sent.spawn(
-                async move { Sent::Open(key.clone(), open(&mut client, &key, person).await) },
-            );
+            sent.spawn(async move {
+                Sent::Open(key.clone(), open(&mut client, &key, person).await.map(Box::new))
+            });
         }
         let open = self.opened.keys().filter(|key| !self.closing.contains(*key));
         let closing: Vec<_> = open.take(2).cloned().collect();
@@ -196,7 +201,7 @@ impl Known {
         match sent {
             Sent::Open(key, Ok(session)) => {
                 self.asked.remove(&key);
-                self.opened.insert(key, session);
+                self.opened.insert(key, *session);
                 true
             }
             Sent::Close(key, Ok(())) => self.closed.insert(key),

@@ -234,7 +234,7 @@ impl Failure {
             Self::RevisionNotReached { at_least, actual } => {
                 vec![("at_least", at_least.to_string()), ("actual", actual.to_string())]
             }
-            Self::Step(error) => step_metadata(error),
+            Self::Step(error) => of_step(error),
             Self::SessionAccount(account) => vec![("account", account.to_string())],
             Self::Malformed(_)
             | Self::TenantHasSessions(_)
@@ -460,5 +460,30 @@ impl From<TenantError> for Failure {
             TenantError::Store(error) => Self::Store(error.to_string()),
             TenantError::Broken(error) => Self::Broken(error.to_string()),
         }
+    }
+}
+
+/// What a program needs to know of a step of a session that was not taken.
+fn of_step(error: &StepError) -> Vec<Fact> {
+    match error {
+        StepError::KeyReused(key) => vec![("request_key", key.to_string())],
+        StepError::TooMany(actual) => vec![
+            ("limit", "max_sessions".to_owned()),
+            ("maximum", MAX_SESSIONS.to_string()),
+            ("actual", actual.to_string()),
+        ],
+        StepError::TooManyOfAccount(account) => vec![
+            ("limit", "max_sessions_of_account".to_owned()),
+            ("maximum", MAX_SESSIONS_OF_ACCOUNT.to_string()),
+            ("account", account.to_string()),
+        ],
+        StepError::TooManyAccounts(actual) => vec![
+            ("limit", "max_session_accounts".to_owned()),
+            ("maximum", MAX_ACCOUNTS.to_string()),
+            ("actual", actual.to_string()),
+        ],
+        StepError::UnknownSession(id) => vec![("session", id.clone())],
+        StepError::UnknownRevocation(id) => vec![("revocation", id.clone())],
+        StepError::Malformed(_) | StepError::AccountName(_) => Vec::new(),
     }
 }
