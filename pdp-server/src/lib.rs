@@ -126,7 +126,8 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let Config { max_message_bytes, max_live_streams, max_wait, grace, drain, .. } = config;
     let limits = Limits { max_message_bytes, max_wait, max_live_streams };
-    let door = Door::new(clock.clone(), Arc::new(Metrics::new()), limits);
+    let (patience, options) = (config.http_timeout, authzen_options(&config));
+    let door = Door::new(clock.clone(), Arc::new(Metrics::new()), decision_ids()?, limits);
     let health = Health::not_serving_yet().await;
     let ready = Ready::default();
     let Listeners { grpc, http } = listeners;

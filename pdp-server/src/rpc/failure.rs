@@ -305,31 +305,6 @@ impl Failure {
     }
 }
 
-/// What a program needs to know of a step that was not taken.
-fn step_metadata(error: &StepError) -> Vec<Fact> {
-    match error {
-        StepError::KeyReused(key) => vec![("request_key", key.to_string())],
-        StepError::TooMany(actual) => vec![
-            ("limit", "max_sessions".to_owned()),
-            ("maximum", MAX_SESSIONS.to_string()),
-            ("actual", actual.to_string()),
-        ],
-        StepError::TooManyOfAccount(account) => vec![
-            ("limit", "max_sessions_of_account".to_owned()),
-            ("maximum", MAX_SESSIONS_OF_ACCOUNT.to_string()),
-            ("account", account.to_string()),
-        ],
-        StepError::TooManyAccounts(actual) => vec![
-            ("limit", "max_session_accounts".to_owned()),
-            ("maximum", MAX_ACCOUNTS.to_string()),
-            ("actual", actual.to_string()),
-        ],
-        StepError::UnknownSession(id) => vec![("session", id.clone())],
-        StepError::UnknownRevocation(id) => vec![("revocation", id.clone())],
-        StepError::Malformed(_) | StepError::AccountName(_) => Vec::new(),
-    }
-}
-
 /// Lists as many problems as fit, in the order of the changes.
 fn describe_rejected(rejected: &Rejected, details: &mut ErrorDetails) -> String {
     let mut message = String::from("the change set was refused");

@@ -17,7 +17,7 @@ async fn served() -> Served {
 async fn opened(served: &Served) -> String {
     let (status, told) = served.json(&OPEN).await;
     assert_eq!(status, 0, "{told:#}");
-    told["session"]["id"].as_str().unwrap().to_owned()
+    told.pointer("/session/id").unwrap().as_str().unwrap().to_owned()
 }
 
 fn lines(ran: &Ran) -> Vec<String> {

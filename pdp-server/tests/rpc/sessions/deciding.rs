@@ -16,7 +16,7 @@ async fn privileged(served: &Served, id: &str) -> bool {
     let decision = served.check(asked.clone()).await;
     let request = v1::BatchCheckRequest { questions: vec![asked.clone()], ..Default::default() };
     let batch = served.decisions().batch_check(request).await.unwrap().into_inner();
-    let batched = batch.results[0].result.clone().unwrap();
+    let batched = batch.results.first().unwrap().result.clone().unwrap();
     assert_eq!(batched, v1::batch_check_result::Result::Decision(decision.clone()));
     let request = v1::ExplainRequest { question: Some(asked), ..Default::default() };
     let explained = served.decisions().explain(request).await.unwrap().into_inner();

@@ -48,7 +48,7 @@ async fn end(mut watch: Watch) -> Status {
 async fn work(served: &Served, key: &str, person: &str, computer: &str, level: &str) -> String {
     let answer = ask(served, request(key, person, computer, Some(level))).await.unwrap();
     let closed = close(served, &answer.session.unwrap().id).await.unwrap();
-    closed.revocations[0].id.clone()
+    closed.revocations.first().unwrap().id.clone()
 }
 
 fn all() -> v1::WatchRevocationsRequest {
