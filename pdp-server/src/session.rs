@@ -1,6 +1,6 @@
 //! Privileged sessions as the server remembers them, and what changes them (semantics, P10 to P12).
 //!
-//! A [`Book`] holds a tenant's sessions. Each step of a session is a [`Turn`]: worked out from the
+//! A book holds a tenant's sessions. Each step of a session is a turn: worked out from the
 //! book, made durable by the store, and only then taken into the book. Shared by the store, the
 //! publisher and the doors; it knows none of the three, and reads no clock.
 
