@@ -158,7 +158,15 @@ fn a_request_asks_what_its_route_says() {
             Request::to("PUT", "/move/x/zurich").of("ana"),
             "bank person:ana Move Account:x Location:zurich",
         ),
+        (
+            Request::to("GET", "/files/100%25").of("ana"),
+            "files person:ana right:ReadData File:/100%",
+        ),
         (Request::to("GET", "/files/../healthz").of("ana"), "BAD_PATH"),
+        (Request::to("GET", "/files;x/a").of("ana"), "BAD_PATH"),
+        (Request::to("GET", "/files%3Bx/a").of("ana"), "BAD_PATH"),
+        (Request::to("GET", "/files./a").of("ana"), "BAD_PATH"),
+        (Request::to("GET", "/files%20/a").of("ana"), "BAD_PATH"),
         (Request::to("GET", "/files/a%2f..%2fb").of("ana"), "BAD_PATH"),
         (Request { pseudo_path: Some("/healthz!"), ..Request::to("GET", "/healthz") }, "BAD_PATH"),
     ] {
@@ -268,6 +276,8 @@ fn what_is_wrong_is_said_with_its_line() {
         ("tenant: ''".to_owned(), "1:9: tenant: an empty tenant id"),
         ("routes:\n  - {path: a, public: true}".to_owned(), "2:12: routes[0].path: `a` is no path"),
         ("routes:\n  - {path: /a%20b, public: true}".to_owned(), "`%` never stands"),
+        ("routes:\n  - {path: '/a;b', public: true}".to_owned(), "`;` never stands"),
+        ("routes:\n  - {path: '/a./b', public: true}".to_owned(), "ends in a dot or a space"),
         ("routes:\n  - {path: /a/../b, public: true}".to_owned(), "dot segments never stand"),
         ("routes:\n  - {path: '/{a}-x', public: true}".to_owned(), "stands for a whole part"),
         ("routes:\n  - {public: true}".to_owned(), "the key `path` is missing"),
@@ -323,6 +333,8 @@ fn what_is_wrong_is_said_with_its_line() {
         let error = Gateway::parse("gateway.yaml", &text).map(drop).unwrap_err().to_string();
         assert!(error.contains(said), "{text}\n{error}");
     }
+    // A `%` that begins no escape is read as it is, so that a path may hold it.
+    assert!(Gateway::parse("g", "routes:\n  - {path: '/100%', public: true}").is_ok());
     let many = format!("routes:\n{}", "  - {path: /a, public: true}\n".repeat(1_001));
     let error = Gateway::parse("g", &many).unwrap_err().to_string();
     assert!(error.contains("1001 entries; the limit is 1000"), "{error}");

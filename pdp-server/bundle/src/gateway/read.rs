@@ -299,16 +299,24 @@ fn path_pattern(text: &str) -> Result<Pattern, String> {
         return Err(format!("`{}` is no path; begin it with `/`", shown(text)));
     };
     // What requests can never be is a mistake; it is written as it is after decoding.
-    if let Some(sign) = inner.chars().find(|c| matches!(c, '%' | '?' | '#' | '\\')) {
-        let advice = "write paths decoded and without a query";
-        return Err(format!("`{sign}` never stands in the path of a request; {advice}"));
+    let escape = inner
+        .split('%')
+        .skip(1)
+        .any(|after| after.len() > 1 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()));
+    let never = |c: char| c.is_ascii_control() || matches!(c, '?' | '#' | '\\' | ';');
+    if let Some(sign) = escape.then_some('%').or_else(|| inner.chars().find(|c| never(*c))) {
+        let (sign, advice) = (sign.escape_debug(), "write paths decoded and without a query");
+        return Err(format!("`{sign}` never stands there in the path of a request; {advice}"));
     }
     let pattern = Pattern::parse(text, '/').map_err(|error| error.to_string())?;
-    let never = |segment: &str| matches!(segment, "." | "..");
     let mut segments = inner.split('/').peekable();
     while let Some(segment) = segments.next() {
-        if never(segment) || (segment.is_empty() && segments.peek().is_some()) {
+        if matches!(segment, "." | "..") || (segment.is_empty() && segments.peek().is_some()) {
             return Err("`//` and dot segments never stand in the path of a request".to_owned());
+        }
+        if segment.ends_with(['.', ' ']) {
+            let advice = "no segment of a request's path ends in a dot or a space";
+            return Err(format!("`{}`: {advice}", shown(segment)));
         }
     }
     Ok(pattern)
