@@ -17,7 +17,7 @@ subject:
   - {claim: sub, as: 'person:{value}'}
   - {claim: [realm, user], payload: other, as: 'person:{value}'}
   - principal: spiffe://bank.example/ns/{namespace}/sa/{name}
-    as: account:{namespace}/{name}
+    as: account:ns/{namespace}/{name}
   - {principal: '{name}.svc.bank.example', as: 'account:svc/{name}'}
   - {header: X-Caller, as: 'account:corp/{value}'}
 routes:
@@ -181,9 +181,13 @@ fn the_first_source_that_is_there_names_the_subject() {
     assert_eq!(mapped(&request()), "NO_SUBJECT");
     let spiffe = "spiffe://bank.example/ns/pay/sa/worker";
     let principal = Request { principal: spiffe, ..request() };
-    assert_eq!(mapped(&principal), asks("account:pay/worker"));
+    assert_eq!(mapped(&principal), asks("account:ns/pay/worker"));
     let dns = Request { principal: "ledger.svc.bank.example", ..request() };
     assert_eq!(mapped(&dns), asks("account:svc/ledger"));
+    // A namespace that is called as the other source's prefix names somebody else.
+    let of_namespace = "spiffe://bank.example/ns/svc/sa/ledger";
+    let of_namespace = Request { principal: of_namespace, ..request() };
+    assert_eq!(mapped(&of_namespace), asks("account:ns/svc/ledger"));
     for other in ["spiffe://other/ns/pay/sa/worker", "a.b.svc.bank.example", "svc.bank.example"] {
         assert_eq!(mapped(&Request { principal: other, ..request() }), "NO_SUBJECT");
     }
