@@ -345,3 +345,57 @@ fn what_is_wrong_is_said_with_its_line() {
     let large = "#".repeat(1 << 21);
     assert!(Gateway::parse("g", &large).unwrap_err().to_string().contains("the limit is 1048576"));
 }
+
+#[test]
+fn a_slash_more_or_less_is_no_way_around_a_question() {
+    let parsed = |routes: &[(&str, &str)]| {
+        let route = |(keys, path): &(&str, &str)| {
+            let asks =
+                if keys.contains("public") { "" } else { ", permission: V, resource: 'T:x'" };
+            let comma = if keys.is_empty() { "" } else { ", " };
+            format!("  - {{path: '{path}'{comma}{keys}{asks}}}\n")
+        };
+        let routes: String = routes.iter().map(route).collect();
+        Gateway::parse("g", &format!("routes:\n{routes}")).map(drop).map_err(|it| it.to_string())
+    };
+    let public = "public: true";
+    for (routes, form) in [
+        (&[("", "/admin"), (public, "/{p...}")][..], "`/admin/`"),
+        (&[("", "/admin/"), (public, "/{p...}")], "`/admin`"),
+        (&[("", "/admin/"), (public, "/{page}")], "`/admin`"),
+        (&[("", "/admin/{p...}"), (public, "/{p...}")], "`/admin/`"),
+        (&[("", "/admin/{p...}"), ("", "/admin/"), (public, "/{p...}")], "`/admin`"),
+        (&[("", "/reports/{id}"), (public, "/reports/{p...}")], "`/reports/{}/`"),
+        (&[("", "/{a}/{b}"), (public, "/static/{p...}")], "`/{}/{}/`"),
+        (&[("methods: [GET]", "/admin"), (public, "/{p...}")], "`/admin/`"),
+        (&[("methods: [GET, PUT]", "/a"), ("methods: [GET]", "/a/"), (public, "/{p...}")], "`/a/`"),
+        (&[("hosts: ['a.b']", "/admin"), ("public: true, hosts: ['*.b']", "/{p...}")], "`/admin/`"),
+        (&[("", "/a"), ("hosts: ['a.b']", "/a/"), (public, "/{p...}")], "`/a/`"),
+    ] {
+        let error = parsed(routes).unwrap_err();
+        assert!(error.contains(form) && error.contains("without a question"), "{routes:?} {error}");
+        assert!(error.contains("while line 2 asks about"), "{error}");
+    }
+    let fine: &[&[(&str, &str)]] = &[
+        &[("", "/admin"), ("", "/admin/"), (public, "/{p...}")],
+        &[("", "/admin"), ("", "/{p...}")],
+        &[("", "/admin"), (public, "/")],
+        // That it is another path is said in so many words.
+        &[("", "/admin"), (public, "/admin/")],
+        // The one before it takes the request anyway.
+        &[(public, "/{p...}"), ("", "/admin")],
+        &[("", "/admin/{p...}"), ("", "/admin/"), ("", "/admin"), (public, "/{p...}")],
+        &[
+            ("", "/reports/{id}"),
+            ("", "/reports/{id}/{p...}"),
+            ("", "/reports/{id}/"),
+            (public, "/{p...}"),
+        ],
+        &[("methods: [PUT]", "/admin"), ("public: true, methods: [GET]", "/{p...}")],
+        &[("hosts: [a]", "/admin"), ("public: true, hosts: [b]", "/{p...}")],
+        &[("", "/"), (public, "/{p...}")],
+    ];
+    for routes in fine {
+        assert_eq!(parsed(routes), Ok(()), "{routes:?}");
+    }
+}
