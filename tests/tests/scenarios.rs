@@ -23,7 +23,7 @@ use pdp_engine::time::Timestamp;
 use pdp_server::config::Settings;
 use pdp_tests::door::Server;
 use pdp_tests::door::authzen::{AuthZen, written};
-use pdp_tests::door::envoy::{Asked, Envoy, MAPPING};
+use pdp_tests::door::envoy::{Asked, Envoy, mapping};
 use pdp_tests::http::Protocol;
 use pdp_tests::oracle::{Oracle, Refused, asked, strongest, subject};
 use pdp_tests::scenario::{cases, rejected};
@@ -219,9 +219,9 @@ fn over_authzen() {
 
 #[test]
 fn over_ext_authz() {
-    let mapping = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(mapping.path(), MAPPING).unwrap();
-    let gateway = Some(mapping.path().to_path_buf());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), mapping()).unwrap();
+    let gateway = Some(file.path().to_path_buf());
     let server = Server::start_with(Settings { gateway, ..Settings::default() });
     let mut cases = servable();
     let mut left_out = 0;
