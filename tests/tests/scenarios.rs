@@ -247,15 +247,19 @@ fn over_ext_authz() {
     }
     // The same as over AuthZEN.
     assert_eq!(left_out, NOT_IN_AUTHZEN, "checks are not asked as Envoy would");
-    run_all("ext_authz (a subject by claim, certificate, header and route)", &cases, |n, case| {
-        let now = case.now.unwrap_or(DEFAULT_NOW);
-        server.set_clock(now);
-        let tenant = format!("case-{n}");
-        let applied = server.tenant(&tenant, &case.bundle.changes());
-        drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
-        let envoy = Envoy::new(&server, &tenant);
-        case.run(now, |question, _, _| envoy.answer(question).unwrap())
-    });
+    run_all(
+        "ext_authz (a subject by claim, certificate, header and route; a question by route and path)",
+        &cases,
+        |n, case| {
+            let now = case.now.unwrap_or(DEFAULT_NOW);
+            server.set_clock(now);
+            let tenant = format!("case-{n}");
+            let applied = server.tenant(&tenant, &case.bundle.changes());
+            drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
+            let envoy = Envoy::new(&server, &tenant);
+            case.run(now, |question, _, _| envoy.answer(question).unwrap())
+        },
+    );
     server.stop();
 }
 
