@@ -84,7 +84,7 @@ fn claim(text: &str) -> Result<GivenClaim, String> {
         None => pair(text)?,
     };
     let (payload, name) = match left.find('[').or(left.find(':')).map(|at| left.split_at(at)) {
-        Some(("", list)) => (PAYLOAD, list),
+        Some(("", list)) if list.starts_with('[') => (PAYLOAD, list),
         Some((payload, list)) if list.starts_with('[') => {
             (payload.strip_suffix(':').unwrap_or_default(), list)
         }
