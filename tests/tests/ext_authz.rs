@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pdp_client::{Code, Decision, Question, Refusal};
 use pdp_engine::list::AnyPermission;
 use pdp_server::config::Settings;
-use pdp_tests::door::envoy::{Asked, Envoy, MAPPING, Teller, Told};
+use pdp_tests::door::envoy::{Asked, Envoy, Teller, Told, mapping};
 use pdp_tests::door::{Door, Server, wire};
 use pdp_tests::proof::for_worlds;
 use pdp_tests::world::{Genome, NOON};
@@ -69,12 +69,14 @@ fn checked(door: &Door<'_>, question: &Question) -> Option<(String, String, u64)
 
 #[test]
 fn every_world_gives_one_answer() {
-    let mapping = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(mapping.path(), MAPPING).unwrap();
-    let gateway = Some(mapping.path().to_path_buf());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), mapping()).unwrap();
+    let gateway = Some(file.path().to_path_buf());
     let server = Server::start_with(Settings { gateway, ..Settings::default() });
     server.set_clock(NOON);
     let (tenants, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    // Without a counterpart and with one.
+    let by_path = [AtomicUsize::new(0), AtomicUsize::new(0)];
     let reasons: Mutex<BTreeMap<String, u64>> = Mutex::default();
     for_worlds(WORLDS, QUESTIONS, |genome| {
         let tenant = format!("world-{}", tenants.fetch_add(1, Ordering::Relaxed));
@@ -83,7 +85,12 @@ fn every_world_gives_one_answer() {
         let mut tellers = Teller::ALL.into_iter().cycle();
         compare(genome, |question, asked| {
             let expected = checked(&door, &question);
-            let told = tellers.next().and_then(|teller| envoy.ask(&asked, teller));
+            let teller = tellers.next().unwrap();
+            if teller == Teller::Path && asked.path().is_some() {
+                let counted = &by_path[usize::from(asked.counterpart.is_some())];
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+            let told = envoy.ask(&asked, teller);
             let actual = told.map(|Told { effect, reason, revision }| {
                 (effect.as_str().to_owned(), reason.as_str().to_owned(), revision)
             });
@@ -100,6 +107,9 @@ fn every_world_gives_one_answer() {
     let reasons = reasons.into_inner().unwrap();
     let decided: u64 = reasons.values().sum();
     println!("{decided} decisions and {} refusals are the same: {reasons:?}", refused.into_inner());
+    let by_path = by_path.map(AtomicUsize::into_inner);
+    println!("by a path: {by_path:?}, without a counterpart and with one");
+    assert!(by_path.iter().all(|count| *count > QUESTIONS), "{by_path:?}");
     let least = u64::from(WORLDS) * u64::try_from(QUESTIONS).unwrap();
     assert!(decided > least, "only {decided} decisions");
     assert!(reasons.len() >= 20, "{} reasons only: {reasons:?}", reasons.len());

@@ -24,7 +24,7 @@ use pdp_engine::time::Timestamp;
 use pdp_server::config::Settings;
 use pdp_tests::door::Server;
 use pdp_tests::door::authzen::{AuthZen, written};
-use pdp_tests::door::envoy::{Asked, Envoy, MAPPING};
+use pdp_tests::door::envoy::{Asked, Envoy, mapping};
 use pdp_tests::http::Protocol;
 use pdp_tests::oracle::{Existing, Oracle, Refused, asked, strongest, subject};
 use pdp_tests::scenario::{cases, rejected};
@@ -220,9 +220,9 @@ fn over_authzen() {
 
 #[test]
 fn over_ext_authz() {
-    let mapping = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(mapping.path(), MAPPING).unwrap();
-    let gateway = Some(mapping.path().to_path_buf());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), mapping()).unwrap();
+    let gateway = Some(file.path().to_path_buf());
     let server = Server::start_with(Settings { gateway, ..Settings::default() });
     let mut cases = servable();
     let mut left_out = 0;
@@ -248,15 +248,19 @@ fn over_ext_authz() {
     }
     // The same as over AuthZEN.
     assert_eq!(left_out, NOT_IN_AUTHZEN, "checks are not asked as Envoy would");
-    run_all("ext_authz (a subject by claim, certificate, header and route)", &cases, |n, case| {
-        let now = case.now.unwrap_or(DEFAULT_NOW);
-        server.set_clock(now);
-        let tenant = format!("case-{n}");
-        let applied = server.tenant(&tenant, &case.bundle.changes());
-        drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
-        let envoy = Envoy::new(&server, &tenant);
-        case.run(now, |question, _, _| envoy.answer(question).unwrap())
-    });
+    run_all(
+        "ext_authz (a subject by claim, certificate, header and route; a question by route and path)",
+        &cases,
+        |n, case| {
+            let now = case.now.unwrap_or(DEFAULT_NOW);
+            server.set_clock(now);
+            let tenant = format!("case-{n}");
+            let applied = server.tenant(&tenant, &case.bundle.changes());
+            drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
+            let envoy = Envoy::new(&server, &tenant);
+            case.run(now, |question, _, _| envoy.answer(question).unwrap())
+        },
+    );
     server.stop();
 }
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use pdp_bundle::gateway::{Asked, Caller, Claim, Gateway, Http, Mapped, Proof, Route, Unmapped};
-use pdp_bundle::question::{AnyQuestion, WrittenPermission};
+use pdp_bundle::question::WrittenPermission;
 use pdp_client::engine::obligations_to_engine;
-use pdp_client::{Decision, Effect};
+use pdp_client::{Code, Decision, Effect, Error, FieldViolation};
 use serde_json::{Map, Value, json};
 
 use crate::args::GatewayExplain;
@@ -35,8 +35,18 @@ impl Caller for Request<'_> {
         proof(&self.0.header, name)
     }
 
+    /// As the server looks it up: in the payload, name by name. What stands where another claim's
+    /// object would have to is unusable.
     fn claim(&self, claim: &Claim) -> Proof<'_> {
-        proof(&self.0.claim, &claim.path.join("."))
+        let Claim { payload, path } = claim;
+        let given = self.0.claim.iter().filter(|given| given.payload == **payload);
+        let mut found = given
+            .filter(|given| given.path.iter().zip(path).all(|(given, wanted)| *given == **wanted));
+        match (found.next(), found.next()) {
+            (None, _) => Proof::Absent,
+            (Some(one), None) if one.path.len() == path.len() => Proof::Text(&one.value),
+            (Some(_), _) => Proof::Unusable,
+        }
     }
 
     fn extensions(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -131,10 +141,10 @@ pub(crate) async fn explain(
             if let Some(route) = asked.route {
                 told.route(&given.config, route);
             }
-            let tenant = if asked.tenant.is_empty() { &server.tenant } else { asked.tenant };
-            told.asked(&asked, tenant);
-            let server = Server { tenant: tenant.to_owned(), ..server.clone() };
-            ask(&server, &asked.to_question(), &told, given.offline, screen).await
+            // Where nothing names one the server's gateway asks its default, whatever `--tenant` says.
+            told.asked(&asked, asked.tenant);
+            let server = Server { tenant: asked.tenant.to_owned(), ..server.clone() };
+            ask(&server, &asked, &told, given.offline, screen).await
         }
         Err(unmapped) => {
             let (status, code) = (status(&unmapped), unmapped.code());
@@ -152,12 +162,13 @@ pub(crate) async fn explain(
 
 async fn ask(
     server: &Server,
-    question: &AnyQuestion,
+    asked: &Asked<'_>,
     told: &Told,
     offline: bool,
     screen: &mut Screen,
 ) -> Result<Exit, Problem> {
-    let ToClient::Check(asked) = ToClient::new(question) else {
+    let question = &asked.to_question();
+    let ToClient::Check(wire) = ToClient::new(question) else {
         return Err(Problem::Message("a gateway never asks about a delegation".to_owned()));
     };
     if offline {
@@ -167,7 +178,10 @@ async fn ask(
         )?;
         return Ok(Exit::Success);
     }
-    let decision = server.connect().await?.check(&asked).await?;
+    let decision = match server.connect().await?.check(&wire).await {
+        Ok(decision) => decision,
+        Err(error) => return malformed(asked, error, told, screen),
+    };
     let Decision { effect, .. } = decision;
     let due = decision.obligations.clone().map(obligations_to_engine).transpose()?;
     let status = if effect == Effect::Allow { 200 } else { 403 };
@@ -180,6 +194,36 @@ async fn ask(
         },
     )?;
     Ok(effect.into())
+}
+
+/// A name from the request that can be none is the client's mistake, told with 400; every other error
+/// is one.
+fn malformed(
+    asked: &Asked<'_>,
+    error: Error,
+    told: &Told,
+    screen: &mut Screen,
+) -> Result<Exit, Problem> {
+    let of_request =
+        |field: &str| asked.is_of_request(field.strip_prefix("question.").unwrap_or(field));
+    let violation = match &error {
+        Error::Refused(refusal) if refusal.code == Code::InvalidArgument => {
+            refusal.fields.iter().find(|it| of_request(&it.field))
+        }
+        _ => None,
+    };
+    let Some(FieldViolation { field, description }) = violation else { return Err(error.into()) };
+    let verdict = paint(BAD, "REFUSED MALFORMED");
+    screen.answer(
+        || format!("{verdict}  with status 400: {field}: {description}\n{}", told.text()),
+        || {
+            let mut map = told.json("REFUSED", Some(400));
+            map.insert("reason".to_owned(), json!("MALFORMED"));
+            map.insert("message".to_owned(), json!(format!("{field}: {description}")));
+            Value::Object(map)
+        },
+    )?;
+    Ok(Exit::No)
 }
 
 /// The status that a client is sent; of a mistake in the gateway's configuration, whatever its

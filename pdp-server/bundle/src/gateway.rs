@@ -9,6 +9,7 @@ mod extension;
 mod path;
 mod read;
 mod routes;
+mod slash;
 mod subject;
 mod template;
 
@@ -127,6 +128,8 @@ pub struct Object<'a> {
     pub type_name: &'a str,
     /// The id within the type.
     pub id: Cow<'a, str>,
+    /// Whether some of the id stood in the request: the rest is the configuration's.
+    of_request: bool,
 }
 
 /// What told who asks.
@@ -249,7 +252,8 @@ const fn takes_counterpart(permission: AnyPermission<'_>) -> bool {
 
 impl ObjectTemplate {
     fn filled(&self, captures: &Captures<'_>) -> Object<'_> {
-        Object { type_name: &self.type_name, id: Cow::Owned(self.id.filled(captures)) }
+        let (id, of_request) = (Cow::Owned(self.id.filled(captures)), self.id.has_captures());
+        Object { type_name: &self.type_name, id, of_request }
     }
 }
 
@@ -270,6 +274,18 @@ impl Object<'_> {
 // === impl Asked ===
 
 impl Asked<'_> {
+    /// Whether the request gave the part of the question of this name (`subject`, `resource`,
+    /// `counterpart`), and not the gateway's own configuration: whose mistake a malformed name is.
+    #[must_use]
+    pub fn is_of_request(&self, part: &str) -> bool {
+        match part {
+            "subject" => self.source.0.is_some(),
+            "resource" => self.resource.of_request,
+            "counterpart" => self.counterpart.as_ref().is_some_and(|object| object.of_request),
+            _ => false,
+        }
+    }
+
     /// The same question, on its own.
     #[must_use]
     pub fn to_question(&self) -> AnyQuestion {

@@ -17,7 +17,7 @@ subject:
   - {claim: sub, as: 'person:{value}'}
   - {claim: [realm, user], payload: other, as: 'person:{value}'}
   - principal: spiffe://bank.example/ns/{namespace}/sa/{name}
-    as: account:{namespace}/{name}
+    as: account:ns/{namespace}/{name}
   - {principal: '{name}.svc.bank.example', as: 'account:svc/{name}'}
   - {header: X-Caller, as: 'account:corp/{value}'}
 routes:
@@ -158,7 +158,15 @@ fn a_request_asks_what_its_route_says() {
             Request::to("PUT", "/move/x/zurich").of("ana"),
             "bank person:ana Move Account:x Location:zurich",
         ),
+        (
+            Request::to("GET", "/files/100%25").of("ana"),
+            "files person:ana right:ReadData File:/100%",
+        ),
         (Request::to("GET", "/files/../healthz").of("ana"), "BAD_PATH"),
+        (Request::to("GET", "/files;x/a").of("ana"), "BAD_PATH"),
+        (Request::to("GET", "/files%3Bx/a").of("ana"), "BAD_PATH"),
+        (Request::to("GET", "/files./a").of("ana"), "BAD_PATH"),
+        (Request::to("GET", "/files%20/a").of("ana"), "BAD_PATH"),
         (Request::to("GET", "/files/a%2f..%2fb").of("ana"), "BAD_PATH"),
         (Request { pseudo_path: Some("/healthz!"), ..Request::to("GET", "/healthz") }, "BAD_PATH"),
     ] {
@@ -173,9 +181,13 @@ fn the_first_source_that_is_there_names_the_subject() {
     assert_eq!(mapped(&request()), "NO_SUBJECT");
     let spiffe = "spiffe://bank.example/ns/pay/sa/worker";
     let principal = Request { principal: spiffe, ..request() };
-    assert_eq!(mapped(&principal), asks("account:pay/worker"));
+    assert_eq!(mapped(&principal), asks("account:ns/pay/worker"));
     let dns = Request { principal: "ledger.svc.bank.example", ..request() };
     assert_eq!(mapped(&dns), asks("account:svc/ledger"));
+    // A namespace that is called as the other source's prefix names somebody else.
+    let of_namespace = "spiffe://bank.example/ns/svc/sa/ledger";
+    let of_namespace = Request { principal: of_namespace, ..request() };
+    assert_eq!(mapped(&of_namespace), asks("account:ns/svc/ledger"));
     for other in ["spiffe://other/ns/pay/sa/worker", "a.b.svc.bank.example", "svc.bank.example"] {
         assert_eq!(mapped(&Request { principal: other, ..request() }), "NO_SUBJECT");
     }
@@ -268,6 +280,8 @@ fn what_is_wrong_is_said_with_its_line() {
         ("tenant: ''".to_owned(), "1:9: tenant: an empty tenant id"),
         ("routes:\n  - {path: a, public: true}".to_owned(), "2:12: routes[0].path: `a` is no path"),
         ("routes:\n  - {path: /a%20b, public: true}".to_owned(), "`%` never stands"),
+        ("routes:\n  - {path: '/a;b', public: true}".to_owned(), "`;` never stands"),
+        ("routes:\n  - {path: '/a./b', public: true}".to_owned(), "ends in a dot or a space"),
         ("routes:\n  - {path: /a/../b, public: true}".to_owned(), "dot segments never stand"),
         ("routes:\n  - {path: '/{a}-x', public: true}".to_owned(), "stands for a whole part"),
         ("routes:\n  - {public: true}".to_owned(), "the key `path` is missing"),
@@ -323,9 +337,65 @@ fn what_is_wrong_is_said_with_its_line() {
         let error = Gateway::parse("gateway.yaml", &text).map(drop).unwrap_err().to_string();
         assert!(error.contains(said), "{text}\n{error}");
     }
+    // A `%` that begins no escape is read as it is, so that a path may hold it.
+    assert!(Gateway::parse("g", "routes:\n  - {path: '/100%', public: true}").is_ok());
     let many = format!("routes:\n{}", "  - {path: /a, public: true}\n".repeat(1_001));
     let error = Gateway::parse("g", &many).unwrap_err().to_string();
     assert!(error.contains("1001 entries; the limit is 1000"), "{error}");
     let large = "#".repeat(1 << 21);
     assert!(Gateway::parse("g", &large).unwrap_err().to_string().contains("the limit is 1048576"));
+}
+
+#[test]
+fn a_slash_more_or_less_is_no_way_around_a_question() {
+    let parsed = |routes: &[(&str, &str)]| {
+        let route = |(keys, path): &(&str, &str)| {
+            let asks =
+                if keys.contains("public") { "" } else { ", permission: V, resource: 'T:x'" };
+            let comma = if keys.is_empty() { "" } else { ", " };
+            format!("  - {{path: '{path}'{comma}{keys}{asks}}}\n")
+        };
+        let routes: String = routes.iter().map(route).collect();
+        Gateway::parse("g", &format!("routes:\n{routes}")).map(drop).map_err(|it| it.to_string())
+    };
+    let public = "public: true";
+    for (routes, form) in [
+        (&[("", "/admin"), (public, "/{p...}")][..], "`/admin/`"),
+        (&[("", "/admin/"), (public, "/{p...}")], "`/admin`"),
+        (&[("", "/admin/"), (public, "/{page}")], "`/admin`"),
+        (&[("", "/admin/{p...}"), (public, "/{p...}")], "`/admin/`"),
+        (&[("", "/admin/{p...}"), ("", "/admin/"), (public, "/{p...}")], "`/admin`"),
+        (&[("", "/reports/{id}"), (public, "/reports/{p...}")], "`/reports/{}/`"),
+        (&[("", "/{a}/{b}"), (public, "/static/{p...}")], "`/{}/{}/`"),
+        (&[("methods: [GET]", "/admin"), (public, "/{p...}")], "`/admin/`"),
+        (&[("methods: [GET, PUT]", "/a"), ("methods: [GET]", "/a/"), (public, "/{p...}")], "`/a/`"),
+        (&[("hosts: ['a.b']", "/admin"), ("public: true, hosts: ['*.b']", "/{p...}")], "`/admin/`"),
+        (&[("", "/a"), ("hosts: ['a.b']", "/a/"), (public, "/{p...}")], "`/a/`"),
+    ] {
+        let error = parsed(routes).unwrap_err();
+        assert!(error.contains(form) && error.contains("without a question"), "{routes:?} {error}");
+        assert!(error.contains("while line 2 asks about"), "{error}");
+    }
+    let fine: &[&[(&str, &str)]] = &[
+        &[("", "/admin"), ("", "/admin/"), (public, "/{p...}")],
+        &[("", "/admin"), ("", "/{p...}")],
+        &[("", "/admin"), (public, "/")],
+        // That it is another path is said in so many words.
+        &[("", "/admin"), (public, "/admin/")],
+        // The one before it takes the request anyway.
+        &[(public, "/{p...}"), ("", "/admin")],
+        &[("", "/admin/{p...}"), ("", "/admin/"), ("", "/admin"), (public, "/{p...}")],
+        &[
+            ("", "/reports/{id}"),
+            ("", "/reports/{id}/{p...}"),
+            ("", "/reports/{id}/"),
+            (public, "/{p...}"),
+        ],
+        &[("methods: [PUT]", "/admin"), ("public: true, methods: [GET]", "/{p...}")],
+        &[("hosts: [a]", "/admin"), ("public: true, hosts: [b]", "/{p...}")],
+        &[("", "/"), (public, "/{p...}")],
+    ];
+    for routes in fine {
+        assert_eq!(parsed(routes), Ok(()), "{routes:?}");
+    }
 }

@@ -178,10 +178,12 @@ impl AuthZen {
             return Refused::from(Failure::ShuttingDown).into_response();
         };
         let found = async {
-            let body = self.body(request).await?;
-            let tenant = tenant_of(&tenant)?;
-            let asked = object(&body)?;
-            search::Search::read(searched, &asked)?.run(&self.options, &door, tenant).await
+            // What was sent is let go of before anything is waited for.
+            let search = {
+                let body = self.body(request).await?;
+                search::Search::read(searched, &object(&body)?)?
+            };
+            search.run(&self.options, &door, tenant_of(&tenant)?).await
         };
         found.await.unwrap_or_else(|refused| refused.told(&door, searched.rpc()))
     }

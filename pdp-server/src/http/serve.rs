@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,9 +20,15 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tower::Service;
 
 use super::patient::Patient;
+
+/// How many connections there may be at a time: many times what enforcement points and orchestrators
+/// hold, and with [`MAX_HEAD_BYTES`] and the largest body each a bound of what they keep. One more waits
+/// to be taken until another ends; one that says nothing ends by itself.
+const MAX_CONNECTIONS: usize = 4_096;
 
 /// How many requests one connection may have in flight.
 const MAX_CONCURRENT_STREAMS: u32 = 256;
@@ -44,22 +51,41 @@ pub(crate) async fn serve(
     patience: Duration,
     stopped: impl Future<Output = ()>,
 ) {
+    serve_at_most(MAX_CONNECTIONS, listener, routes, patience, stopped).await;
+}
+
+async fn serve_at_most(
+    most: usize,
+    listener: TcpListener,
+    routes: Router,
+    patience: Duration,
+    stopped: impl Future<Output = ()>,
+) {
     let connections = connections(patience);
     let graceful = GracefulShutdown::new();
+    let free = Arc::new(Semaphore::new(most));
+    let accept = async || {
+        // Never closed.
+        let place = Arc::clone(&free).acquire_owned().await.ok();
+        listener.accept().await.map(|(stream, _)| (stream, place))
+    };
     let mut stopped = std::pin::pin!(stopped);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept() => accepted,
             () = &mut stopped => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, place)) => {
                 let service = TowerToHyperService::new(Answering(routes.clone()));
                 let stream = TokioIo::new(Patient::new(prompt(stream), patience));
                 let connection = connections.serve_connection(stream, service).into_owned();
                 let connection = graceful.watch(connection);
-                // A connection that breaks is its caller's to notice.
-                tokio::spawn(async move { drop(connection.await) });
+                tokio::spawn(async move {
+                    // A connection that breaks is its caller's to notice.
+                    drop(connection.await);
+                    drop(place);
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection to the HTTP door was not taken");
@@ -164,5 +190,44 @@ mod tests {
             assert_eq!(response.status().as_u16(), status);
             assert_eq!(response.headers().get(REQUEST_ID).unwrap(), "r-1");
         }
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_limit_wait_for_others_to_end() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        const MOST: usize = 2;
+        let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let highest = Arc::clone(&peak);
+        let busy = move || async move {
+            highest.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // Long enough for every other connection to come in, if it may.
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+            now.fetch_sub(1, Ordering::SeqCst);
+            "done"
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/", get(busy));
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let patience = Duration::from_secs(60);
+        let stopped = async move { drop(stopped.await) };
+        let server = tokio::spawn(serve_at_most(MOST, listener, routes, patience, stopped));
+        let ask = |_| async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with("done"), "{answer}");
+        };
+        futures_util::future::join_all((0..8).map(ask)).await;
+        assert_eq!(peak.load(Ordering::SeqCst), MOST);
+        drop(stop);
+        server.await.unwrap();
     }
 }

@@ -76,7 +76,7 @@ impl Service {
         answer: &Answer<'_>,
         attributes: &AttributeContext,
     ) -> Result<CheckResponse, Failure> {
-        let Question { route, tenant, subject, permission, resource, counterpart, source: _ } =
+        let Question { route: _, tenant, subject, permission, resource, counterpart, source: _ } =
             question;
         let counterpart = counterpart.as_ref().map(|object| object.as_ref());
         let (who, resource) = (OwnedSubject::as_ref(subject), resource.as_ref());
@@ -88,13 +88,10 @@ impl Service {
         match decided {
             Ok(decided) => {
                 self.door.metrics.decided(DecisionRpc::ExtAuthz, &decided.decision);
-                Ok(answer.decided(&decided.decision, subject, attributes))
+                Ok(answer.decided(&decided, subject, attributes))
             }
-            // The names come from the request, all but that of the permission.
-            Err(malformed)
-                if route.is_some()
-                    && ["subject", "resource", "counterpart"].contains(&&*malformed.path) =>
-            {
+            // What a client named is its mistake; what the gateway's configuration named is not.
+            Err(malformed) if question.is_of_request(&malformed.path) => {
                 self.door.metrics.unasked(Unasked::Malformed);
                 Ok(answer.refuse(Refusal::Malformed))
             }

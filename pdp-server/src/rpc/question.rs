@@ -21,7 +21,7 @@ use super::{inbound, outbound};
 
 /// The last instant that a message can say: 9999-12-31T23:59:59.999999Z. A session that may last
 /// longer is told to end then.
-const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
+pub(super) const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
 
 /// The instant, or the last one that a message can say.
 pub(super) fn last_instant(at: Timestamp) -> Timestamp {

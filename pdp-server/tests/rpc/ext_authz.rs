@@ -113,6 +113,15 @@ async fn every_answer_has_a_status_and_overwrites_what_it_sets() {
     // Nothing that is set is taken off again.
     assert_eq!(removed, ["x-pdp-mine"]);
 
+    // As many as there are, each once.
+    let mut many = get("/open", "");
+    let header = |key: String| HeaderValue { key, value: b"1".to_vec(), raw_value: Vec::new() };
+    let names = (0..20_000).map(|number| header(format!("X-Pdp-{:05}", number / 2)));
+    http(&mut many).header_map = Some(HeaderMap { headers: names.collect() });
+    let (_, _, _, removed, _) = parts(&ask(&served, many).await.unwrap());
+    assert_eq!(removed.len(), 10_002);
+    assert!(removed.is_sorted() && removed.contains(&"x-pdp-00007".to_owned()));
+
     let response = ask(&served, get("/open", "")).await.unwrap();
     let (grpc, status, headers, removed, _) = parts(&response);
     assert_eq!((grpc, status, headers.len()), (0, 200, 1));
@@ -247,10 +256,19 @@ async fn trouble_is_an_error_and_no_answer() {
         let told = details.error_info().unwrap();
         assert_eq!((status.code(), told.reason.as_str()), (code, reason), "{status:?}");
     }
+    // Whose name it is that can be none tells whose mistake it is, with a route and without.
+    let long = "x".repeat(300);
+    let said = &[("pdp.operation", "View"), ("pdp.resource", "Report:absence")][..];
+    let context_extensions = with(said).context_extensions;
+    let of_client = AttributeContext { context_extensions, ..get("/no/route", &long) };
+    let of_client = ask(&served, of_client).await.unwrap();
+    assert_eq!(short(&of_client), (3, 400, "MALFORMED".to_owned()));
+    let of_operator = ask(&served, with(&[("pdp.resource", &format!("Report:{long}"))])).await;
+    assert_eq!(of_operator.unwrap_err().code(), Code::InvalidArgument);
     let mut client = AuthorizationClient::new(served.channel.clone());
     let nothing = client.check(CheckRequest { attributes: None }).await.unwrap_err();
     assert_eq!(nothing.code(), Code::InvalidArgument);
-    let line = r#"pdp_rpc_failures_total{rpc="Authorization/Check",code="INVALID_ARGUMENT"} 5"#;
+    let line = r#"pdp_rpc_failures_total{rpc="Authorization/Check",code="INVALID_ARGUMENT"} 6"#;
     let metrics = fetch(served.http, "/metrics").await;
     assert!(metrics.contains(line), "{metrics}");
     let mut health = served.watch_health("envoy.service.auth.v3.Authorization").await;

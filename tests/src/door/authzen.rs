@@ -177,10 +177,13 @@ pub fn told(answer: &Value) -> Told {
 /// Obligations in the shape of the profile.
 fn obligations(list: &Value) -> Option<Obligations> {
     let list = list.as_array()?;
-    let of = |action: &str| list.iter().find(|it| it["action"] == action);
+    let of = |action: &str| {
+        list.iter().map(|it| &it["properties"]).find(|properties| properties["action"] == action)
+    };
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     for obligation in list {
-        assert_eq!((&obligation["type"], &obligation["vendor"]), (&json!("custom"), &json!("pdp")));
+        let vendor = &obligation["properties"]["vendor"];
+        assert_eq!((&obligation["type"], vendor), (&json!("custom"), &json!("pdp")));
         let same = list.iter().filter(|other| other["id"] == obligation["id"]);
         assert_eq!(same.count(), 1, "{list:?}");
     }

@@ -1,5 +1,6 @@
-//! External authorization as Envoy asks for it: the question in the context extensions of a route,
-//! the subject from wherever a gateway may know it, and the decision out of what Envoy is told.
+//! External authorization as Envoy asks for it: the question in the context extensions of a route or
+//! in the path that a route of the mapping takes apart, the subject from wherever a gateway may know
+//! it, and the decision out of what Envoy is told.
 //!
 //! It can ask everything but delegations, questions that want no routing where there would be some,
 //! and sessions with a permission level `none`, which none can have. Obligations do not come back.
@@ -7,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use pdp_bundle::case::Answer;
-use pdp_bundle::question::AnyQuestion;
+use pdp_bundle::question::{AnyQuestion, WrittenPermission};
 use pdp_engine::list::AnyPermission;
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{Effect, ObjectRef, Reason, SubjectRef};
@@ -22,13 +23,53 @@ use tonic::transport::Channel;
 
 use super::Server;
 
-/// The mapping of a server that [`Envoy`] asks: whoever may name a subject.
-pub const MAPPING: &str = r"
+/// Whoever may name a subject.
+const SUBJECTS: &str = r"
 subject:
 - {claim: person, as: 'person:{value}'}
 - {header: x-account, as: 'account:{value}'}
 - {principal: 'spiffe://bank/{id...}', as: 'person:{id}'}
+routes:
 ";
+
+/// What the routes of [`mapping`] ask, and about what: the names of the random worlds.
+const ROUTED: [&str; 14] = [
+    "operation:View",
+    "operation:AddPart",
+    "operation:Edit",
+    "right:View",
+    "right:Read",
+    "vault:view_password",
+    "vault:share",
+    "vault:modify_password",
+    "vault:manage",
+    "session:none",
+    "session:admin",
+    "session:reader",
+    "session:x0",
+    "session:nothing",
+];
+const TYPES: [&str; 6] = ["Report", "Door", "Computer", "Person", "Account", "Location"];
+
+/// The mapping of a server that [`Envoy`] asks.
+#[must_use]
+pub fn mapping() -> String {
+    let mut text = SUBJECTS.to_owned();
+    for permission in ROUTED {
+        let path = permission.replace(':', "/");
+        for of in TYPES {
+            text.push_str(&format!(
+                "- {{path: '/{path}/{of}/{{id...}}', permission: '{permission}', resource: '{of}:{{id}}'}}\n"
+            ));
+            for with in TYPES.into_iter().filter(|_| permission.starts_with("operation:")) {
+                text.push_str(&format!(
+                    "- {{path: '/both/{path}/{of}/{{id}}/{with}/{{other}}', permission: '{permission}', resource: '{of}:{{id}}', counterpart: '{with}:{{other}}'}}\n"
+                ));
+            }
+        }
+    }
+    text
+}
 
 /// Where Envoy keeps the claims that it verified.
 const VERIFIED: &str = "envoy.filters.http.jwt_authn";
@@ -73,19 +114,21 @@ pub enum Teller {
     Certificate,
     /// Envoy's own route.
     Route,
+    /// As [`Teller::Proof`], while the path says what is asked, where a route of the mapping fits.
+    Path,
 }
 
 // === impl Teller ===
 
 impl Teller {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Proof, Self::Certificate, Self::Route];
+    pub const ALL: [Self; 4] = [Self::Proof, Self::Certificate, Self::Route, Self::Path];
 }
 
 // === impl Envoy ===
 
 impl<'s> Envoy<'s> {
-    /// For a tenant of a server that was started with [`MAPPING`].
+    /// For a tenant of a server that was started with [`mapping`].
     #[must_use]
     pub fn new(server: &'s Server, tenant: &str) -> Self {
         Self { server, client: server.authorization(), tenant: tenant.to_owned() }
@@ -102,7 +145,7 @@ impl<'s> Envoy<'s> {
         let request = CheckRequest { attributes: Some(attributes) };
         let answered = self.server.block_on(async { self.client.clone().check(request).await });
         match answered {
-            Ok(response) => Some(told(response.into_inner())),
+            Ok(response) => told(response.into_inner()),
             Err(status) if status.code() == Code::InvalidArgument => None,
             Err(status) => panic!("{asked:?}: {status:?}"),
         }
@@ -161,6 +204,35 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// The path that a route of [`mapping`] makes this question of, if there is one: with every letter
+    /// of the ids encoded.
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
+        let Self { subject: _, permission, resource, counterpart } = *self;
+        let written = WrittenPermission(permission).to_string();
+        let written = match permission {
+            AnyPermission::Access(it) if it.kind == PermissionKind::Operation => {
+                format!("operation:{}", it.name)
+            }
+            _ => written,
+        };
+        let object = |object: ObjectRef<'_>| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            let fits = !object.id.is_empty() && object.id.bytes().all(plain);
+            let encoded: String = object.id.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let known = fits && TYPES.contains(&object.type_name);
+            known.then(|| format!("{}/{encoded}", object.type_name))
+        };
+        let asks = ROUTED.contains(&written.as_str()).then(|| written.replace(':', "/"))?;
+        let of = object(resource)?;
+        Some(match counterpart {
+            None => format!("/{asks}/{of}"),
+            // Nothing else has a counterpart.
+            Some(_) if !written.starts_with("operation:") => return None,
+            Some(with) => format!("/both/{asks}/{of}/{}", object(with)?),
+        })
+    }
+
     /// As Envoy would ask it: the route says what, and the teller who.
     fn attributes(&self, teller: Teller) -> AttributeContext {
         let Self { subject, permission, resource, counterpart } = *self;
@@ -175,16 +247,23 @@ impl<'a> Asked<'a> {
             ("pdp.resource".to_owned(), resource.to_string()),
         ]);
         said.extend(counterpart.map(|it| ("pdp.counterpart".to_owned(), it.to_string())));
-        let mut http = HttpRequest { path: b"/any".to_vec(), ..HttpRequest::default() };
+        let path = self.path().filter(|_| teller == Teller::Path);
+        if path.is_some() {
+            said.clear();
+        }
+        let path = path.unwrap_or_else(|| "/any".to_owned()).into_bytes();
+        let mut http = HttpRequest { path, ..HttpRequest::default() };
         let (mut source, mut metadata_context) = (None, None);
         // An empty name proves nothing, but may be asked about.
         let teller = if subject.id().is_empty() { Teller::Route } else { teller };
         match (subject, teller) {
-            (SubjectRef::Person(id), Teller::Proof) => metadata_context = Some(verified(id)),
+            (SubjectRef::Person(id), Teller::Proof | Teller::Path) => {
+                metadata_context = Some(verified(id));
+            }
             (SubjectRef::Person(id), Teller::Certificate) => {
                 source = Some(Peer { principal: format!("spiffe://bank/{id}") });
             }
-            (SubjectRef::Account(id), Teller::Proof | Teller::Certificate) => {
+            (SubjectRef::Account(id), Teller::Proof | Teller::Certificate | Teller::Path) => {
                 http.headers.insert("x-account".to_owned(), id.as_bytes().to_vec());
             }
             (SubjectRef::Person(id), Teller::Route) => {
@@ -213,16 +292,24 @@ fn verified(id: &str) -> Metadata {
     Metadata { filter_metadata: HashMap::from([(VERIFIED.to_owned(), payload)]) }
 }
 
-/// What a response says, having held that its parts agree.
-fn told(response: CheckResponse) -> Told {
+/// What a response says, having held that its parts agree; `None` if a name cannot be one.
+fn told(response: CheckResponse) -> Option<Told> {
     let fields = response.dynamic_metadata.unwrap().fields;
     let field = |name: &str| match fields.get(name).and_then(|value| value.kind.as_ref()) {
         Some(Kind::StringValue(text)) => text.as_str(),
         other => panic!("{name}: {other:?}"),
     };
-    let (effect, reason, revision) = (field("effect"), field("reason"), field("revision"));
+    let (effect, reason) = (field("effect"), field("reason"));
     let status = response.status.unwrap();
     assert_eq!(status.message, reason);
+    if reason == "MALFORMED" {
+        let HttpResponse::DeniedResponse(denied) = response.http_response.unwrap() else {
+            panic!("a malformed name passes")
+        };
+        assert_eq!((status.code, denied.status.unwrap().code, effect), (3, 400, "DENY"));
+        return None;
+    }
+    let revision = field("revision");
     match response.http_response.unwrap() {
         HttpResponse::OkResponse(_) => assert_eq!((status.code, effect), (0, "ALLOW")),
         HttpResponse::DeniedResponse(denied) => {
@@ -234,9 +321,9 @@ fn told(response: CheckResponse) -> Told {
             assert_eq!(body, told + &rest);
         }
     }
-    Told {
+    Some(Told {
         effect: Effect::ALL.into_iter().find(|it| it.as_str() == effect).unwrap(),
         reason: Reason::ALL.into_iter().find(|it| it.as_str() == reason).unwrap(),
         revision: revision.parse().unwrap(),
-    }
+    })
 }

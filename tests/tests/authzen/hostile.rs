@@ -1,6 +1,7 @@
 //! Requests that are none, clients that are slow, and a server that shuts down.
 
 use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 use pdp_server::config::Settings;
 use pdp_tests::http::Protocol;
@@ -91,9 +92,16 @@ fn hostile_bodies_get_their_status_and_the_server_goes_on() {
     server.stop();
 }
 
+/// How long a server waits for who is slow on purpose: far longer than a busy machine lets those wait
+/// who are not.
+const PATIENCE_MS: u64 = 2_000;
+
+/// How long a server that was told to may take to shut its door.
+const MOST_FOR_SHUTDOWN: Duration = Duration::from_secs(60);
+
 #[test]
 fn whoever_is_slow_loses_the_connection() {
-    let settings = Settings { http_timeout_ms: Some(50), ..Settings::default() };
+    let settings = Settings { http_timeout_ms: Some(PATIENCE_MS), ..Settings::default() };
     let server = serving("Q2-records-of-the-authzen-scenario.yaml", settings);
     let post =
         "POST /access/v1/evaluation HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
@@ -142,7 +150,11 @@ fn a_server_that_shuts_down_finishes_what_it_has_begun() {
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     let client = std::thread::spawn(move || {
         // Nobody is let in any more once the server shuts down.
-        while std::net::TcpStream::connect(address).is_ok() {}
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(address).is_ok() {
+            assert!(begun.elapsed() < MOST_FOR_SHUTDOWN, "the server still lets clients in");
+            std::thread::yield_now();
+        }
         stream.write_all(body.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

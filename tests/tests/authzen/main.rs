@@ -264,16 +264,20 @@ fn what_a_permit_depends_on_is_always_told() {
     let allowed = ask("user:approved", "session:admin", "Computer:a");
     let obligations = json!([
         {
-            "type": "custom", "id": "end-session", "vendor": "pdp",
-            "action": "end_session", "not_after": "2026-03-01T12:00:00Z",
+            "type": "custom", "id": "end-session", "properties": {
+                "vendor": "pdp", "action": "end_session", "not_after": "2026-03-01T12:00:00Z",
+            },
         },
         {
-            "type": "custom", "id": "add-to-group", "vendor": "pdp",
-            "action": "add_to_group", "group": "admins", "account_mode": "JIT_NEW",
+            "type": "custom", "id": "add-to-group", "properties": {
+                "vendor": "pdp", "action": "add_to_group",
+                "group": "admins", "account_mode": "JIT_NEW",
+            },
         },
         {
-            "type": "custom", "id": "on-end", "vendor": "pdp",
-            "action": "on_end", "steps": ["REMOVE_FROM_GROUP"],
+            "type": "custom", "id": "on-end", "properties": {
+                "vendor": "pdp", "action": "on_end", "steps": ["REMOVE_FROM_GROUP"],
+            },
         },
     ]);
     assert_eq!(context(&http, &allowed)["obligations"], obligations);
@@ -310,6 +314,43 @@ fn a_counterpart_makes_a_dual_check() {
         assert_eq!(http.post("/access/v1/search/action", &search).status, 400);
     }
     assert!(seen > 3, "{seen} dual checks were decided");
+    server.stop();
+}
+
+#[test]
+fn a_search_for_nothing_tells_whether_there_is_something() {
+    let server = records();
+    let http = server.http(Protocol::Http2);
+    let mut body = json!({
+        "subject": {"type": "user"},
+        "action": {"name": "read"},
+        "resource": entity("record:record-1"),
+    });
+    let path = "/access/v1/search/subject";
+    let next = |body: &Value| http.post(path, body);
+    body["page"] = json!({"limit": 0});
+    let nothing = answered(&http, path, &body);
+    assert_eq!(nothing["results"], json!([]));
+    // There is something to find, and following the token finds it and comes to an end.
+    let mut token = nothing["page"]["next_token"].clone();
+    assert_ne!(token, json!(""));
+    let counted = answered(&http, path, &json!({"page": {"token": token, "limit": 2}}));
+    assert_eq!(counted["results"].as_array().unwrap().len(), 2);
+    assert_eq!(next(&json!({"page": {"token": token, "limit": 0}})).status, 400);
+    let mut found = 0;
+    for _ in 0..3 {
+        let page = answered(&http, path, &json!({"page": {"token": token}}));
+        found += page["results"].as_array().unwrap().len();
+        token = page["page"]["next_token"].clone();
+        if token == json!("") {
+            break;
+        }
+    }
+    assert_eq!((found, token), (2, json!("")));
+    for limit in [json!(-1), json!(1.5), json!("1")] {
+        body["page"] = json!({"limit": limit});
+        assert_eq!(next(&body).status, 400, "{limit}");
+    }
     server.stop();
 }
 
@@ -356,19 +397,18 @@ fn pages_go_with_their_search() {
     ] {
         assert_eq!(reply.status, 400, "{}", reply.text());
     }
+    // The token under the name that the answer gave it is no search begun anew.
+    let renamed = next(&json!({"page": {"next_token": token}}));
+    assert_eq!((renamed.status, renamed.json()["page"]["next_token"].clone()), (200, json!("")));
+    let both = next(&json!({"page": {"token": token, "next_token": token}}));
+    assert_eq!(both.status, 200);
+    for wrong in [json!({"token": token, "next_token": "5b5d"}), json!({"next_token": 7})] {
+        assert_eq!(next(&json!({"page": wrong})).status, 400, "{wrong}");
+    }
     // What another tenant does is nothing to this one.
     drop(server.tenant("other", &policy("C1-direct.yaml").bundle.changes()).unwrap());
     assert_eq!(follow_up("", json!(null)).status, 200);
-    for limit in [json!(-1), json!(1.5), json!("1")] {
-        let mut body = search.clone();
-        body["page"] = json!({"limit": limit});
-        assert_eq!(next(&body).status, 400, "{limit}");
-    }
     let mut body = search.clone();
-    body["page"] = json!({"limit": 0});
-    let nothing = answered(&http, path, &body);
-    assert_eq!(nothing["results"], json!([]));
-    assert_ne!(nothing["page"]["next_token"], json!(""), "there is something to find");
     body["page"] = json!({"limit": 1_000_000_000_000_u64});
     assert_eq!(answered(&http, path, &body)["results"].as_array().unwrap().len(), 2);
     body["subject"] = json!({"type": "account"});
@@ -413,15 +453,20 @@ fn metadata_tells_the_public_address_and_nothing_of_tenants() {
             "search_subject_endpoint": format!("{point}/access/v1/search/subject"),
             "search_resource_endpoint": format!("{point}/access/v1/search/resource"),
             "search_action_endpoint": format!("{point}/access/v1/search/action"),
-            "obligations_supported": ["custom"],
+            "supported_obligations": ["custom"],
             "access_request_endpoint": "https://requests.example.com/new",
             "capabilities": ["urn:openid:authzen:capability:access-request"],
         });
         assert_eq!(reply.json(), expected, "{path}");
     }
-    for path in ["/elsewhere", "/t/x", "/pdpx", "/pdp/x", "/pdp/t"] {
+    for path in ["/elsewhere", "/t/x", "/pdpx", "/pdp/x", "/pdp/t", "/pdp/t/%2E%2E", "/pdp/t/%2e"] {
         let reply = http.get(&format!("/.well-known/authzen-configuration{path}"));
         assert_eq!(reply.status, 404, "{path}: {}", reply.text());
+    }
+    // Addresses with these in them would lead somewhere else.
+    for tenant in ["%2E%2E", "%2e", ".%2E"] {
+        let reply = http.get(&format!("/t/{tenant}/.well-known/authzen-configuration"));
+        assert_eq!(reply.status, 404, "{tenant}: {}", reply.text());
     }
     server.stop();
     let server = Server::start();

@@ -194,6 +194,41 @@ async fn what_a_client_sends_under_our_names_does_not_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_decided_about_is_what_the_api_is_asked() {
+    for (file, listens, mapping) in
+        [("envoy.yaml", 10000, "gateway.yaml"), ("sidecar.yaml", 10001, "sidecar-gateway.yaml")]
+    {
+        let world = World::with(file, listens, mapping, &[]).await;
+        // Frameworks exist that take these for the path and the method.
+        let others = [
+            ("x-original-url", "/reports/salaries"),
+            ("x-rewrite-url", "/reports/salaries"),
+            ("x-http-method", "DELETE"),
+            ("x-http-method-override", "DELETE"),
+            ("x-method-override", "DELETE"),
+        ];
+        let call = Call { headers: &others, ..Call::get("/healthz", None) };
+        let reply = Caller::http_1().send(world.envoy.address, call).await;
+        assert_eq!(reply.status, 200, "{file}: {reply:?}");
+        for (name, _) in others {
+            assert!(reply.arrived(name).is_empty(), "{file}: {reply:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_a_query_names_nobody_and_no_query_is_logged() {
+    let world = World::start().await;
+    let client = Caller::http_1();
+    let path = format!("/reports/budget?access_token={}", *ANA);
+    let reply = client.send(world.envoy.address, Call::get(&path, None)).await;
+    assert_eq!((reply.status, reply.said()), (401, "NO_SUBJECT"));
+    let line = world.envoy.logged("NO_SUBJECT");
+    assert!(line.contains(r#""path":"/reports/budget""#), "{line}");
+    assert!(!line.contains("access_token"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_policy_holds_for_the_next_request() {
     let world = World::start().await;
     let mut revision = 1;

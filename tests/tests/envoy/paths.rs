@@ -35,6 +35,10 @@ async fn envoy_brings_a_path_into_one_form_or_refuses_it() {
         ("GET", "/reports%5cbudget", ana, (400, "")),
         ("GET", "/reports/%252e%252e/x", ana, (400, "BAD_PATH")),
         ("GET", "/reports/x/..;/budget", ana, (200, "GET /reports/budget")),
+        ("GET", "/reports;x/budget", ana, (400, "BAD_PATH")),
+        ("GET", "/reports%3Bx/budget", ana, (400, "BAD_PATH")),
+        ("GET", "/reports./budget", ana, (400, "BAD_PATH")),
+        ("GET", "/reports%20/budget", ana, (400, "BAD_PATH")),
         ("GET", "/reports/budget/..;x=1/salaries", ana, (403, "NOT_GRANTED")),
         ("GET", "/reports/b%zz", ana, (400, "BAD_PATH")),
         ("GET", "/reports/b%ff", ana, (400, "BAD_PATH")),
@@ -69,6 +73,11 @@ async fn the_server_refuses_by_itself_what_envoy_leaves_to_it() {
         ("GET", "/reports/..%2fbudget", ana, bad),
         ("GET", "/reports%5cbudget", ana, bad),
         ("GET", "/reports/x/..;/budget", ana, bad),
+        ("GET", "/reports;x/budget", ana, bad),
+        ("GET", "/healthz;x", None, bad),
+        ("GET", "/reports./budget", ana, bad),
+        ("GET", "/reports/bud%23get", ana, bad),
+        ("GET", "/reports/bud%3Fget", ana, bad),
         ("GET", "/reports/%252e%252e/x", ana, bad),
     ];
     hold(&world, "paths as they come", cases).await;

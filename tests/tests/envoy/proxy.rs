@@ -1,5 +1,6 @@
 //! A real Envoy as a child of the test: with a configuration of `deploy/envoy`, in a folder of its
-//! own, on ports that the system chooses. It is ended by its handle.
+//! own, on ports that the system chooses. It is ended by its handle; a test that is killed before it
+//! can drop one leaves its Envoy running, as nothing ties a child to its parent without `unsafe`.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};

@@ -7,6 +7,7 @@ use crate::served::{Served, ctl};
 const MAPPING: &str = "\
 subject:
 - {claim: sub, as: 'person:{value}'}
+- {claim: [realm, user], payload: other, as: 'person:{value}'}
 - {header: X-Caller, as: 'person:{value}'}
 routes:
 - {name: health, path: /healthz, public: true}
@@ -31,7 +32,7 @@ async fn a_request_is_followed_to_its_decision() {
             0,
             format!(
                 "ALLOW GRANTED  person:ana, operation View, Report:absence  revision 1\n\
-                 route       look, /reports/{{report}}, at {mapping}:6\n\
+                 route       look, /reports/{{report}}, at {mapping}:7\n\
                  subject     person:ana\n\
                  source      claim sub\n\
                  permission  View\n\
@@ -49,7 +50,7 @@ async fn a_request_is_followed_to_its_decision() {
             json!({
                 "outcome": "ASKED",
                 "status": 403,
-                "route": {"name": "look", "file": mapping, "line": 6, "path": "/reports/{report}"},
+                "route": {"name": "look", "file": mapping, "line": 7, "path": "/reports/{report}"},
                 "subject": "person:bo",
                 "source": "header x-caller",
                 "permission": "View",
@@ -58,6 +59,19 @@ async fn a_request_is_followed_to_its_decision() {
             })
         )
     );
+    // Without a tenant in the mapping the gateway asks about the default, whatever the options say.
+    let ran = served.ctl(&[&look[..], &["--tenant", "nowhere"]].concat()).await;
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    // A name that can be none is the client's mistake.
+    let long = format!("/reports/{}", "x".repeat(300));
+    let long = [&explain[..], &["--path", &long, "--claim", "sub=ana"]].concat();
+    let (status, said) = served.json(&long).await;
+    assert_eq!((status, &said["outcome"], &said["status"]), (1, &json!("REFUSED"), &json!(400)));
+    assert_eq!(said["reason"], json!("MALFORMED"));
+    let of_operator = ["--path", "/reports/a", "--claim", "sub=ana", "--extension"];
+    let long = format!("pdp.resource=Report:{}", "x".repeat(300));
+    let ran = served.ctl(&[&explain[..], &of_operator, &[long.as_str()]].concat()).await;
+    assert_eq!(ran.status, 2, "{}", ran.out);
     // The mapping's tenant is asked, and there is none of that name.
     let elsewhere = [&explain[..], &["--path", "/files/a/b", "--claim", "sub=ana"]].concat();
     let ran = served.ctl(&elsewhere).await;
@@ -80,6 +94,19 @@ fn what_asks_nothing_needs_no_server() {
             &["/reports/../a"],
             1,
             "REFUSED BAD_PATH  with status 400: the path holds a dot segment\n",
+        ),
+        (&["/reports/a", "--claim", "realm.user=ana"], 1, "REFUSED NO_SUBJECT"),
+        (&["/reports/a", "--claim", "[realm, user]=ana"], 1, "REFUSED NO_SUBJECT"),
+        (&["/reports/a", "--claim", "other:realm.user=ana"], 1, "REFUSED NO_SUBJECT"),
+        (
+            &["/reports/a", "--claim", "other:realm=ana", "--header", "x-caller: bo"],
+            1,
+            "REFUSED NO",
+        ),
+        (
+            &["/reports/a", "--claim", "other:[realm, user]=ana", "--offline"],
+            0,
+            "ASKS  person:ana, operation View",
         ),
         (&["/reports/a", "--method", "PUT"], 1, "REFUSED NO_ROUTE  with status 403: no route"),
         (&["/reports/a", "--extension", "pdp.x=1"], 1, "REFUSED BAD_EXTENSION  with status 403"),

@@ -99,7 +99,7 @@ fn form(name: &'static str, source: FormError) -> ExtensionError {
 
 fn object<'a>(name: &'static str, value: &'a str) -> Result<Object<'a>, ExtensionError> {
     match value.split_once(':') {
-        Some((type_name, id)) => Ok(Object { type_name, id: Cow::Borrowed(id) }),
+        Some((type_name, id)) => Ok(Object { type_name, id: Cow::Borrowed(id), of_request: false }),
         None => Err(form(name, FormError::Object { shown: shown(value) })),
     }
 }

@@ -33,15 +33,24 @@ pub enum PathProblem {
     /// A `#`: the beginning of a fragment to some.
     #[error("the path holds a `#`")]
     Fragment,
+    /// An encoded `?`: the beginning of the query to who decodes before it is split off.
+    #[error("the path holds an encoded `?`")]
+    Query,
+    /// A `;`, encoded or not: some cut it off with what follows it in its segment.
+    #[error("the path holds a `;`")]
+    Parameters,
     /// Not UTF-8.
     #[error("the path is not UTF-8")]
     NotUtf8,
     /// `//`, which some take for `/`.
     #[error("the path holds an empty segment")]
     EmptySegment,
-    /// `.` or `..`, encoded or with parameters after it.
+    /// `.` or `..`, encoded or not.
     #[error("the path holds a dot segment")]
     DotSegment,
+    /// A segment with a dot or a space at its end, which some file systems and servers cut off.
+    #[error("a segment of the path ends in a dot or a space")]
+    TrailingDot,
     /// The two places where a gateway tells the path do not agree.
     #[error("the path and the pseudo header `:path` are not the same")]
     Contradiction,
@@ -67,6 +76,13 @@ pub(super) fn read_path(raw: &[u8]) -> Result<Cow<'_, str>, PathProblem> {
     if decoded.contains(&b'\\') {
         return Err(PathProblem::Backslash);
     }
+    for (sign, problem) in
+        [(b'#', PathProblem::Fragment), (b'?', PathProblem::Query), (b';', PathProblem::Parameters)]
+    {
+        if decoded.contains(&sign) {
+            return Err(problem);
+        }
+    }
     let text = match decoded {
         Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed),
         Cow::Owned(bytes) => match String::from_utf8(bytes) {
@@ -80,9 +96,6 @@ pub(super) fn read_path(raw: &[u8]) -> Result<Cow<'_, str>, PathProblem> {
 }
 
 fn decoded(raw: &[u8]) -> Result<Cow<'_, [u8]>, PathProblem> {
-    if raw.contains(&b'#') {
-        return Err(PathProblem::Fragment);
-    }
     if !raw.contains(&b'%') {
         return Ok(Cow::Borrowed(raw));
     }
@@ -113,19 +126,18 @@ fn escape(after: &[u8]) -> Option<u8> {
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
-/// No `//` and no dot segments. A slash at the end is a segment like any other.
+/// No `//`, no dot segments and nothing that ends like one. A slash at the end is a segment like
+/// any other.
 fn check_segments(text: &str) -> Result<(), PathProblem> {
     let mut segments = text.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
-        // Some servers cut `;parameters` off before they look for dots.
-        let (bare, parameters) = match segment.split_once(';') {
-            Some((bare, _)) => (bare, true),
-            None => (segment, false),
-        };
-        if matches!(bare, "." | "..") {
+        if matches!(segment, "." | "..") {
             return Err(PathProblem::DotSegment);
         }
-        if bare.is_empty() && (parameters || segments.peek().is_some()) {
+        if segment.ends_with(['.', ' ']) {
+            return Err(PathProblem::TrailingDot);
+        }
+        if segment.is_empty() && segments.peek().is_some() {
             return Err(PathProblem::EmptySegment);
         }
     }
@@ -163,8 +175,8 @@ mod tests {
             let raw = [&b"/"[..], &raw.concat()].concat();
             if let Ok(path) = read_path(&raw) {
                 prop_assert!(path.starts_with('/') && !path.contains("//"), "{path}");
-                prop_assert!(!path.contains(['\\', '\0', '\n', '\u{7f}']), "{path}");
-                let dots = |segment: &str| matches!(segment, "." | "..");
+                prop_assert!(!path.contains(['\\', '\0', '\n', '\u{7f}', ';', '?', '#']), "{path}");
+                let dots = |segment: &str| segment.ends_with(['.', ' ']);
                 prop_assert!(!path.split('/').any(dots), "{path}");
                 let again = encoded(&path);
                 prop_assert_eq!(read_path(again.as_bytes()), Ok(path));
@@ -181,10 +193,8 @@ mod tests {
             ("/a?x=/../%zz#", "/a"),
             ("/a%20b/%C3%BC", "/a b/ü"),
             ("/100%25", "/100%"),
-            ("/a%3Fb", "/a?b"),
             ("/%61", "/a"),
-            ("/a..b/.c/...", "/a..b/.c/..."),
-            ("/a;v=1/b", "/a;v=1/b"),
+            ("/a..b/.c/...d/e .f", "/a..b/.c/...d/e .f"),
             ("/pkg.Service/Method", "/pkg.Service/Method"),
         ] {
             assert_eq!(read_path(raw.as_bytes()), Ok(Cow::Borrowed(read)), "{raw}");
@@ -206,12 +216,23 @@ mod tests {
             (b"/./a", P::DotSegment),
             (b"/%2e%2E/b", P::DotSegment),
             (b"/.%2e", P::DotSegment),
-            (b"/..;/b", P::DotSegment),
-            (b"/..;x=1", P::DotSegment),
+            (b"/..;/b", P::Parameters),
+            (b"/..;x=1", P::Parameters),
+            (b"/admin;x/b", P::Parameters),
+            (b"/admin%3Bx/b", P::Parameters),
+            (b"/admin%3bx/b", P::Parameters),
+            (b"/a;", P::Parameters),
+            (b"/admin./b", P::TrailingDot),
+            (b"/admin%2E", P::TrailingDot),
+            (b"/a/...", P::TrailingDot),
+            (b"/.. /b", P::TrailingDot),
+            (b"/..%20/b", P::TrailingDot),
+            (b"/admin%20", P::TrailingDot),
+            (b"/ ", P::TrailingDot),
             (b"//a", P::EmptySegment),
             (b"/a//b", P::EmptySegment),
             (b"/a//", P::EmptySegment),
-            (b"/a/;x/b", P::EmptySegment),
+            (b"/a/;x/b", P::Parameters),
             (b"/a%2fb", P::EncodedSlash),
             (b"/a%2Fb", P::EncodedSlash),
             (b"/a%5cb", P::Backslash),
@@ -227,6 +248,8 @@ mod tests {
             (b"/a%252fb", P::EncodedTwice),
             (b"/a%25%32%66", P::EncodedTwice),
             (b"/a#b", P::Fragment),
+            (b"/a%23b", P::Fragment),
+            (b"/a%3Fb", P::Query),
             (b"/a%ff", P::NotUtf8),
             (b"/a\xff", P::NotUtf8),
             (b"/%c0%ae%c0%ae/", P::NotUtf8),

@@ -9,6 +9,7 @@ use pdp_engine::list::AnyPermission;
 use pdp_engine::share::VaultAction;
 
 use super::routes::{Ask, Host, ObjectTemplate, Route, RouteAnswer, Routes};
+use super::slash::{Passed, passed};
 use super::subject::{From, Kind, Source};
 use super::template::{Pattern, Template};
 use super::{Claim, Gateway, takes_counterpart};
@@ -81,14 +82,29 @@ fn read(at: &At<'_>) -> Option<Gateway> {
     let sources = few(&fields, "subject", MAX_SOURCES, source);
     let challenge = fields.get("challenge").map(|at| at.parsed(header_value));
     let approval = fields.get("approval").map(|at| approval(&at));
-    let routes = few(&fields, "routes", MAX_ROUTES, route);
+    let routes = Routes::compile(few(&fields, "routes", MAX_ROUTES, route));
+    if let Some(list) = fields.get("routes") {
+        hold_slashes(&list, &routes);
+    }
     Some(Gateway {
         tenant: optional(tenant)?,
         sources,
-        routes: Routes::compile(routes),
+        routes,
         challenge: optional(challenge)?.unwrap_or_else(|| Gateway::CHALLENGE.into()),
         approval: optional(approval)?,
     })
+}
+
+/// Nothing that one route asks about passes by another with a slash more or less.
+fn hold_slashes(list: &At<'_>, routes: &Routes) {
+    for Passed { by, asks, form } in passed(routes.all()) {
+        if let Some(at) = list.items().find(|at| at.node.place == by.place) {
+            let (line, path) = (asks.place.line, &asks.path);
+            at.fail(format_args!(
+                "`{form}` would pass here without a question, while line {line} asks about `{path}`; write a route for `{form}` before this one"
+            ));
+        }
+    }
 }
 
 /// What was said and could not be read is missing; what was not said is not.
@@ -299,16 +315,24 @@ fn path_pattern(text: &str) -> Result<Pattern, String> {
         return Err(format!("`{}` is no path; begin it with `/`", shown(text)));
     };
     // What requests can never be is a mistake; it is written as it is after decoding.
-    if let Some(sign) = inner.chars().find(|c| matches!(c, '%' | '?' | '#' | '\\')) {
-        let advice = "write paths decoded and without a query";
-        return Err(format!("`{sign}` never stands in the path of a request; {advice}"));
+    let escape = inner
+        .split('%')
+        .skip(1)
+        .any(|after| after.len() > 1 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()));
+    let never = |c: char| c.is_ascii_control() || matches!(c, '?' | '#' | '\\' | ';');
+    if let Some(sign) = escape.then_some('%').or_else(|| inner.chars().find(|c| never(*c))) {
+        let (sign, advice) = (sign.escape_debug(), "write paths decoded and without a query");
+        return Err(format!("`{sign}` never stands there in the path of a request; {advice}"));
     }
     let pattern = Pattern::parse(text, '/').map_err(|error| error.to_string())?;
-    let never = |segment: &str| matches!(segment, "." | "..");
     let mut segments = inner.split('/').peekable();
     while let Some(segment) = segments.next() {
-        if never(segment) || (segment.is_empty() && segments.peek().is_some()) {
+        if matches!(segment, "." | "..") || (segment.is_empty() && segments.peek().is_some()) {
             return Err("`//` and dot segments never stand in the path of a request".to_owned());
+        }
+        if segment.ends_with(['.', ' ']) {
+            let advice = "no segment of a request's path ends in a dot or a space";
+            return Err(format!("`{}`: {advice}", shown(segment)));
         }
     }
     Ok(pattern)

@@ -125,6 +125,20 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Whether some host is covered by both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exactly(name), host) | (host, Self::Exactly(name)) => {
+                host.covers(name.as_bytes())
+            }
+            (Self::Below(one), Self::Below(other)) => {
+                one.ends_with(&**other) || other.ends_with(&**one)
+            }
+        }
+    }
+}
+
 /// A host without its port and without the dot of the root.
 pub(super) fn bare_host(host: &[u8]) -> &[u8] {
     let colon = host.iter().rposition(|byte| *byte == b':');
@@ -174,6 +188,11 @@ impl Routes {
         if let Some(node) = self.nodes.get_mut(at) {
             node.here.push(index);
         }
+    }
+
+    /// In their order.
+    pub(super) fn all(&self) -> &[Route] {
+        &self.routes
     }
 
     /// The first route that takes the request.

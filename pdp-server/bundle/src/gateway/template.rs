@@ -225,6 +225,11 @@ impl Template {
         Ok(())
     }
 
+    /// Whether what it makes depends on the captures.
+    pub(super) fn has_captures(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Capture(_)))
+    }
+
     /// The text with the captures put in.
     pub(super) fn filled(&self, captures: &Captures<'_>) -> String {
         let text = |part: &Part| match part {

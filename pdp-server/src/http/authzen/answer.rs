@@ -78,6 +78,12 @@ struct Obligation {
     #[serde(rename = "type")]
     kind: &'static str,
     id: &'static str,
+    properties: Properties,
+}
+
+/// What obligations of two parties' own are about.
+#[derive(Debug, Serialize)]
+struct Properties {
     vendor: &'static str,
     #[serde(flatten)]
     action: Action,
@@ -159,7 +165,10 @@ impl<'a> Answer<'a> {
 
 fn due(obligations: &Obligations) -> Vec<Obligation> {
     let Obligations { privileged, not_after } = obligations;
-    let one = |id, action| Obligation { kind: CUSTOM, id, vendor: VENDOR, action };
+    let one = |id, action| {
+        let properties = Properties { vendor: VENDOR, action };
+        Obligation { kind: CUSTOM, id, properties }
+    };
     let mut due = vec![one("end-session", Action::EndSession { not_after: instant(*not_after) })];
     if let Some(Privileged { group, account, delete_account }) = privileged {
         let account_mode = account.as_str();

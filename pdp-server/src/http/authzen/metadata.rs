@@ -26,7 +26,7 @@ struct Document<'a> {
     search_subject_endpoint: String,
     search_resource_endpoint: String,
     search_action_endpoint: String,
-    obligations_supported: [&'static str; 1],
+    supported_obligations: [&'static str; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     access_request_endpoint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +40,10 @@ impl Options {
     pub(super) fn metadata(&self, tenant: &str) -> Result<Response, Refused> {
         let url = self.public_url.as_ref().ok_or(Refused::NoAddress)?;
         TenantId::new(tenant).map_err(|error| Malformed::new("", error))?;
+        // Encoded or not, these are no segments of an address but steps in it (RFC 3986, 6.2.2.3).
+        if matches!(tenant, "." | "..") {
+            return Err(Refused::NoDocument);
+        }
         let base = match tenant {
             DEFAULT_TENANT => url.as_str().to_owned(),
             tenant => format!("{}/t/{}", url.as_str(), segment(tenant)),
@@ -53,7 +57,7 @@ impl Options {
             search_subject_endpoint: endpoint("search/subject"),
             search_resource_endpoint: endpoint("search/resource"),
             search_action_endpoint: endpoint("search/action"),
-            obligations_supported: [CUSTOM],
+            supported_obligations: [CUSTOM],
             access_request_endpoint: requests.map(|url| url.as_str()),
             capabilities: requests.map(|_| [ACCESS_REQUESTS]),
         };

@@ -107,17 +107,22 @@ impl Search {
         }
         let page = optional_object(request, "page")?;
         let limit = page.map(limit).transpose()?.flatten();
-        let token = page.map(|page| text(page, "token")).transpose();
+        let token = page.map(page_token).transpose();
         let token = token.map_err(|malformed| malformed.inside("page"))?.flatten();
-        let Some(token) = token.filter(|token| !token.is_empty()) else {
-            return Self::begun(searched, given, limit);
-        };
+        let Some(token) = token else { return Self::begun(searched, given, limit) };
         let no_token = || {
             let message = "is no page token of this search; start it again";
             Malformed::new("page.token", message)
         };
         let carried = Self::from_token(token).filter(|carried| carried.searched == searched);
         let carried = carried.ok_or_else(no_token)?;
+        if limit == Some(0) {
+            let message = "is 0, which comes to no end with a token; leave it out";
+            return Err(Malformed::new("page.limit", message));
+        }
+        // A search that was begun with a limit of 0 has said nothing of the size of its pages.
+        let fresh = carried.token.is_empty() && carried.limit.is_none();
+        let carried = if fresh { Self { limit, ..carried } } else { carried };
         carried.agrees_with(given, limit)?;
         Ok(carried)
     }
@@ -191,8 +196,9 @@ impl Search {
         };
         let (mut results, mut next) = found(listed)?;
         if self.limit == Some(0) {
-            // Nothing is wanted but to know whether there is something.
-            let begun = Self { token: String::new(), ..self.clone() };
+            // Nothing is wanted but to know whether there is something. Whoever follows the token
+            // wants it.
+            let begun = Self { token: String::new(), limit: None, ..self.clone() };
             next = if results.is_empty() { String::new() } else { begun.to_token() };
             results.clear();
         } else if !next.is_empty() {
@@ -368,6 +374,17 @@ impl Search {
             limit: if limit.is_empty() { None } else { Some(limit.parse().ok()?) },
             token,
         })
+    }
+}
+
+/// The token of a follow-up, which some send under the name that it had in the answer.
+fn page_token<'a>(page: &'a Object<'a>) -> Result<Option<&'a str>, Malformed> {
+    let named = |name| Ok(text(page, name)?.filter(|token| !token.is_empty()));
+    match (named("token")?, named("next_token")?) {
+        (Some(token), Some(next)) if token != next => {
+            Err(Malformed::new("next_token", "is not the `token` beside it; leave one out"))
+        }
+        (token, next) => Ok(token.or(next)),
     }
 }
 
