@@ -5,6 +5,7 @@
 //! publisher and the doors; it knows none of the three, and reads no clock.
 
 mod book;
+mod event;
 #[cfg(test)]
 pub(crate) mod sample;
 mod step;
@@ -22,6 +23,7 @@ use pdp_engine::session::{AccountMode, Obligations, OpenSession, Privileged};
 use pdp_engine::time::Timestamp;
 
 pub(crate) use book::{Book, Numbers, StoredSessions, Turn};
+pub use event::{Happened, SessionEvent};
 
 /// How many sessions a tenant may have that are open or have outstanding work. Each is held in memory
 /// and looked at by the sweep.
@@ -223,58 +225,6 @@ pub enum Outcome<'a> {
     Done,
     /// It failed, for this reason.
     Failed(&'a str),
-}
-
-/// Something that happened to a session, for the audit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionEvent {
-    /// The session.
-    pub session: SessionId,
-    /// Its computer.
-    pub computer: ObjectId,
-    /// Its permission level.
-    pub level: Option<PermissionLevelId>,
-    /// Its account.
-    pub account: Option<AccountId>,
-    /// What happened.
-    pub what: Happened,
-}
-
-/// What can happen to a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happened {
-    /// It was opened, with this native group, until then.
-    Opened {
-        /// The native group.
-        group: Option<GroupId>,
-        /// When it ends at the latest.
-        not_after: Timestamp,
-    },
-    /// It was renewed until then.
-    Renewed {
-        /// When it ends at the latest.
-        not_after: Timestamp,
-    },
-    /// It ended.
-    Ended {
-        /// From when on it does not count.
-        at: Timestamp,
-        /// Why.
-        why: End,
-        /// What the administrator said who ended it.
-        note: String,
-    },
-    /// Work became due.
-    RevocationDue(RevocationKind),
-    /// Work was done, or superseded.
-    RevocationSettled(RevocationKind, Settlement),
-    /// A broker failed at work.
-    RevocationFailed {
-        /// What was to be done.
-        kind: RevocationKind,
-        /// What the broker said.
-        message: String,
-    },
 }
 
 /// Why a step was not taken.

@@ -7,6 +7,7 @@
 pub mod authzen;
 pub mod envoy;
 pub mod page;
+pub mod sessions;
 pub mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
