@@ -17,7 +17,7 @@ use std::process;
 use std::time::{Duration, SystemTime};
 
 use pdp_client::{
-    Client, Effect, OpenRequest, Outcome, Permission, Question, Resource, Revocation,
+    AccountMode, Client, Effect, OpenRequest, Outcome, Permission, Question, Resource, Revocation,
     RevocationState, Session, Sessions, Subject, Task, Watch, WatchEvent, Watched,
 };
 use tokio::sync::mpsc;
@@ -113,12 +113,16 @@ async fn open(sessions: &Sessions, computer: &str, level: &str) -> Result<Sessio
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let key = format!("{BROKER}/{computer}/{}-{}", process::id(), now.as_micros());
     let opened = sessions.open(&OpenRequest::new(key, PERSON, computer).level(level)).await?;
-    let (effect, reason) = (opened.decision.effect, opened.decision.reason);
-    // Only a session that is open means: go ahead. A denial is an answer and no error.
-    let session = opened.open().ok_or_else(|| format!("no session: {effect} {reason}"))?;
+    // Only a session that is open means: go ahead. A denial is an answer and no error; there is no decision
+    // where the same key opened a session before that has ended.
+    let why = || match &opened.decision {
+        Some(decision) => format!("no session: {} {}", decision.effect, decision.reason),
+        None => "the session of this key has ended".to_owned(),
+    };
+    let session = opened.open().ok_or_else(why)?;
     say(&format!("opened session {}, {}", session.id, lasting(session)))?;
     if let Some(given) = &session.privileges {
-        let made = if given.jit { "make" } else { "use" };
+        let made = if given.mode == AccountMode::JitNew { "make" } else { "use" };
         say(&format!("   {made} account {}, put it into {}", given.account, given.group))?;
     }
     Ok(session.clone())
@@ -126,8 +130,8 @@ async fn open(sessions: &Sessions, computer: &str, level: &str) -> Result<Sessio
 
 /// Closes a session, and says which work is due now.
 async fn close(sessions: &Sessions, session: &Session) -> Result<Vec<String>> {
+    say(&format!("closing session {}", session.id))?;
     let closed = sessions.close(&session.id).await?;
-    say(&format!("closed session {}", closed.id))?;
     let outstanding = closed.revocations.iter().filter(|item| item.is_outstanding());
     Ok(outstanding.map(|item| item.id.clone()).collect())
 }

@@ -97,7 +97,7 @@ impl AccountMode {
         }
     }
 
-    fn from_wire(mode: i32, account: Option<String>) -> Result<Self, Error> {
+    pub(crate) fn from_wire(mode: i32, account: Option<String>) -> Result<Self, Error> {
         use v1::AccountMode as Wire;
         match (Wire::try_from(mode), account) {
             (Ok(Wire::Existing), Some(id)) => Ok(Self::Existing(id)),

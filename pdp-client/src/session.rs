@@ -19,6 +19,7 @@ use std::time::SystemTime;
 use pdp_proto::v1;
 
 use crate::call::Error;
+use crate::obligation::AccountMode;
 use crate::reason::Reason;
 
 /// One session, as it stood when the server answered.
@@ -53,6 +54,8 @@ pub struct Privileges {
     pub group: String,
     /// The id of the account that the session uses.
     pub account: String,
+    /// Which account that is, as the obligations said when the session was opened.
+    pub mode: AccountMode,
     /// Whether the account was made for a session.
     pub jit: bool,
     /// Whether deleting the account is due when the session ends. Never of an account that was not
@@ -120,6 +123,7 @@ impl Session {
             request_key,
             revocations,
             delete_account,
+            account_mode,
         } = wire;
         let id = named("a session's id", id)?;
         let privileges = match (level, account, group) {
@@ -129,9 +133,10 @@ impl Session {
                         format!("session `{id}` deletes an account that was not made for it");
                     return Err(Error::protocol(message));
                 }
-                Some(Privileges { level, group, account, jit, delete_account })
+                let mode = mode(&id, account_mode, &account, jit)?;
+                Some(Privileges { level, group, account, mode, jit, delete_account })
             }
-            (None, None, None) if !jit && !delete_account => None,
+            (None, None, None) if !jit && !delete_account && account_mode == 0 => None,
             _ => {
                 let message = format!("session `{id}` has some of level, account and group only");
                 return Err(Error::protocol(message));
@@ -232,6 +237,17 @@ impl fmt::Display for SessionEnd {
     }
 }
 
+/// Which account a session uses; one that was made is no account of the person's own.
+fn mode(id: &str, number: i32, account: &str, jit: bool) -> Result<AccountMode, Error> {
+    let made = number == i32::from(v1::AccountMode::JitNew);
+    let mode = AccountMode::from_wire(number, (!made).then(|| account.to_owned()))?;
+    if jit == matches!(mode, AccountMode::Existing(_)) {
+        let message = format!("session `{id}` has an account that is both made for it and not");
+        return Err(Error::protocol(message));
+    }
+    Ok(mode)
+}
+
 /// An instant that has to be there.
 pub(crate) fn instant(
     what: &str,
@@ -276,6 +292,7 @@ mod tests {
             request_key: "k".into(),
             revocations: Vec::new(),
             delete_account: true,
+            account_mode: 2,
         }
     }
 
@@ -291,6 +308,7 @@ mod tests {
         let privileges = session.privileges.unwrap();
         assert_eq!(privileges.account, "web-07/ana_000000000001");
         assert!(privileges.jit && privileges.delete_account);
+        assert_eq!(privileges.mode, AccountMode::JitNew);
 
         let ended = |end, revoked_by| {
             let wire = v1::Session { state: 2, ended: at(15), end, revoked_by, ..open() };
@@ -307,9 +325,10 @@ mod tests {
 
     #[test]
     fn a_session_that_contradicts_itself_is_an_error() {
-        let own = v1::Session { jit: false, delete_account: false, ..open() };
+        let own = v1::Session { jit: false, delete_account: false, account_mode: 1, ..open() };
         assert!(read(own.clone()).is_ok());
-        let plain = v1::Session { level: None, account: None, group: None, ..own.clone() };
+        let none = v1::Session { account_mode: 0, ..own.clone() };
+        let plain = v1::Session { level: None, account: None, group: None, ..none };
         assert!(read(plain.clone()).is_ok_and(|session| session.privileges.is_none()));
         for (wire, why) in [
             (v1::Session { id: String::new(), ..open() }, "a session's id is empty"),
@@ -321,6 +340,11 @@ mod tests {
             (v1::Session { state: 3, ..open() }, "the state 3 of session `s-1` is not known"),
             (v1::Session { state: 2, ..open() }, "session `s-1` is both open and ended"),
             (v1::Session { ended: at(15), ..open() }, "session `s-1` is both open and ended"),
+            (
+                v1::Session { account_mode: 1, ..open() },
+                "session `s-1` has an account that is both made for it and not",
+            ),
+            (v1::Session { account_mode: 4, ..open() }, "its account mode 4 is not a known one"),
             (
                 v1::Session { delete_account: true, ..own.clone() },
                 "session `s-1` deletes an account that was not made for it",

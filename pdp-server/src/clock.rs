@@ -21,7 +21,12 @@ impl Clock {
     #[must_use]
     pub fn system() -> Self {
         let (start, steady) = (Instant::now(), Steady::default());
-        Self::from_fn(move || steady.tell(start.elapsed(), at(SystemTime::now())))
+        Self::from_fn(move || {
+            // In this order: were the thread held back between the two the other way round, the clock
+            // would be ahead by that for good.
+            let system = at(SystemTime::now());
+            steady.tell(start.elapsed(), system)
+        })
     }
 
     /// Always the same time.

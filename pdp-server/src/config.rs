@@ -1,7 +1,10 @@
 //! Settings: what flags, `PDP_*` variables and a YAML file say becomes one validated [`Config`].
 //! The first of the three that names a setting decides; nothing else reads flags or variables.
 
+mod authzen;
 mod file;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +12,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use pdp_bundle::BundleError;
+use pdp_bundle::gateway::Gateway;
+
+pub use authzen::{PersonTypes, PublicUrl};
 pub use file::FileError;
+
+use crate::rpc::MAX_BATCH;
 
 /// The default of `max_message_bytes`: a change set of [`crate::rpc::MAX_CHANGES`] facts of a
 /// kilobyte or two each.
@@ -26,6 +35,15 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(2);
 
 /// The default of `drain_ms`: long enough for every request, and for most exports.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+
+/// The default of `max_body_bytes`: a batch of [`crate::rpc::MAX_BATCH`] questions of a kilobyte each.
+pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
+
+/// The default of `http_timeout_ms`: longer than any network takes that is worth waiting for.
+pub const DEFAULT_HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The least that `http_timeout_ms` may be: less, and no request arrives in time.
+const LEAST_TIMEOUT_MS: usize = 10;
 
 /// What every setting may be, at most, where it counts milliseconds: an hour.
 const MAX_MS: u64 = 3_600_000;
@@ -77,9 +95,11 @@ settings! {
     data: PathBuf, "PDP_DATA", "DIR";
     /// Policy bundle for the tenant `default` of a new store; a policy that is there already stays
     load: PathBuf, "PDP_LOAD", "BUNDLE";
+    /// YAML file that maps requests at a gateway to questions, for Envoy's external authorization
+    gateway: PathBuf, "PDP_GATEWAY", "FILE";
     /// Address of the gRPC door
     grpc: SocketAddr, "PDP_GRPC", "ADDR";
-    /// Address of the HTTP door: health and metrics
+    /// Address of the HTTP door: AuthZEN, health and metrics
     http: SocketAddr, "PDP_HTTP", "ADDR";
     /// Allow addresses that other machines can reach, although there is neither TLS nor authentication
     insecure: bool, "PDP_INSECURE", "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true;
@@ -99,6 +119,18 @@ settings! {
     grace_ms: u64, "PDP_GRACE_MS", "MS";
     /// How long requests in flight may take to end after that, in milliseconds
     drain_ms: u64, "PDP_DRAIN_MS", "MS";
+    /// What callers reach the HTTP door by, for AuthZEN metadata, such as `https://pdp.example.com`
+    public_url: PublicUrl, "PDP_PUBLIC_URL", "URL";
+    /// Where AuthZEN callers ask for what needs approval; they are told nowhere by default
+    access_request_url: PublicUrl, "PDP_ACCESS_REQUEST_URL", "URL";
+    /// What AuthZEN callers may call a `person` besides that, with commas between
+    person_types: PersonTypes, "PDP_PERSON_TYPES", "TYPES";
+    /// How many evaluations an AuthZEN request may hold
+    max_evaluations: usize, "PDP_MAX_EVALUATIONS", "COUNT";
+    /// The largest body of an HTTP request taken, in bytes
+    max_body_bytes: usize, "PDP_MAX_BODY_BYTES", "BYTES";
+    /// How long an HTTP connection may be silent and a request may take to arrive, in milliseconds
+    http_timeout_ms: u64, "PDP_HTTP_TIMEOUT_MS", "MS";
 }
 
 /// How to write logs.
@@ -120,6 +152,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Policy bundle for a new store.
     pub load: Option<PathBuf>,
+    /// What requests at a gateway ask.
+    pub gateway: Option<GatewayFile>,
     /// Address of the gRPC door.
     pub grpc: SocketAddr,
     /// Address of the HTTP door.
@@ -142,6 +176,27 @@ pub struct Config {
     pub grace: Duration,
     /// How long requests in flight may take after that.
     pub drain: Duration,
+    /// What callers reach the HTTP door by.
+    pub public_url: Option<PublicUrl>,
+    /// Where callers ask for what needs approval.
+    pub access_request_url: Option<PublicUrl>,
+    /// What callers call people.
+    pub person_types: PersonTypes,
+    /// How many evaluations a request may hold.
+    pub max_evaluations: usize,
+    /// The largest body taken, in bytes.
+    pub max_body_bytes: usize,
+    /// How long an HTTP connection may be silent.
+    pub http_timeout: Duration,
+}
+
+/// The file of a mapping, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What it says.
+    pub mapping: Gateway,
 }
 
 /// Why there is no configuration.
@@ -150,6 +205,9 @@ pub enum ConfigError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The file that `gateway` names cannot be used.
+    #[error(transparent)]
+    Gateway(#[from] BundleError),
     /// An address beyond loopback.
     #[error(
         "`{name}` is {address}, which other machines can reach, and there is neither TLS nor authentication: listen on a loopback address such as 127.0.0.1:{}, or say `--insecure`",
@@ -197,6 +255,7 @@ impl Settings {
         let Self {
             data,
             load,
+            gateway,
             grpc,
             http,
             insecure,
@@ -208,10 +267,17 @@ impl Settings {
             max_wait_ms,
             grace_ms,
             drain_ms,
+            public_url,
+            access_request_url,
+            person_types,
+            max_evaluations,
+            max_body_bytes,
+            http_timeout_ms,
         } = self;
         let config = Config {
             data: data.unwrap_or_else(|| PathBuf::from("pdp-data")),
             load,
+            gateway: gateway.map(GatewayFile::open).transpose()?,
             grpc: grpc.unwrap_or_else(|| loopback(7070)),
             http: http.unwrap_or_else(|| loopback(7071)),
             insecure: insecure.unwrap_or(false),
@@ -223,6 +289,12 @@ impl Settings {
             max_wait: millis("max_wait_ms", max_wait_ms, DEFAULT_MAX_WAIT)?,
             grace: millis("grace_ms", grace_ms, DEFAULT_GRACE)?,
             drain: millis("drain_ms", drain_ms, DEFAULT_DRAIN)?,
+            public_url,
+            access_request_url,
+            person_types: person_types.unwrap_or_default(),
+            max_evaluations: max_evaluations.unwrap_or(MAX_BATCH),
+            max_body_bytes: max_body_bytes.unwrap_or(DEFAULT_MAX_BODY_BYTES),
+            http_timeout: millis("http_timeout_ms", http_timeout_ms, DEFAULT_HTTP_TIMEOUT)?,
         };
         config.check()?;
         Ok(config)
@@ -243,6 +315,10 @@ impl Config {
         }
         bounds("max_message_bytes", self.max_message_bytes, MESSAGE_BYTES)?;
         bounds("max_live_streams", self.max_live_streams, 1..=256)?;
+        bounds("max_evaluations", self.max_evaluations, 1..=MAX_BATCH)?;
+        bounds("max_body_bytes", self.max_body_bytes, MESSAGE_BYTES)?;
+        let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
+        bounds("http_timeout_ms", timeout_ms, LEAST_TIMEOUT_MS..=usize::MAX)?;
         match &self.otlp_endpoint {
             Some(endpoint) if !endpoint.starts_with("http://") => {
                 Err(ConfigError::Endpoint(endpoint.clone()))
@@ -258,6 +334,7 @@ impl fmt::Display for Config {
         let Self {
             data,
             load,
+            gateway,
             grpc,
             http,
             insecure,
@@ -269,11 +346,20 @@ impl fmt::Display for Config {
             max_wait,
             grace,
             drain,
+            public_url,
+            access_request_url,
+            person_types,
+            max_evaluations,
+            max_body_bytes,
+            http_timeout,
         } = self;
         let quoted = |text: &str| format!("{text:?}");
         writeln!(f, "data: {}", quoted(&data.to_string_lossy()))?;
         if let Some(load) = load {
             writeln!(f, "load: {}", quoted(&load.to_string_lossy()))?;
+        }
+        if let Some(GatewayFile { path, mapping: _ }) = gateway {
+            writeln!(f, "gateway: {}", quoted(&path.to_string_lossy()))?;
         }
         writeln!(f, "grpc: {}", quoted(&grpc.to_string()))?;
         writeln!(f, "http: {}", quoted(&http.to_string()))?;
@@ -287,7 +373,25 @@ impl fmt::Display for Config {
         writeln!(f, "max_live_streams: {max_live_streams}")?;
         writeln!(f, "max_wait_ms: {}", max_wait.as_millis())?;
         writeln!(f, "grace_ms: {}", grace.as_millis())?;
-        writeln!(f, "drain_ms: {}", drain.as_millis())
+        writeln!(f, "drain_ms: {}", drain.as_millis())?;
+        if let Some(url) = public_url {
+            writeln!(f, "public_url: {}", quoted(url.as_str()))?;
+        }
+        if let Some(url) = access_request_url {
+            writeln!(f, "access_request_url: {}", quoted(url.as_str()))?;
+        }
+        writeln!(f, "person_types: {}", quoted(&person_types.to_string()))?;
+        writeln!(f, "max_evaluations: {max_evaluations}")?;
+        writeln!(f, "max_body_bytes: {max_body_bytes}")?;
+        writeln!(f, "http_timeout_ms: {}", http_timeout.as_millis())
+    }
+}
+
+// === impl GatewayFile ===
+
+impl GatewayFile {
+    fn open(path: PathBuf) -> Result<Self, BundleError> {
+        Ok(Self { mapping: Gateway::open(&path)?, path })
     }
 }
 
@@ -341,107 +445,4 @@ fn bounds(
     let [given, least, most] =
         [given, *within.start(), *within.end()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
     Err(ConfigError::Bounds { name, given, least, most })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use clap::Parser as _;
-
-    use super::*;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        settings: Settings,
-    }
-
-    fn flags(line: &[&str]) -> Settings {
-        Line::try_parse_from([&["pdp-server"], line].concat()).unwrap().settings
-    }
-
-    fn file(text: &str) -> tempfile::NamedTempFile {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        file
-    }
-
-    #[test]
-    fn a_flag_beats_a_file_and_a_file_beats_the_default() {
-        let file = file("grpc: 127.0.0.1:1000\nhttp: 127.0.0.1:2000 # a comment\ngrace_ms: 5\n");
-        let config = flags(&["--grpc", "127.0.0.1:3000"]).into_config(Some(file.path())).unwrap();
-        assert_eq!(config.grpc.port(), 3000);
-        assert_eq!(config.http.port(), 2000);
-        assert_eq!(config.grace, Duration::from_millis(5));
-        assert_eq!(config.drain, DEFAULT_DRAIN);
-    }
-
-    #[test]
-    fn what_is_printed_is_read_back() {
-        let line = [
-            "--insecure",
-            "--grpc",
-            "[::]:0",
-            "--otlp-endpoint",
-            "http://a:1",
-            "--load",
-            "a \"b\".yaml",
-        ];
-        let config = flags(&line).into_config(None).unwrap();
-        let file = file(&config.to_string());
-        assert_eq!(Settings::default().into_config(Some(file.path())), Ok(config));
-    }
-
-    #[test]
-    fn beyond_loopback_needs_a_word() {
-        for address in ["0.0.0.0:7070", "[::]:7070", "10.0.0.1:7070"] {
-            let refused = flags(&["--grpc", address]).into_config(None).unwrap_err();
-            assert!(matches!(refused, ConfigError::Exposed { name: "grpc", .. }), "{refused}");
-            assert!(flags(&["--insecure", "--grpc", address]).into_config(None).is_ok());
-            assert!(flags(&["--insecure=false", "--http", address]).into_config(None).is_err());
-        }
-        assert!(flags(&["--grpc", "[::1]:7070"]).into_config(None).is_ok());
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused_by_name() {
-        for (line, said) in [
-            (["--grpc", "127.0.0.1:7071"], "both 127.0.0.1:7071"),
-            (
-                ["--max-message-bytes", "1"],
-                "`max_message_bytes` is 1; it must be 16384 to 1073741824",
-            ),
-            (["--max-live-streams", "0"], "`max_live_streams` is 0"),
-            (["--grace-ms", "99999999"], "`grace_ms` is 99999999"),
-            (["--otlp-endpoint", "example.org"], "`otlp_endpoint` is `example.org`"),
-        ] {
-            let refused = flags(&line).into_config(None).unwrap_err().to_string();
-            assert!(refused.contains(said), "{refused}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_file_is_refused_with_its_line() {
-        for (text, said) in [
-            ("data: a\ngrcp: b\n", ":2: there is no setting `grcp`; the settings are data, load"),
-            ("grpc: nowhere\n", ":1: `grpc` is `nowhere`: invalid socket address"),
-            ("data: a\ndata: b\n", ":2: `data` stands here a second time"),
-            ("- a\n", ":1: a list or a map stands where"),
-            ("log: [a]\n", ":1: a list or a map stands where"),
-            ("insecure: yes\n", ":1: `insecure` is `yes`"),
-            ("log_format: loud\n", "it must be `auto`, `text` or `json`"),
-            ("data: a\n---\ndata: b\n", ":2: a second document"),
-            ("a: \"b\n", "not valid YAML"),
-        ] {
-            let file = file(text);
-            let refused = Settings::default().into_config(Some(file.path())).unwrap_err();
-            assert!(refused.to_string().contains(said), "{text:?}: {refused}");
-            assert!(refused.to_string().contains(file.path().to_str().unwrap()), "{refused}");
-        }
-        let missing = Settings::default().into_config(Some(Path::new("/nonexistent/pdp.yaml")));
-        assert!(missing.unwrap_err().to_string().contains("/nonexistent/pdp.yaml"));
-        let empty = file("# nothing\n");
-        assert!(Settings::default().into_config(Some(empty.path())).is_ok());
-    }
 }

@@ -1,5 +1,10 @@
-//! The HTTP door: health for orchestrators and metrics for Prometheus. It answers from the thread
-//! that runs the server, not from those that decide.
+//! The HTTP door: OpenID AuthZEN for enforcement points, health for orchestrators and metrics for
+//! Prometheus.
+
+pub(crate) mod authzen;
+mod json;
+mod patient;
+mod serve;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -11,6 +16,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::rpc::Door;
+pub(crate) use serve::serve;
 
 /// Whether requests should come here: true between the load of the policy and the shutdown.
 #[derive(Debug, Clone, Default)]
@@ -37,12 +43,13 @@ impl Ready {
 }
 
 /// Every route.
-pub(crate) fn routes(ready: Ready, door: &Arc<Door>) -> Router {
-    Router::new()
+pub(crate) fn routes(ready: Ready, door: &Arc<Door>, options: authzen::Options) -> Router {
+    let own = Router::new()
         .route("/healthz/live", get(live))
         .route("/healthz/ready", get(is_ready))
         .route("/metrics", get(metrics))
-        .with_state(Shared { ready, door: Arc::downgrade(door) })
+        .with_state(Shared { ready, door: Arc::downgrade(door) });
+    authzen::routes(door, options).merge(own)
 }
 
 async fn live() -> &'static str {

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod clock;
 pub mod config;
+mod decision_id;
 pub mod demo;
 mod http;
 mod load;
@@ -27,13 +28,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
 use clock::Clock;
 use config::Config;
-use http::Ready;
+use decision_id::DecisionIds;
+use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
 use rpc::{Door, Health, LastResortLayer, Limits, ReflectionError};
@@ -112,7 +114,7 @@ pub enum RunError {
 /// Serves until `shutdown` completes, then drains and closes the store. Everything that the server
 /// has is gone when this returns.
 ///
-/// Requests are answered on threads of their own; the caller's runtime carries the HTTP door.
+/// Requests are answered on threads of their own.
 ///
 /// # Errors
 /// [`RunError`] if the server cannot start, or a door fails.
@@ -123,19 +125,23 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let Config { max_message_bytes, max_live_streams, max_wait, grace, drain, .. } = config;
-    let metrics = Arc::new(Metrics::new());
     let limits = Limits { max_message_bytes, max_wait, max_live_streams };
-    let door = Door::new(clock.clone(), metrics, limits);
+    let (patience, options) = (config.http_timeout, authzen_options(&config));
+    let door = Door::new(clock.clone(), Arc::new(Metrics::new()), decision_ids()?, limits);
     let health = Health::not_serving_yet().await;
     let ready = Ready::default();
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());
 
     let mut threads = Threads::start()?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let mut serving = threads.spawn(serve_grpc(grpc, door.routes(&health)?, stopped));
-    let http = serve_http(http, http::routes(ready.clone(), &door))?;
-    let upkeep = Task(tokio::spawn(upkeep(Arc::downgrade(&door))));
+    let (stop, stopped) = watch::channel(false);
+    let mapping = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
+    let routes = door.routes(&health, mapping.unwrap_or_default())?;
+    let mut serving = threads.spawn(serve_grpc(grpc, routes, stopped.clone()));
+    let routes = http::routes(ready.clone(), &door, options);
+    let mut http = threads.spawn(serve_http(http, routes, patience, stopped));
+    let (rest, resting) = oneshot::channel::<()>();
+    let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), resting));
 
     let started = Instant::now();
     let mut shutdown = pin!(shutdown);
@@ -143,9 +149,7 @@ pub async fn run(
         load_policy(&config.data, config.load.as_deref(), clock)
     });
     let loaded = tokio::select! {
-        loaded = loading => {
-            Some(loaded.unwrap_or(Err(RunError::Panicked("loading the policy"))))
-        }
+        loaded = loading => Some(loaded.unwrap_or(Err(RunError::Panicked("loading the policy")))),
         () = &mut shutdown => None,
     };
     let outcome = match loaded {
@@ -167,6 +171,7 @@ pub async fn run(
             tokio::select! {
                 () = &mut shutdown => Ok(()),
                 ended = &mut serving => ended.unwrap_or(Err(RunError::Panicked("the gRPC door"))),
+                ended = &mut http => ended.unwrap_or(Err(RunError::Panicked("the HTTP door"))),
             }
         }
     };
@@ -178,18 +183,36 @@ pub async fn run(
         tracing::info!("shutting down");
         tokio::time::sleep(grace).await;
     }
-    stop.send(()).ok();
+    stop.send(true).ok();
     health.end().await;
-    if !failed && tokio::time::timeout(drain, &mut serving).await.is_err() {
-        let streams = door.cancel_streams();
-        tracing::warn!(streams, "the time for draining is over; ending what is still open");
-        tokio::time::timeout(LAST_WORDS, &mut serving).await.ok();
+    door.end_watches();
+    if !failed {
+        finish(async { drop(tokio::join!(&mut serving, &mut http)) }, &door, drain).await;
     }
     // In this order: nobody asks any more, then the last holders of the policy go.
     threads.stop().await;
-    drop((http, upkeep, door));
+    drop(rest);
+    at_rest(upkeep).await;
+    drop(door);
     tracing::info!("stopped");
     outcome
+}
+
+/// Waits for what the upkeep has begun.
+async fn at_rest(upkeep: tokio::task::JoinHandle<()>) {
+    if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
+        tracing::warn!("the upkeep did not end in time");
+    }
+}
+
+/// Waits for the doors to finish what they have begun, and ends it once it has had its time.
+async fn finish(ended: impl Future<Output = ()>, door: &Door, drain: Duration) {
+    let mut ended = pin!(ended);
+    if tokio::time::timeout(drain, &mut ended).await.is_err() {
+        let streams = door.cancel_streams();
+        tracing::warn!(streams, "the time for draining is over; ending what is still open");
+        tokio::time::timeout(LAST_WORDS, &mut ended).await.ok();
+    }
 }
 
 /// Opens the store, loads the policy, and applies the bundle that the settings name.
@@ -204,7 +227,7 @@ fn load_policy(data: &Path, bundle: Option<&Path>, clock: Clock) -> Result<Publi
 async fn serve_grpc(
     listener: TcpListener,
     routes: Routes,
-    stopped: oneshot::Receiver<()>,
+    stopped: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     let incoming = TcpIncoming::from(adopt(listener)?).with_nodelay(Some(true));
     tonic::transport::Server::builder()
@@ -214,27 +237,50 @@ async fn serve_grpc(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .layer(LastResortLayer)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, async {
-            // An error is the end of `run`, too.
-            stopped.await.ok();
-        })
+        .serve_with_incoming_shutdown(incoming, told_to_stop(stopped))
         .await?;
     Ok(())
 }
 
-fn serve_http(listener: TcpListener, routes: axum::Router) -> Result<Task, RunError> {
-    let listener = adopt(listener)?;
-    Ok(Task(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "the HTTP door failed");
-        }
-    })))
+async fn serve_http(
+    listener: TcpListener,
+    routes: axum::Router,
+    patience: Duration,
+    stopped: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    http::serve(adopt(listener)?, routes, patience, told_to_stop(stopped)).await;
+    Ok(())
 }
 
-async fn upkeep(door: std::sync::Weak<Door>) {
+async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
+    // An error is the end of `run`, too.
+    stopped.wait_for(|stopped| *stopped).await.ok();
+}
+
+fn decision_ids() -> Result<DecisionIds, RunError> {
+    let system = |source| RunError::System { doing: "drawing random numbers", source };
+    DecisionIds::new().map_err(system)
+}
+
+fn authzen_options(config: &Config) -> authzen::Options {
+    authzen::Options {
+        public_url: config.public_url.clone(),
+        access_request_url: config.access_request_url.clone(),
+        person_types: config.person_types.clone(),
+        max_evaluations: config.max_evaluations,
+        max_body_bytes: config.max_body_bytes,
+        timeout: config.http_timeout,
+    }
+}
+
+/// Looks after what nobody waits for, until it is told to rest.
+async fn upkeep(door: std::sync::Weak<Door>, mut resting: oneshot::Receiver<()>) {
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = &mut resting => return,
+        }
         let Some(door) = door.upgrade() else { return };
         let tidy = move || {
             door.metrics().upkeep();
@@ -292,18 +338,7 @@ impl Listeners {
     }
 }
 
-/// A task that ends when it is dropped.
-struct Task(tokio::task::JoinHandle<()>);
-
-// === impl Task ===
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// The threads that answer gRPC requests.
+/// The threads that answer requests.
 struct Threads(Option<Runtime>);
 
 // === impl Threads ===

@@ -19,7 +19,7 @@ mod durability;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use pdp_engine::compile::{CompileLimits, compile_within};
@@ -39,8 +39,9 @@ pub use failure::{
 use crate::audit::Digest;
 use crate::clock::Clock;
 use crate::session::Book;
-use crate::store::{self, Commit, Remembered, Store};
+use crate::store::{self, Commit, Remembered, Store, StoreError};
 use graveyard::Graveyard;
+use sessions::Pace;
 pub use sessions::{SessionError, SessionFilter, Watcher, Work};
 use tenant::Tenant;
 
@@ -105,7 +106,7 @@ impl Publisher {
             let tenant = Tenant::load(stored)
                 .map_err(|source| PublishError::TooLarge { tenant: id.clone(), source })?;
             // Time had come that far: a clock that was set back revives no session (P11).
-            tenant.sessions.end_expired(&store, &tenant, seen.max(clock.now()))?;
+            tenant.sessions.resume(&store, &tenant, seen, clock.now())?;
             tenants.insert(id, Arc::new(tenant));
         }
         let default = TenantId::new(DEFAULT_TENANT)?;
@@ -199,15 +200,11 @@ impl Publisher {
         }
         let effective = !applied.deltas.is_empty();
         let to = if effective && !dry_run { from.next() } else { from };
-        let compiled = match effective {
-            true => Some(compile_within(&held.facts, to, CompileLimits::DEFAULT)),
-            false => None,
-        };
-        let snapshot = match compiled.transpose() {
-            Ok(snapshot) => snapshot,
+        let (snapshot, turn) = match prepare(&tenant, &held.facts, &applied, to) {
+            Ok(prepared) => prepared,
             Err(error) => {
                 held.change().undo(applied);
-                return Err(error.into());
+                return Err(error);
             }
         };
         let receipt = receipt(to, &applied, dry_run, person);
@@ -216,45 +213,49 @@ impl Publisher {
             return Ok(receipt);
         }
 
-        // Names of accounts that were made for sessions stay theirs.
-        let made = self::made(&applied);
-        let turn = match made.is_empty() {
-            true => None,
-            false => Some(tenant.sessions.turn.lock().map_err(broken)?),
-        };
-        if let Some(account) = tenant.sessions.made(made.into_iter())? {
-            let account = account.clone();
-            held.change().undo(applied);
-            return Err(ApplyError::SessionAccount(account));
-        }
-
         // Commit: from here on the change set and the record of it survive a crash.
-        if effective || request_id.is_some() {
-            let digest = store::digest(changes);
-            let remembered = remembered(&receipt, digest);
-            let record = effective.then(|| audit::entry(now, &receipt, digest, request_id));
-            let commit = Commit {
-                tenant: &tenant.id,
-                from,
-                to,
-                deltas: &applied.deltas,
-                request: request_id.map(|id| (id, &remembered)),
-                audit: record.as_slice(),
-            };
-            if let Err(error) = self.0.store.commit(&commit) {
-                held.change().undo(applied);
-                return Err(error.into());
-            }
+        let committed = self.commit(&tenant.id, from, &applied, &receipt, request, now);
+        if let Err(error) = committed {
+            held.change().undo(applied);
+            return Err(error.into());
         }
         let Some(snapshot) = snapshot else { return Ok(receipt) };
         held.revision = to;
         drop(held);
 
         // Swap, acknowledge: every look at the snapshot from here on sees it.
-        tenant.show_policy(&snapshot)?;
+        tenant.show_policy(&snapshot);
         drop(turn);
         tenant.visible.send_replace(Some(to));
         Ok(receipt)
+    }
+
+    /// Makes a change set durable, with what the audit says of it and what its request id stands for.
+    fn commit(
+        &self,
+        tenant: &TenantId,
+        from: Revision,
+        applied: &Applied,
+        receipt: &Receipt,
+        request: Apply<'_>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Apply { changes, request_id, .. } = request;
+        let effective = !applied.deltas.is_empty();
+        if !effective && request_id.is_none() {
+            return Ok(());
+        }
+        let digest = store::digest(changes);
+        let remembered = remembered(receipt, digest);
+        let record = effective.then(|| audit::entry(now, receipt, digest, request_id));
+        self.0.store.commit(&Commit {
+            tenant,
+            from,
+            to: receipt.revision,
+            deltas: &applied.deltas,
+            request: request_id.map(|id| (id, &remembered)),
+            audit: record.as_slice(),
+        })
     }
 
     /// Runs `read` on the tenant's facts, all of one revision, which is committed and may be a
@@ -384,6 +385,21 @@ impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Publisher").field("tenants", &self.tenants()).finish_non_exhaustive()
     }
+}
+
+/// The policy compiled, if it changes; and the turn of the sessions where accounts are created: names of
+/// accounts that were made for sessions stay theirs, and none is made meanwhile.
+fn prepare<'a>(
+    tenant: &'a Tenant,
+    facts: &Facts,
+    applied: &Applied,
+    to: Revision,
+) -> Result<(Option<Snapshot>, Option<MutexGuard<'a, Pace>>), ApplyError> {
+    let snapshot = match applied.deltas.is_empty() {
+        true => None,
+        false => Some(compile_within(facts, to, CompileLimits::DEFAULT)?),
+    };
+    Ok((snapshot, tenant.sessions.keep_names(made(applied))?))
 }
 
 /// The accounts that a change set creates.

@@ -9,6 +9,7 @@
 mod audit;
 mod decision;
 mod explanation;
+mod ext_authz;
 mod failure;
 mod fresh;
 mod inbound;
@@ -29,9 +30,18 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::Guard;
+use pdp_bundle::gateway::Gateway;
 use pdp_engine::id::TenantId;
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
+use pdp_proto::ext_authz::authorization_server::{
+    AuthorizationServer, SERVICE_NAME as AUTHORIZATION,
+};
 use pdp_proto::v1::audit_service_server::{AuditServiceServer, SERVICE_NAME as AUDIT};
-use pdp_proto::v1::decision_service_server::{DecisionServiceServer, SERVICE_NAME as DECISION};
+use pdp_proto::v1::decision_service_server::{
+    DecisionService, DecisionServiceServer, SERVICE_NAME as DECISION,
+};
 use pdp_proto::v1::policy_service_server::{PolicyServiceServer, SERVICE_NAME as POLICY};
 use pdp_proto::v1::session_service_server::{SERVICE_NAME as SESSION, SessionServiceServer};
 use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
@@ -41,21 +51,24 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::clock::Clock;
-use crate::publish::{DEFAULT_TENANT, Publisher};
+use crate::decision_id::{DecisionId, DecisionIds};
+use crate::publish::{DEFAULT_TENANT, Publisher, UnknownTenant};
 use crate::telemetry::{Metrics, Rpc};
 pub use decision::MAX_BATCH;
 pub use failure::ERROR_DOMAIN;
-use failure::Failure;
+pub(crate) use failure::Failure;
 pub(crate) use last_resort::LastResortLayer;
-use malformed::{Malformed, name};
+pub(crate) use list::first_account;
+pub(crate) use malformed::Malformed;
+use malformed::name;
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
-
+pub(crate) use question::Asked;
 use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};
 use stream::LiveStreams;
 
 /// The services whose health is told by name.
-const SERVICES: [&str; 6] = ["", AUDIT, DECISION, POLICY, SESSION, TENANT];
+const SERVICES: [&str; 7] = ["", AUDIT, AUTHORIZATION, DECISION, POLICY, SESSION, TENANT];
 
 /// What every service shares.
 pub(crate) struct Door {
@@ -63,6 +76,7 @@ pub(crate) struct Door {
     publisher: OnceLock<Publisher>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    decision_ids: DecisionIds,
     streams: LiveStreams,
     lists: RunningLists,
     max_message_bytes: usize,
@@ -89,12 +103,26 @@ pub struct ReflectionError(#[from] tonic_reflection::server::Error);
 
 impl Door {
     /// A door to a policy that is still being loaded.
-    pub(crate) fn new(clock: Clock, metrics: Arc<Metrics>, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        decision_ids: DecisionIds,
+        limits: Limits,
+    ) -> Arc<Self> {
         let Limits { max_message_bytes, max_wait, max_live_streams } = limits;
         let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
         let lists = RunningLists::new(MAX_RUNNING_LISTS);
         let publisher = OnceLock::new();
-        Arc::new(Self { publisher, clock, metrics, streams, lists, max_message_bytes, max_wait })
+        Arc::new(Self {
+            publisher,
+            clock,
+            metrics,
+            decision_ids,
+            streams,
+            lists,
+            max_message_bytes,
+            max_wait,
+        })
     }
 
     /// Opens the door: from here on requests are answered.
@@ -113,6 +141,11 @@ impl Door {
         &self.metrics
     }
 
+    /// Ends the streams that would go on for ever.
+    pub(crate) fn end_watches(&self) {
+        self.streams.cancel_endless();
+    }
+
     /// Ends every stream.
     pub(crate) fn cancel_streams(&self) -> usize {
         let live = self.streams.len();
@@ -121,7 +154,11 @@ impl Door {
     }
 
     /// Every service, with health and reflection.
-    pub(crate) fn routes(self: &Arc<Self>, health: &Health) -> Result<Routes, ReflectionError> {
+    pub(crate) fn routes(
+        self: &Arc<Self>,
+        health: &Health,
+        gateway: Gateway,
+    ) -> Result<Routes, ReflectionError> {
         let describe = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(pdp_proto::FILE_DESCRIPTOR_SET)
@@ -137,12 +174,42 @@ impl Door {
             .max_decoding_message_size(self.max_message_bytes);
         let sessions = SessionServiceServer::new(session::Service(Arc::clone(self)))
             .max_decoding_message_size(self.max_message_bytes);
+        let authorization = ext_authz::Service { door: Arc::clone(self), gateway };
+        let authorization = AuthorizationServer::new(authorization)
+            .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
         routes.add_service(decisions).add_service(policies).add_service(tenants);
-        routes.add_service(audits).add_service(sessions);
+        routes.add_service(audits).add_service(sessions).add_service(authorization);
         routes.add_service(health.service());
         routes.add_service(describe().build_v1()?).add_service(describe().build_v1alpha()?);
         Ok(routes.routes())
+    }
+
+    /// What every RPC that decides or lists is answered by, for doors that translate to it.
+    pub(crate) fn decisions(self: &Arc<Self>) -> impl DecisionService + use<> {
+        decision::Service(Arc::clone(self))
+    }
+
+    /// The tenant's snapshot, loaded once, and the instant to decide for. Nothing may be waited for
+    /// before the guard is gone.
+    pub(crate) fn snapshot(
+        &self,
+        tenant: &str,
+    ) -> Result<(Guard<Arc<Snapshot>>, Timestamp), Failure> {
+        let publisher = self.loaded()?;
+        match publisher.snapshot(tenant) {
+            Some(snapshot) => Ok((snapshot, self.clock.now())),
+            None => {
+                // Only here is the name looked at: a name that cannot be one is the caller's mistake.
+                name("tenant", tenant, TenantId::new)?;
+                Err(UnknownTenant(tenant.to_owned()).into())
+            }
+        }
+    }
+
+    /// The name of the next decision.
+    pub(crate) fn decision_id(&self) -> DecisionId {
+        self.decision_ids.next()
     }
 
     fn loaded(&self) -> Result<&Publisher, Failure> {

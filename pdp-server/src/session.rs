@@ -1,11 +1,16 @@
 //! Privileged sessions as the server remembers them, and what changes them (semantics, P10 to P12).
 //!
-//! A [`Book`] holds a tenant's sessions. Each step of a session is a [`Turn`]: worked out from the
+//! A book holds a tenant's sessions. Each step of a session is a turn: worked out from the
 //! book, made durable by the store, and only then taken into the book. Shared by the store, the
 //! publisher and the doors; it knows none of the three, and reads no clock.
 
 mod book;
+mod event;
+#[cfg(test)]
+pub(crate) mod sample;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +19,22 @@ use pdp_engine::id::{
     AccountId, GroupId, IdError, ObjectId, PermissionLevelId, PersonId, SessionId, validate_id,
 };
 use pdp_engine::query::{Decision, Malformed, Reason};
-use pdp_engine::session::{Obligations, OpenSession};
+use pdp_engine::session::{AccountMode, Obligations, OpenSession, Privileged};
 use pdp_engine::time::Timestamp;
 
 pub(crate) use book::{Book, Numbers, StoredSessions, Turn};
+pub use event::{Happened, SessionEvent};
 
 /// How many sessions a tenant may have that are open or have outstanding work. Each is held in memory
 /// and looked at by the sweep.
 pub const MAX_SESSIONS: usize = 100_000;
+
+/// How many sessions may use one account at once. Each is judged anew whenever the account asks something
+/// (P12).
+pub const MAX_SESSIONS_OF_ACCOUNT: usize = 100;
+
+/// How many accounts that were made for sessions a tenant may have; each is held in memory.
+pub const MAX_ACCOUNTS: usize = 100_000;
 
 /// How many sessions that have ended and left no work are remembered, with the keys of their requests;
 /// the oldest is forgotten for each new one. The audit keeps all of them.
@@ -80,6 +93,8 @@ pub struct Privilege {
     pub account: AccountId,
     /// Whether the account was made for a session.
     pub jit: bool,
+    /// Whether it was made for an earlier one, and kept.
+    pub reused: bool,
     /// Whether the account is to be deleted when the session ends.
     pub delete_account: bool,
 }
@@ -179,8 +194,8 @@ pub enum Opened {
     Denied(Decision),
     /// It is open.
     New(Arc<Session>, Decision, Obligations),
-    /// It was opened by an earlier request with the same key.
-    Replayed(Arc<Session>),
+    /// It was opened by an earlier request with the same key. If it is open, whether it still stands.
+    Replayed(Arc<Session>, Option<Result<(), Reason>>),
 }
 
 /// What became of renewing a session.
@@ -212,58 +227,6 @@ pub enum Outcome<'a> {
     Failed(&'a str),
 }
 
-/// Something that happened to a session, for the audit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionEvent {
-    /// The session.
-    pub session: SessionId,
-    /// Its computer.
-    pub computer: ObjectId,
-    /// Its permission level.
-    pub level: Option<PermissionLevelId>,
-    /// Its account.
-    pub account: Option<AccountId>,
-    /// What happened.
-    pub what: Happened,
-}
-
-/// What can happen to a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happened {
-    /// It was opened, with this native group, until then.
-    Opened {
-        /// The native group.
-        group: Option<GroupId>,
-        /// When it ends at the latest.
-        not_after: Timestamp,
-    },
-    /// It was renewed until then.
-    Renewed {
-        /// When it ends at the latest.
-        not_after: Timestamp,
-    },
-    /// It ended.
-    Ended {
-        /// From when on it does not count.
-        at: Timestamp,
-        /// Why.
-        why: End,
-        /// What the administrator said who ended it.
-        note: String,
-    },
-    /// Work became due.
-    RevocationDue(RevocationKind),
-    /// Work was done, or superseded.
-    RevocationSettled(RevocationKind, Settlement),
-    /// A broker failed at work.
-    RevocationFailed {
-        /// What was to be done.
-        kind: RevocationKind,
-        /// What the broker said.
-        message: String,
-    },
-}
-
 /// Why a step was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
@@ -278,6 +241,16 @@ pub enum StepError {
         "there are {0} sessions that are open or have outstanding work; the limit is {MAX_SESSIONS}"
     )]
     TooMany(usize),
+    /// As many sessions use the account as may.
+    #[error(
+        "{MAX_SESSIONS_OF_ACCOUNT} sessions use account `{0}` already, which is the limit; end one first"
+    )]
+    TooManyOfAccount(AccountId),
+    /// As many accounts were made for sessions as may be.
+    #[error(
+        "there are {0} accounts that were made for sessions; the limit is {MAX_ACCOUNTS}; have them deleted or used again"
+    )]
+    TooManyAccounts(usize),
     /// There is no such session.
     #[error("session `{0}` is not known")]
     UnknownSession(String),
@@ -341,6 +314,13 @@ impl Session {
         self.ended.or_else(|| (self.not_after <= now).then(over))
     }
 
+    /// The last instant at which something happened to it, as far as it is known.
+    fn last_instant(&self) -> Timestamp {
+        let settled = self.revocations.iter().filter_map(|it| it.settled.map(|it| it.at));
+        let ended = self.ended.map(|ended| ended.at);
+        settled.chain(ended).max().unwrap_or(self.opened)
+    }
+
     /// The work that is to be done.
     pub fn outstanding(&self) -> impl Iterator<Item = &Revocation> {
         self.revocations.iter().filter(|revocation| revocation.settled.is_none())
@@ -365,6 +345,21 @@ impl Session {
             opened: self.opened,
             not_after: self.not_after,
         }
+    }
+
+    /// What went with the ALLOW that opened it (P7), up to when it lasts now.
+    #[must_use]
+    pub fn obligations(&self) -> Obligations {
+        let privileged = self.privilege.as_ref().map(|it| Privileged {
+            group: it.group.clone(),
+            account: match (it.jit, it.reused) {
+                (false, _) => AccountMode::Existing(it.account.clone()),
+                (true, true) => AccountMode::JitReuse(it.account.clone()),
+                (true, false) => AccountMode::JitNew,
+            },
+            delete_account: it.delete_account,
+        });
+        Obligations { privileged, not_after: self.not_after }
     }
 
     fn event(&self, what: Happened) -> SessionEvent {
@@ -440,10 +435,13 @@ impl Revocation {
         Self { kind, due, failures: 0, last_failure, not_before: None, settled: None }
     }
 
-    /// Whether it is to be handed out at `now`.
+    /// Whether it is to be handed out at `now`. What was put off while the clock was ahead waits no
+    /// longer than any other work.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.settled.is_none() && self.not_before.is_none_or(|not_before| not_before <= now)
+        let left = |until: Timestamp| until.as_micros().saturating_sub(now.as_micros());
+        let waits = |until| (1..=LONGEST_BACK_OFF_MICROS).contains(&left(until));
+        self.settled.is_none() && !self.not_before.is_some_and(waits)
     }
 
     fn fail(&mut self, message: &str, now: Timestamp) {

@@ -1,5 +1,7 @@
 //! The wire: the protobuf package `pdp.v1` and the types generated from it.
 //!
+//! Beside it stands what is served of Envoy's API ([`ext_authz`]).
+//!
 //! The files in `pdp/v1` are the reference for callers in every language; this crate holds what
 //! `prost` and `tonic` make of them and nothing else. What the messages mean is decided by those
 //! who receive them. `pdp.v1.binpb` is the committed descriptor set: a test holds the wire to it.
@@ -18,6 +20,20 @@ pub mod v1 {
     )]
 
     tonic::include_proto!("pdp.v1");
+}
+
+/// The package `envoy.service.auth.v3`: what Envoy asks of an external authorization server, trimmed.
+pub mod ext_authz {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        rustdoc::all,
+        clippy::all,
+        clippy::too_many_lines,
+        reason = "generated code: the comments are those of the .proto files"
+    )]
+
+    tonic::include_proto!("envoy.service.auth.v3");
 }
 
 /// The compiled `pdp.v1` and the files it imports, as an encoded `google.protobuf.FileDescriptorSet`:

@@ -90,8 +90,10 @@ fn each_kind_of_breaking_change_is_seen() {
 fn every_element_is_documented() {
     // Cargo builds the crate from these files; reading them again keeps comments out of the
     // descriptor set that reflection tells.
-    for path in ["audit", "decision", "facts", "policy", "tenant"] {
-        let path = format!("{}/pdp/v1/{path}.proto", env!("CARGO_MANIFEST_DIR"));
+    let ours = ["audit", "decision", "facts", "policy", "session", "tenant"];
+    let ours = ours.map(|name| format!("pdp/v1/{name}"));
+    for path in ours.into_iter().chain(["envoy/service/auth/v3/external_auth".to_owned()]) {
+        let path = format!("{}/{path}.proto", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap();
         let mut before = "";
         for line in text.lines().map(str::trim) {

@@ -1,9 +1,13 @@
-//! A whole server in this process, and its gRPC door as callers use it: the client library.
+//! A whole server in this process, and its doors as callers use them: gRPC with the client library,
+//! and AuthZEN with an HTTP client.
 //!
 //! The server is the one that ships, wired by its own `run`, on loopback ports that the system
 //! chooses, with its store in a temporary folder and a clock that tests set.
 
+pub mod authzen;
+pub mod envoy;
 pub mod page;
+pub mod sessions;
 pub mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +31,7 @@ use pdp_engine::query;
 use pdp_engine::session::{SessionExplanation, SessionQuestion};
 use pdp_engine::time::Timestamp;
 use pdp_engine::vault::{VaultExplanation, VaultQuestion};
+use pdp_proto::ext_authz::authorization_client::AuthorizationClient;
 use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_server::clock::Clock;
 use pdp_server::config::Settings;
@@ -36,6 +41,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
+
+use crate::http::{Http, Protocol};
 
 /// How many changes one request may hold.
 pub const MAX_CHANGES: usize = 10_000;
@@ -47,7 +54,9 @@ pub const MAX_BATCH: usize = 1_000;
 pub struct Server {
     runtime: Runtime,
     client: Client,
+    channel: Channel,
     decisions: DecisionServiceClient<Channel>,
+    http: SocketAddr,
     clock: Arc<AtomicI64>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), RunError>>,
@@ -63,6 +72,15 @@ impl Server {
     /// If it does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(Settings::default())
+    }
+
+    /// The same, with settings of its own beside the folder, the ports and no grace.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_with(settings: Settings) -> Self {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let any_port = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -71,11 +89,12 @@ impl Server {
             grpc: any_port,
             http: any_port,
             grace_ms: Some(0),
-            ..Settings::default()
+            ..settings
         };
         let config = settings.into_config(None).unwrap();
         let listeners = Listeners::bind(&config).unwrap();
         let endpoint = format!("http://{}", listeners.grpc_address().unwrap());
+        let http = listeners.http_address().unwrap();
         let time = Arc::new(AtomicI64::new(0));
         let shown = Arc::clone(&time);
         let clock = Clock::from_fn(move || Timestamp::from_micros(shown.load(Ordering::SeqCst)));
@@ -83,20 +102,59 @@ impl Server {
         let stopped = async move { drop(stop.await) };
         let serving = runtime.spawn(run(config, listeners, clock, stopped));
         let deadline = Duration::from_secs(60);
-        let (client, decisions) = runtime.block_on(async {
+        let (client, channel) = runtime.block_on(async {
             let channel = Endpoint::from_shared(endpoint.clone()).unwrap().connect_lazy();
-            let decisions = DecisionServiceClient::new(channel);
             let client = Client::builder(endpoint).deadline(deadline).connect().await.unwrap();
             // Retried until the policy is loaded.
             client.list_tenants().collect().await.unwrap();
-            (client, decisions)
+            (client, channel)
         });
-        Self { runtime, client, decisions, clock: time, shutdown, serving, folder }
+        let decisions = DecisionServiceClient::new(channel.clone());
+        Self { runtime, client, channel, decisions, http, clock: time, shutdown, serving, folder }
+    }
+
+    /// External authorization, as Envoy asks for it.
+    #[must_use]
+    pub fn authorization(&self) -> AuthorizationClient<Channel> {
+        AuthorizationClient::new(self.channel.clone())
     }
 
     /// Sets the evaluation time.
     pub fn set_clock(&self, now: Timestamp) {
         self.clock.store(now.as_micros(), Ordering::SeqCst);
+    }
+
+    /// The address of the HTTP door.
+    #[must_use]
+    pub const fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// A client of the HTTP door.
+    #[must_use]
+    pub fn http(&self, protocol: Protocol) -> Http {
+        Http::new(self.runtime.handle().clone(), self.http, protocol)
+    }
+
+    /// Runs something of a test's own.
+    pub fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.runtime.block_on(work)
+    }
+
+    /// Applies change sets of at most [`MAX_CHANGES`] to the tenant `default`, which must be empty.
+    ///
+    /// # Errors
+    /// What the server says to a change set.
+    pub fn default_tenant(&self, changes: &[Change]) -> Result<Door<'_>, Error> {
+        self.default_tenant_at(0, changes)
+    }
+
+    /// The same, where it is at this revision.
+    ///
+    /// # Errors
+    /// What the server says to a change set.
+    pub fn default_tenant_at(&self, revision: u64, changes: &[Change]) -> Result<Door<'_>, Error> {
+        self.runtime.block_on(self.applied(self.client.clone(), revision, changes))
     }
 
     /// A new tenant with this policy, applied in change sets of at most [`MAX_CHANGES`].
@@ -109,15 +167,31 @@ impl Server {
     pub fn tenant(&self, id: &str, changes: &[Change]) -> Result<Door<'_>, Error> {
         self.runtime.block_on(async {
             self.client.create_tenant(id).await.unwrap();
-            let client = self.client.for_tenant(id);
-            let mut revision = pdp_client::Revision::new(0);
-            for part in changes.chunks(MAX_CHANGES) {
-                let set = ChangeSet::new(part.iter().map(change_to_wire).collect());
-                revision = client.apply(set.expecting(revision)).await?.revision;
-            }
-            let (runtime, decisions) = (&self.runtime, self.decisions.clone());
-            Ok(Door { runtime, client: client.at_least(revision), decisions })
+            self.applied(self.client.for_tenant(id), 0, changes).await
         })
+    }
+
+    /// Deletes a tenant.
+    ///
+    /// # Panics
+    /// If it does not exist.
+    pub fn forget(&self, id: &str) {
+        self.runtime.block_on(self.client.delete_tenant(id)).unwrap();
+    }
+
+    async fn applied(
+        &self,
+        client: Client,
+        revision: u64,
+        changes: &[Change],
+    ) -> Result<Door<'_>, Error> {
+        let mut revision = pdp_client::Revision::new(revision);
+        for part in changes.chunks(MAX_CHANGES) {
+            let set = ChangeSet::new(part.iter().map(change_to_wire).collect());
+            revision = client.apply(set.expecting(revision)).await?.revision;
+        }
+        let (runtime, decisions) = (&self.runtime, self.decisions.clone());
+        Ok(Door { runtime, client: client.at_least(revision), decisions })
     }
 
     /// Stops it, and holds that it ends well.
@@ -125,8 +199,8 @@ impl Server {
     /// # Panics
     /// If it ends with an error.
     pub fn stop(self) {
-        let Self { runtime, client, decisions, shutdown, serving, folder, .. } = self;
-        drop((client, decisions));
+        let Self { runtime, client, channel, decisions, shutdown, serving, folder, .. } = self;
+        drop((client, channel, decisions));
         shutdown.send(()).unwrap();
         runtime.block_on(serving).unwrap().unwrap();
         folder.close().unwrap();

@@ -15,10 +15,12 @@
 )]
 
 pub mod door;
+pub mod http;
 pub mod matrix;
 pub mod oracle;
 pub mod proof;
 pub mod scenario;
+pub mod situation;
 pub mod tally;
 pub mod tree;
 pub mod verify;

@@ -35,7 +35,7 @@ const EDGES: [i64; 8] = [-10, -1, 0, 0, 1, 10, i64::MIN, i64::MAX];
 const WRITABLE: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
 /// Distances from [`NOON`] in microseconds at which questions are asked.
-const INSTANTS: [i64; 10] = [0, 0, -1, 1, -10, 9, 10, -11, i64::MAX, i64::MIN];
+pub const INSTANTS: [i64; 10] = [0, 0, -1, 1, -10, 9, 10, -11, i64::MAX, i64::MIN];
 
 /// A few bytes that choose one thing.
 pub type Gene = [u8; GENE];
@@ -146,8 +146,15 @@ impl Genome {
         let policy =
             (vec(any::<Gene>(), 2..=10 * size), genes(6), vec(any::<Gene>(), 1..=30 * size));
         let asked = vec(any::<Gene>(), questions);
-        let families =
-            (genes(4), genes(4), genes(3), vec(any::<Gene>(), 2..=16), genes(16), genes(5), genes(6));
+        let families = (
+            genes(4),
+            genes(4),
+            genes(3),
+            vec(any::<Gene>(), 2..=16),
+            genes(16),
+            genes(5),
+            genes(6),
+        );
         let parts = (trees, actors, links, policy, families, asked);
         parts.prop_map(|(trees, actors, links, policy, families, asked)| Self {
             locations: trees.0,

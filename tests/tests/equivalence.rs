@@ -50,10 +50,11 @@ fn engine(
 /// Asks a world everything it has questions for.
 fn hold_to_the_oracle(genome: &Genome, total: &Mutex<Tally>) -> Result<(), String> {
     let facts = genome.facts();
-    let snapshot = compile(&facts, REVISION);
+    let existing = genome.existing(&facts);
+    let snapshot = compile(&facts, REVISION).with_sessions(existing.open());
     let mut tally = Tally::default();
     for (question, now) in genome.questions(&facts) {
-        let oracle = Oracle::new(&facts, now);
+        let oracle = Oracle::new(&facts, now).beside(&existing);
         let asked = question.ask();
         let at = now.as_micros();
         let expected = oracle.decide(&asked);

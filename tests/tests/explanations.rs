@@ -11,32 +11,63 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use pdp_engine::actor::ActorRef;
 use pdp_engine::check::check;
 use pdp_engine::compile::compile;
 use pdp_engine::explain::{Entry, Explanation, Gap, HopKind, Side, Standing, explain};
 use pdp_engine::facts::{Change, FactKey, Facts};
+use pdp_engine::id::AccountId;
 use pdp_engine::query::{Question, Reason, Revision};
 use pdp_engine::time::{Timestamp, Window};
-use pdp_tests::oracle::{Oracle, asked, strongest};
+use pdp_tests::oracle::{Asked, Existing, Oracle, asked, strongest};
 use pdp_tests::proof::for_worlds;
 use pdp_tests::verify::{Verifier, repair};
 use pdp_tests::world::Genome;
 
 const REVISION: Revision = Revision::new(3);
 
+/// A policy and what exists besides it.
+#[derive(Clone, Copy)]
+struct World<'a> {
+    facts: &'a Facts,
+    existing: &'a Existing,
+}
+
+impl<'a> World<'a> {
+    fn verifier(self, now: Timestamp) -> Verifier<'a> {
+        Verifier::new(self.facts, now).beside(self.existing)
+    }
+
+    /// Whether an assignment can name the subject and the object: none names an account that was made
+    /// for a session.
+    fn can_name(self, asked: &Asked) -> bool {
+        let of_policy =
+            |id: &str| AccountId::new(id).is_ok_and(|id| self.facts.account(&id).is_some());
+        let subject = match &asked.subject {
+            ActorRef::Account(id) => of_policy(id.as_str()),
+            _ => true,
+        };
+        let is_account = asked.object.type_name.as_str() == "UserAccount";
+        subject && (!is_account || of_policy(asked.object.id.as_str()))
+    }
+}
+
 /// Explains every question of the world and hands what is explained to `property`.
 fn for_explanations(
     worlds: u32,
-    property: impl Fn(&Facts, &Question<'_>, Timestamp, &Explanation) -> Result<(), String> + Sync,
+    property: impl Fn(World<'_>, &Question<'_>, Timestamp, &Explanation) -> Result<(), String> + Sync,
 ) {
     for_worlds(worlds, 60, |genome: &Genome| {
         let facts = genome.facts();
-        let snapshot = compile(&facts, REVISION);
+        let existing = genome.existing(&facts);
+        let snapshot = compile(&facts, REVISION).with_sessions(existing.open());
+        let world = World { facts: &facts, existing: &existing };
         for (question, now) in genome.questions(&facts) {
             let asked = question.ask();
             let Ok(explanation) = explain(&snapshot, &asked, now) else { continue };
-            property(&facts, &asked, now, &explanation).map_err(|why| {
-                format!("{question} at {}: {why}\n{explanation:#?}", now.as_micros())
+            property(world, &asked, now, &explanation).map_err(|why| {
+                let at = now.as_micros();
+                format!("{question} at {at} beside {existing}: {why}\n{explanation:#?}")
             })?;
         }
         Ok(())
@@ -66,7 +97,7 @@ impl Seen {
 #[test]
 fn every_hop_entry_and_near_miss_is_a_fact() {
     let seen = Seen::default();
-    for_explanations(4_000, |facts, question, now, explanation| {
+    for_explanations(4_000, |world, question, now, explanation| {
         for side in &explanation.sides {
             for entry in &side.entries {
                 seen.count(&format!("standing {}", entry.standing.as_str()));
@@ -79,7 +110,7 @@ fn every_hop_entry_and_near_miss_is_a_fact() {
                 seen.count(&format!("gap {}", miss.gap.as_str()));
             }
         }
-        Verifier::new(facts, now).explanation(question, explanation)
+        world.verifier(now).explanation(question, explanation)
     });
     let standings = [Standing::Deciding, Standing::Masked, Standing::Outweighed];
     let gaps = [Gap::Window, Gap::Assignee, Gap::Scope];
@@ -157,9 +188,9 @@ fn falsified(right: &Explanation) -> Vec<(&'static str, Explanation)> {
 #[test]
 fn a_falsified_explanation_is_found_out() {
     let seen = Seen::default();
-    for_explanations(400, |facts, question, now, explanation| {
+    for_explanations(400, |world, question, now, explanation| {
         for (what, wrong) in falsified(explanation) {
-            if Verifier::new(facts, now).explanation(question, &wrong).is_ok() {
+            if world.verifier(now).explanation(question, &wrong).is_ok() {
                 return Err(format!("{what}: not noticed in {wrong:#?}"));
             }
             seen.count(what);
@@ -171,21 +202,22 @@ fn a_falsified_explanation_is_found_out() {
 
 /// What the engine and the oracle both decide for one side after some changes.
 fn after(
-    facts: &Facts,
+    world: World<'_>,
     changes: &[Change],
     question: &Question<'_>,
     side: &Side,
     now: Timestamp,
 ) -> Result<Reason, String> {
-    let mut facts = facts.clone();
+    let mut facts = world.facts.clone();
     facts.apply(changes).map_err(|rejected| format!("refused: {rejected}"))?;
     let object = pdp_engine::query::ObjectRef {
         type_name: side.object.type_name.as_str(),
         id: side.object.id.as_str(),
     };
     let alone = Question::new(question.subject, question.permission, object);
-    let engine = check(&compile(&facts, REVISION.next()), &alone, now);
-    let oracle = Oracle::new(&facts, now).decide(&alone);
+    let snapshot = compile(&facts, REVISION.next()).with_sessions(world.existing.open());
+    let engine = check(&snapshot, &alone, now);
+    let oracle = Oracle::new(&facts, now).beside(world.existing).decide(&alone);
     match (engine, oracle) {
         (Ok(engine), Ok((effect, reason)))
             if (engine.effect, engine.reason) == (effect, reason) =>
@@ -199,7 +231,7 @@ fn after(
 #[test]
 fn without_the_deciding_entries_the_rest_decides() {
     let seen = Seen::default();
-    for_explanations(1_500, |facts, question, now, explanation| {
+    for_explanations(1_500, |world, question, now, explanation| {
         for side in &explanation.sides {
             let decides = |standing: Standing| standing == Standing::Deciding;
             let (deciding, rest): (Vec<_>, Vec<_>) =
@@ -215,7 +247,7 @@ fn without_the_deciding_entries_the_rest_decides() {
                 })
                 .collect();
             let implied = strongest(rest.iter().map(|entry| entry.qualifier));
-            let actual = after(facts, &changes, question, side, now)?;
+            let actual = after(world, &changes, question, side, now)?;
             if actual != implied {
                 return Err(format!("without the deciding entries it is {actual:?}"));
             }
@@ -230,7 +262,7 @@ fn without_the_deciding_entries_the_rest_decides() {
 #[test]
 fn a_near_miss_repaired_grants() {
     let seen = Seen::default();
-    for_explanations(1_500, |facts, question, now, explanation| {
+    for_explanations(1_500, |world, question, now, explanation| {
         for side in &explanation.sides {
             for miss in &side.near_misses {
                 let object = pdp_engine::query::ObjectRef {
@@ -239,7 +271,10 @@ fn a_near_miss_repaired_grants() {
                 };
                 let asked = asked(question.subject, question.permission, object)
                     .map_err(|_| "a name of the question is none".to_owned())?;
-                let repaired = after(facts, &[repair(&asked, miss, now)], question, side, now)
+                if !world.can_name(&asked) {
+                    continue;
+                }
+                let repaired = after(world, &[repair(&asked, miss, now)], question, side, now)
                     .map_err(|why| format!("repairing {}: {why}", miss.assignment))?;
                 if repaired != Reason::Granted {
                     return Err(format!("repairing {} gives {repaired:?}", miss.assignment));

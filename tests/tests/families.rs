@@ -59,11 +59,12 @@ fn delegations_are_decided_as_the_oracle_does() {
     let total = Mutex::new(FamilyTally::default());
     for_worlds(6_000, 120, |genome| {
         let facts = genome.facts();
-        let snapshot = compile(&facts, REVISION);
+        let existing = genome.existing(&facts);
+        let snapshot = compile(&facts, REVISION).with_sessions(existing.open());
         let mut tally = FamilyTally::default();
         for (question, now) in genome.delegations(&facts) {
             let asked = question.ask();
-            let oracle = Oracle::new(&facts, now);
+            let oracle = Oracle::new(&facts, now).beside(&existing);
             let expected = oracle.decide_delegation(&asked);
             let explanation = explain_delegation(&snapshot, &asked, now);
             let outcome = || -> Result<(), String> {
@@ -74,7 +75,7 @@ fn delegations_are_decided_as_the_oracle_does() {
                 )?;
                 same(&expected, &actual.map(|(answer, _)| answer))?;
                 if let Ok(explanation) = &explanation {
-                    Verifier::new(&facts, now).delegation(&asked, explanation)?;
+                    Verifier::new(&facts, now).beside(&existing).delegation(&asked, explanation)?;
                 }
                 Ok(())
             };
@@ -153,11 +154,12 @@ fn vault_actions_are_decided_as_the_oracle_does() {
     let total = Mutex::new(FamilyTally::default());
     for_worlds(6_000, 120, |genome| {
         let facts = genome.facts();
-        let snapshot = compile(&facts, REVISION);
+        let existing = genome.existing(&facts);
+        let snapshot = compile(&facts, REVISION).with_sessions(existing.open());
         let mut tally = FamilyTally::default();
         for (question, now) in genome.vault(&facts) {
             let asked = question.ask();
-            let oracle = Oracle::new(&facts, now);
+            let oracle = Oracle::new(&facts, now).beside(&existing);
             let expected = oracle.decide_vault(&asked);
             let explanation = explain_vault(&snapshot, &asked, now);
             let outcome = || -> Result<(), String> {
@@ -168,7 +170,7 @@ fn vault_actions_are_decided_as_the_oracle_does() {
                 )?;
                 same(&expected, &actual.map(|(answer, _)| answer))?;
                 if let Ok(explanation) = &explanation {
-                    Verifier::new(&facts, now).vault(&asked, explanation)?;
+                    Verifier::new(&facts, now).beside(&existing).vault(&asked, explanation)?;
                 }
                 Ok(())
             };
@@ -209,19 +211,20 @@ fn sessions_are_decided_as_the_oracle_does() {
         let mut tally = FamilyTally::default();
         for (question, existing, now) in genome.sessions(&facts) {
             let asked = question.ask();
-            let oracle = Oracle::new(&facts, now);
-            let expected = oracle.decide_session(&asked, existing.facts());
-            let explanation = explain_session(&snapshot, &asked, existing.facts(), now);
+            let snapshot = snapshot.with_sessions(existing.open());
+            let oracle = Oracle::new(&facts, now).beside(&existing);
+            let expected = oracle.decide_session(&asked);
+            let explanation = explain_session(&snapshot, &asked, now);
             let outcome = || -> Result<(), String> {
                 let actual = agreed(
-                    check_session(&snapshot, &asked, existing.facts(), now),
+                    check_session(&snapshot, &asked, now),
                     explanation.as_ref().map(|it| it.decided.clone()).map_err(Clone::clone),
                     |decided| decided.decision,
                 )?;
                 let actual = actual.map(|(answer, decided)| (answer, decided.obligations));
                 same(&expected, &actual)?;
                 if let Ok(explanation) = &explanation {
-                    Verifier::new(&facts, now).session(&asked, explanation)?;
+                    Verifier::new(&facts, now).beside(&existing).session(&asked, explanation)?;
                 }
                 Ok(())
             };
@@ -279,7 +282,8 @@ fn an_account_opens_no_session() {
             let Some(account) = facts.accounts().next() else { continue };
             question.subject =
                 pdp_tests::world::OwnedSubject::new(&ActorRef::Account(account.id.clone()));
-            let decided = check_session(&snapshot, &question.ask(), existing.facts(), now);
+            let snapshot = snapshot.with_sessions(existing.open());
+            let decided = check_session(&snapshot, &question.ask(), now);
             if decided.is_ok_and(|it| it.decision.effect != Effect::Deny) {
                 return Err(format!("{question:?} is not denied"));
             }

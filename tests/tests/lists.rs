@@ -22,10 +22,9 @@ use pdp_engine::list::{
 };
 use pdp_engine::query::{ObjectRef, Revision, SubjectRef};
 use pdp_engine::resource::ResourceRef;
-use pdp_engine::session::SessionFacts;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
-use pdp_tests::oracle::{Oracle, Refused};
+use pdp_tests::oracle::{Existing, Oracle, Refused};
 use pdp_tests::proof::for_worlds;
 use pdp_tests::world::Genome;
 
@@ -34,8 +33,8 @@ const REVISION: Revision = Revision::new(4);
 /// How many questions of each family a world is listed for.
 const EACH: usize = 3;
 
-/// A question of any family, with what exists at its instant.
-type Probe<'a> = (SubjectRef<'a>, AnyPermission<'a>, ObjectRef<'a>, SessionFacts<'a>, Timestamp);
+/// A question of any family, with its instant.
+type Probe<'a> = (SubjectRef<'a>, AnyPermission<'a>, ObjectRef<'a>, Timestamp);
 
 /// How many lists were compared and how many items they had.
 #[derive(Default)]
@@ -76,23 +75,23 @@ fn for_probes(
     for_worlds(worlds, EACH, |genome: &Genome| {
         let facts = genome.facts();
         let snapshot = compile(&facts, REVISION);
-        let check = |probe: Probe<'_>| {
-            property(&snapshot, Oracle::new(&facts, probe.4), probe)
-                .map_err(|why| format!("{probe:?}: {why}"))
+        let check = |existing: &Existing, probe: Probe<'_>| {
+            let snapshot = snapshot.with_sessions(existing.open());
+            property(&snapshot, Oracle::new(&facts, probe.3).beside(existing), probe)
+                .map_err(|why| format!("{probe:?} beside {existing}: {why}"))
         };
-        let none = SessionFacts::default();
+        let world = genome.existing(&facts);
         for (question, now) in genome.questions(&facts) {
             let it = question.ask();
-            check((it.subject, AnyPermission::Access(it.permission), it.resource, none, now))?;
+            check(&world, (it.subject, AnyPermission::Access(it.permission), it.resource, now))?;
         }
         for (question, now) in genome.vault(&facts) {
             let it = question.ask();
-            check((it.subject, AnyPermission::Vault(it.action), it.entity, none, now))?;
+            check(&world, (it.subject, AnyPermission::Vault(it.action), it.entity, now))?;
         }
         for (question, existing, now) in genome.sessions(&facts) {
             let it = question.ask();
-            let permission = AnyPermission::Session(it.level);
-            check((it.subject, permission, it.computer, existing.facts(), now))?;
+            check(&existing, (it.subject, AnyPermission::Session(it.level), it.computer, now))?;
         }
         Ok(())
     });
@@ -166,8 +165,8 @@ fn permissions_are_those_that_each_check_allows() {
         "permissions: sessions",
     ];
     let lengths = Lengths::default();
-    for_probes(2_400, |snapshot, oracle, (subject, permission, object, exists, now)| {
-        let expected = oracle.permissions(subject, object, exists);
+    for_probes(2_400, |snapshot, oracle, (subject, permission, object, now)| {
+        let expected = oracle.permissions(subject, object);
         let kind = |listed: &ListedPermission| match listed {
             ListedPermission::Operation(_) => KINDS[0],
             ListedPermission::Right(_) => KINDS[1],
@@ -177,11 +176,11 @@ fn permissions_are_those_that_each_check_allows() {
         for listed in &expected {
             lengths.note(kind(listed), 1);
         }
-        let asked = oracle.allows(subject, permission, object, exists);
-        let whole = list_permissions(snapshot, subject, object, exists, now);
+        let asked = oracle.allows(subject, permission, object);
+        let whole = list_permissions(snapshot, subject, object, now);
         if let Ok(whole) = &whole {
             in_parts("permissions", whole, |last, limit| {
-                list_permissions_part(snapshot, subject, object, some(last, limit), exists, now)
+                list_permissions_part(snapshot, subject, object, some(last, limit), now)
             })?;
         }
         let actual = whole.map(|listed| {
@@ -205,16 +204,16 @@ fn permissions_are_those_that_each_check_allows() {
 fn resources_are_those_that_each_check_allows() {
     const KEYS: [&str; 3] = ["resources: access", "resources: vault", "resources: session"];
     let lengths = Lengths::default();
-    for_probes(6_000, |snapshot, oracle, (subject, permission, object, exists, now)| {
-        let expected = oracle.resources(subject, permission, object.type_name, exists);
+    for_probes(6_000, |snapshot, oracle, (subject, permission, object, now)| {
+        let expected = oracle.resources(subject, permission, object.type_name);
         lengths.note(family(permission, KEYS), expected.len());
-        let asked = oracle.allows(subject, permission, object, exists);
-        let actual = list_resources(snapshot, subject, permission, object.type_name, exists, now);
+        let asked = oracle.allows(subject, permission, object);
+        let actual = list_resources(snapshot, subject, permission, object.type_name, now);
         if let Ok(whole) = &actual {
             in_parts("resources", whole, |last, limit| {
                 let part = some(last.map(|id| id.as_str()), limit);
                 let type_name = object.type_name;
-                list_resources_part(snapshot, subject, permission, type_name, part, exists, now)
+                list_resources_part(snapshot, subject, permission, type_name, part, now)
             })?;
         }
         compared("resources", asked, expected, actual)
@@ -226,16 +225,16 @@ fn resources_are_those_that_each_check_allows() {
 fn subjects_are_those_that_each_check_allows() {
     const KEYS: [&str; 3] = ["subjects: access", "subjects: vault", "subjects: session"];
     let lengths = Lengths::default();
-    for_probes(6_000, |snapshot, oracle, (subject, permission, object, exists, now)| {
+    for_probes(6_000, |snapshot, oracle, (subject, permission, object, now)| {
         for kinds in [SubjectKinds::People, SubjectKinds::PeopleAndAccounts] {
-            let expected = oracle.subjects(permission, object, kinds, exists);
+            let expected = oracle.subjects(permission, object, kinds);
             lengths.note(family(permission, KEYS), expected.len());
-            let asked = oracle.allows(subject, permission, object, exists);
-            let actual = list_subjects(snapshot, permission, object, kinds, exists, now);
+            let asked = oracle.allows(subject, permission, object);
+            let actual = list_subjects(snapshot, permission, object, kinds, now);
             if let Ok(whole) = &actual {
                 in_parts("subjects", whole, |last, limit| {
                     let part = some(last.map(subject_of), limit);
-                    list_subjects_part(snapshot, permission, object, kinds, part, exists, now)
+                    list_subjects_part(snapshot, permission, object, kinds, part, now)
                 })?;
             }
             compared("subjects", asked, expected, actual)?;
@@ -250,9 +249,10 @@ fn approvers_are_those_who_could_do_it_themselves() {
     let lengths = Lengths::default();
     for_worlds(6_000, 4 * EACH, |genome| {
         let facts = genome.facts();
-        let snapshot = compile(&facts, REVISION);
+        let world = genome.existing(&facts);
+        let snapshot = compile(&facts, REVISION).with_sessions(world.open());
         let check = |key, question: ApprovalQuestion<'_>, now, refused| {
-            let expected = Oracle::new(&facts, now).approvers(&question);
+            let expected = Oracle::new(&facts, now).beside(&world).approvers(&question);
             lengths.note(key, expected.len());
             let asked = if refused { Err(Refused) } else { Ok(true) };
             let actual = list_approvers(&snapshot, &question, now);
@@ -267,7 +267,7 @@ fn approvers_are_those_who_could_do_it_themselves() {
         };
         for (question, now) in genome.delegations(&facts) {
             let it = question.ask();
-            let refused = Oracle::new(&facts, now).decide_delegation(&it).is_err();
+            let refused = Oracle::new(&facts, now).beside(&world).decide_delegation(&it).is_err();
             check("approvers of delegations", ApprovalQuestion::Delegation(it), now, refused)?;
         }
         let everything: Vec<ResourceRef> = facts.resources().map(|it| it.name.clone()).collect();
@@ -281,12 +281,12 @@ fn approvers_are_those_who_could_do_it_themselves() {
                     .map(|it| ObjectRef { type_name: it.type_name.as_str(), id: it.id.as_str() });
                 it.counterpart = other.or(Some(it.resource));
             }
-            let refused = Oracle::new(&facts, now).decide(&it).is_err();
+            let refused = Oracle::new(&facts, now).beside(&world).decide(&it).is_err();
             check("approvers of dual checks", ApprovalQuestion::Dual(it), now, refused)?;
         }
-        for (question, existing, now) in genome.sessions(&facts) {
+        for (question, _, now) in genome.sessions(&facts) {
             let it = question.ask();
-            let refused = Oracle::new(&facts, now).decide_session(&it, existing.facts()).is_err();
+            let refused = Oracle::new(&facts, now).beside(&world).decide_session(&it).is_err();
             check("approvers of sessions", ApprovalQuestion::Session(it), now, refused)?;
         }
         Ok(())

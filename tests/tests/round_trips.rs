@@ -19,7 +19,7 @@ use pdp_engine::explain::explain;
 use pdp_engine::facts::Facts;
 use pdp_engine::id::TenantId;
 use pdp_engine::query::{Decision, Malformed, Question, Revision};
-use pdp_engine::session::{Obligations, SessionFacts, SessionQuestion, explain_session};
+use pdp_engine::session::{Obligations, SessionQuestion, explain_session};
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::vault::{VaultQuestion, explain_vault};
 use pdp_server::clock::Clock;
@@ -107,7 +107,7 @@ fn the_wire_carries_policies_questions_and_explanations_whole() {
         }
         // A server is told of no sessions: the policy alone decides.
         for (question, _, _) in genome.sessions(&facts) {
-            let expected = oracle.decide_session(&question.ask(), SessionFacts::default());
+            let expected = oracle.decide_session(&question.ask());
             let outcome = asked.session(&question.ask(), expected);
             outcome.map_err(|why| format!("{question:?}: {why}"))?;
             count(3);
@@ -160,7 +160,7 @@ impl Asked<'_> {
         if obligations != due {
             return Err(format!("{obligations:?}, not {due:?}"));
         }
-        let here = explain_session(self.snapshot, question, SessionFacts::default(), NOON);
+        let here = explain_session(self.snapshot, question, NOON);
         same(told, here, expected, |it| it.decided.decision)
     }
 }

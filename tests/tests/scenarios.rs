@@ -1,5 +1,5 @@
-//! Every scenario file through every door: the engine in process, and a whole server over gRPC.
-//! The oracle answers them too, so that it is held against the same expectations.
+//! Every scenario file through every door: the engine in process, and a whole server over gRPC,
+//! AuthZEN and Envoy's external authorization. The oracle answers them too, so that it is held against the same expectations.
 
 #![allow(
     clippy::expect_used,
@@ -9,28 +9,38 @@
     reason = "test code: a panic is a failed test, and printing is how it reports"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use pdp_bundle::case::{Answer, CaseFile, Detail, Report, Why, run_in_process};
+use pdp_bundle::case::{
+    Answer, CaseFile, CaseSessions, Detail, Expectation, Report, Why, run_in_process,
+};
 use pdp_bundle::question::AnyQuestion;
 use pdp_client::Error;
 use pdp_engine::facts::Facts;
 use pdp_engine::list::ApprovalQuestion;
 use pdp_engine::query::{Question, Reason};
-use pdp_engine::session::SessionFacts;
 use pdp_engine::share::Entity;
 use pdp_engine::time::Timestamp;
+use pdp_server::config::Settings;
 use pdp_tests::door::Server;
-use pdp_tests::oracle::{Oracle, Refused, asked, strongest, subject};
+use pdp_tests::door::authzen::{AuthZen, written};
+use pdp_tests::door::envoy::{Asked, Envoy, mapping};
+use pdp_tests::door::sessions::{Unservable, unservable};
+use pdp_tests::http::Protocol;
+use pdp_tests::oracle::{Existing, Oracle, Refused, asked, strongest, subject};
 use pdp_tests::scenario::{cases, rejected};
 use pdp_tests::tally::reason_precedes_entries;
 
 /// The evaluation time of files that name none: 2026-01-01T12:00:00Z.
 const DEFAULT_NOW: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
 
-/// How many checks are asked in process and of the oracle only: the questions about sessions in
-/// files that have `open_sessions`, as a server is told of no sessions.
-const IN_PROCESS_ONLY: usize = 47;
+/// How many checks are asked in process and of the oracle only, and why.
+const IN_PROCESS_ONLY: [(Unservable, usize); 3] =
+    [(Unservable::NotBegun, 7), (Unservable::Listed, 1), (Unservable::UntilSwept, 1)];
+
+/// How many checks AuthZEN has no words for: delegations, and those without routing of what would be
+/// routed.
+const NOT_IN_AUTHZEN: usize = 256;
 
 /// Runs the files, prints what there was, and fails with everything that does not hold.
 fn run_all(door: &str, cases: &[CaseFile], mut run: impl FnMut(usize, &CaseFile) -> Report) {
@@ -67,7 +77,6 @@ fn in_process() {
 fn ask_oracle(
     oracle: &Oracle<'_>,
     question: &AnyQuestion,
-    exists: SessionFacts<'_>,
     detail: Detail,
 ) -> Result<Answer, Refused> {
     let (mut due, mut why) = (None, Why::default());
@@ -98,7 +107,7 @@ fn ask_oracle(
         }
         AnyQuestion::Session(question) => {
             let question = question.as_question();
-            let (answer, obligations) = oracle.decide_session(&question, exists)?;
+            let (answer, obligations) = oracle.decide_session(&question)?;
             due = obligations;
             (answer, Some(ApprovalQuestion::Session(question)))
         }
@@ -139,9 +148,11 @@ fn by_the_oracle() {
         let mut facts = Facts::default();
         facts.apply(&case.bundle.changes()).unwrap();
         let now = case.now.unwrap_or(DEFAULT_NOW);
-        let (oracle, exists) = (Oracle::new(&facts, now), case.session_facts(now));
+        let CaseSessions { sessions, accounts } = case.sessions_at(&facts, now);
+        let existing = Existing { sessions, accounts };
+        let oracle = Oracle::new(&facts, now).beside(&existing);
         case.run(DEFAULT_NOW, |question, _, detail| {
-            let answer = ask_oracle(&oracle, question, exists.as_facts(), detail);
+            let answer = ask_oracle(&oracle, question, detail);
             answer.unwrap_or_else(|Refused| {
                 let (code, message) = ("INVALID_ARGUMENT".to_owned(), String::new());
                 Answer::Error { code, message }
@@ -150,25 +161,114 @@ fn by_the_oracle() {
     });
 }
 
+/// The files without what a server cannot be asked.
+fn servable() -> Vec<CaseFile> {
+    let mut cases = cases();
+    let (mut beside, mut left_out) = (0, BTreeMap::<Unservable, usize>::new());
+    for case in cases.iter_mut().filter(|case| !case.open_sessions.is_empty()) {
+        let now = case.now.unwrap_or(DEFAULT_NOW);
+        let found: Vec<_> = case.checks.iter().map(|it| unservable(case, now, it)).collect();
+        for reason in found.iter().flatten() {
+            *left_out.entry(*reason).or_default() += 1;
+        }
+        let mut found = found.into_iter();
+        case.checks.retain(|_| found.next() == Some(None));
+        beside += case.checks.len();
+        if case.checks.is_empty() {
+            case.open_sessions.clear();
+        }
+    }
+    println!("{beside} checks are asked beside open sessions; in process only: {left_out:?}");
+    let expected = BTreeMap::from(IN_PROCESS_ONLY);
+    assert_eq!(left_out, expected, "checks are asked in process only");
+    cases
+}
+
 #[test]
 fn over_grpc() {
     let server = Server::start();
-    let mut cases = cases();
-    let mut left_out = 0;
-    for case in cases.iter_mut().filter(|case| !case.open_sessions.is_empty()) {
-        let all = case.checks.len();
-        case.checks.retain(|check| !matches!(check.question, AnyQuestion::Session(_)));
-        left_out += all - case.checks.len();
-    }
-    println!("{left_out} checks of sessions beside open ones are asked in process only");
-    assert_eq!(left_out, IN_PROCESS_ONLY, "checks are asked in process only");
+    let cases = servable();
     run_all("gRPC (checks, batches, explanations and approvers)", &cases, |n, case| {
         let now = case.now.unwrap_or(DEFAULT_NOW);
-        server.set_clock(now);
-        let door = server.tenant(&format!("case-{n}"), &case.bundle.changes());
+        let door = server.case(&format!("case-{n}"), case, now);
         let door = door.unwrap_or_else(|error| panic!("{}: {error}", case.source));
         case.run(now, |question, _, detail| door.ask(question, detail))
     });
+    server.stop();
+}
+
+#[test]
+fn over_authzen() {
+    let server = Server::start();
+    let mut cases = servable();
+    let mut left_out = 0;
+    for case in &mut cases {
+        let all = case.checks.len();
+        case.checks.retain(|check| written(&check.question).is_some());
+        left_out += all - case.checks.len();
+        // A decision comes with what goes with it and without its explanation.
+        for check in &mut case.checks {
+            if let Expectation::Decision { deciding, masked, approvers, .. } = &mut check.expect {
+                (*deciding, *masked, *approvers) = (None, None, None);
+            }
+        }
+    }
+    println!("{left_out} checks are not asked, as AuthZEN has no words for them");
+    assert_eq!(left_out, NOT_IN_AUTHZEN, "checks are not asked over AuthZEN");
+    let mut turn = Protocol::ALL.into_iter().cycle();
+    run_all("AuthZEN (evaluations, HTTP/1.1 and HTTP/2 by turns)", &cases, |n, case| {
+        let now = case.now.unwrap_or(DEFAULT_NOW);
+        let tenant = format!("case-{n}");
+        let applied = server.case(&tenant, case, now);
+        drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
+        let door = AuthZen::new(&server, &tenant, turn.next().unwrap());
+        case.run(now, |question, _, _| door.ask(question).unwrap())
+    });
+    server.stop();
+}
+
+#[test]
+fn over_ext_authz() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), mapping()).unwrap();
+    let gateway = Some(file.path().to_path_buf());
+    let server = Server::start_with(Settings { gateway, ..Settings::default() });
+    let mut cases = servable();
+    let mut left_out = 0;
+    for case in &mut cases {
+        let all = case.checks.len();
+        case.checks.retain(|check| Asked::new(&check.question).is_some());
+        left_out += all - case.checks.len();
+        // Envoy is told the decision and nothing that goes with it.
+        for check in &mut case.checks {
+            if let Expectation::Decision { effect, reason, .. } = &check.expect {
+                let (effect, reason) = (*effect, *reason);
+                let (deciding, masked, obligations, approvers) = (None, None, None, None);
+                check.expect = Expectation::Decision {
+                    effect,
+                    reason,
+                    deciding,
+                    masked,
+                    obligations,
+                    approvers,
+                };
+            }
+        }
+    }
+    // The same as over AuthZEN.
+    assert_eq!(left_out, NOT_IN_AUTHZEN, "checks are not asked as Envoy would");
+    run_all(
+        "ext_authz (a subject by claim, certificate, header and route; a question by route and path)",
+        &cases,
+        |n, case| {
+            let now = case.now.unwrap_or(DEFAULT_NOW);
+            let tenant = format!("case-{n}");
+            let applied = server.case(&tenant, case, now);
+            drop(applied.unwrap_or_else(|error| panic!("{}: {error}", case.source)));
+            let envoy = Envoy::new(&server, &tenant);
+            case.run(now, |question, _, _| envoy.answer(question).unwrap())
+        },
+    );
     server.stop();
 }
 

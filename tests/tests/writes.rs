@@ -26,7 +26,7 @@ use pdp_engine::session::check_session;
 use pdp_engine::share::{Entity, Share};
 use pdp_engine::time::Timestamp;
 use pdp_engine::vault::check_vault;
-use pdp_tests::oracle::{Answer, Oracle, Refused};
+use pdp_tests::oracle::{Answer, Existing, Oracle, Refused};
 use pdp_tests::proof::for_worlds;
 use pdp_tests::world::{Genome, OwnedQuestion};
 
@@ -197,7 +197,7 @@ fn any_sequence_of_writes_leaves_what_the_oracle_decides_from() {
     let counts: Mutex<(u64, u64, u64)> = Mutex::default();
     for_worlds(400, 40, |genome| {
         let whole = genome.facts();
-        let mut facts = whole.clone();
+        let (mut facts, existing) = (whole.clone(), genome.existing(&whole));
         let (mut taken, mut refused, mut decided) = (0, 0, 0);
         // Questions bring the choices along: each has a number from its own text.
         for (n, (question, now)) in genome.questions(&whole).into_iter().enumerate() {
@@ -214,7 +214,7 @@ fn any_sequence_of_writes_leaves_what_the_oracle_decides_from() {
                 Err(_) if facts == before => refused += 1,
                 Err(rejected) => return Err(format!("{rejected} left something")),
             }
-            let outcome = agrees(&facts, &question, now).and_then(|()| match n % 8 {
+            let outcome = agrees(&facts, &existing, &question, now).and_then(|()| match n % 8 {
                 0 => families_agree(&facts, genome, n / 8),
                 _ => Ok(()),
             });
@@ -229,27 +229,34 @@ fn any_sequence_of_writes_leaves_what_the_oracle_decides_from() {
     println!("(taken, refused, decided): {:?}", counts.into_inner().unwrap());
 }
 
-fn agrees(facts: &Facts, question: &OwnedQuestion, now: Timestamp) -> Result<(), String> {
-    let snapshot = compile(facts, Revision::new(1));
-    let oracle = Oracle::new(facts, now).decide(&question.ask());
+fn agrees(
+    facts: &Facts,
+    existing: &Existing,
+    question: &OwnedQuestion,
+    now: Timestamp,
+) -> Result<(), String> {
+    let snapshot = compile(facts, Revision::new(1)).with_sessions(existing.open());
+    let oracle = Oracle::new(facts, now).beside(existing).decide(&question.ask());
     same(question, oracle, check(&snapshot, &question.ask(), now))
 }
 
 /// One question of each other family, in the same words whatever has been written since.
 fn families_agree(facts: &Facts, genome: &Genome, n: usize) -> Result<(), String> {
-    let (whole, snapshot) = (genome.facts(), compile(facts, Revision::new(1)));
+    let whole = genome.facts();
+    let existing = genome.existing(&whole);
+    let snapshot = compile(facts, Revision::new(1)).with_sessions(existing.open());
     if let Some((question, now)) = genome.delegations(&whole).into_iter().nth(n) {
-        let oracle = Oracle::new(facts, now).decide_delegation(&question.ask());
+        let oracle = Oracle::new(facts, now).beside(&existing).decide_delegation(&question.ask());
         same(&question, oracle, check_delegation(&snapshot, &question.ask(), now))?;
     }
     if let Some((question, now)) = genome.vault(&whole).into_iter().nth(n) {
-        let oracle = Oracle::new(facts, now).decide_vault(&question.ask());
+        let oracle = Oracle::new(facts, now).beside(&existing).decide_vault(&question.ask());
         same(&question, oracle, check_vault(&snapshot, &question.ask(), now))?;
     }
     if let Some((question, existing, now)) = genome.sessions(&whole).into_iter().nth(n) {
-        let exists = existing.facts();
-        let oracle = Oracle::new(facts, now).decide_session(&question.ask(), exists);
-        let engine = check_session(&snapshot, &question.ask(), exists, now);
+        let oracle = Oracle::new(facts, now).beside(&existing).decide_session(&question.ask());
+        let snapshot = snapshot.with_sessions(existing.open());
+        let engine = check_session(&snapshot, &question.ask(), now);
         let oracle = oracle.map(|(answer, _)| answer);
         same(&question, oracle, engine.map(|decided| decided.decision))?;
     }

@@ -1,6 +1,7 @@
 //! Arguments as they are written. What they mean is for [`crate::options`].
 
 mod audit;
+mod gateway;
 mod session;
 mod shape;
 
@@ -13,6 +14,7 @@ use pdp_engine::level::Relative;
 use pdp_engine::time::Timestamp;
 
 pub(crate) use audit::{Audit, Chain, Kind, List as ListAudit, Verify};
+pub(crate) use gateway::{Gateway, GatewayExplain};
 pub(crate) use session::{
     Close, End, Get as GetSession, History, List as ListSessions, Open, Renew, Session, State,
     Watch, Which,
@@ -140,6 +142,9 @@ pub(crate) enum Command {
     /// Look at what was changed, and verify that nothing of it was changed since.
     #[command(subcommand)]
     Audit(Audit),
+    /// What requests at a gateway ask.
+    #[command(subcommand)]
+    Gateway(Gateway),
     /// Ask whether the server serves.
     #[command(after_long_help = HEALTH_JSON)]
     Health(Health),

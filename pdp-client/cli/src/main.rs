@@ -18,6 +18,7 @@ mod diff;
 mod exit;
 mod explained;
 mod fact;
+mod gateway;
 mod health;
 mod list;
 mod options;

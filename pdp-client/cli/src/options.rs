@@ -16,7 +16,8 @@ use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::screen::Screen;
 use crate::{
-    apply, audit, cases, completions, fact, health, list, policy, question, session, tenant,
+    apply, audit, cases, completions, fact, gateway, health, list, policy, question, session,
+    tenant,
 };
 
 /// Where the server is and how long it may take.
@@ -47,6 +48,7 @@ enum Task {
     Tenant(args::Tenant),
     Audit(Audit),
     Session(session::Task),
+    Gateway(Box<args::GatewayExplain>),
     Health { service: String, wait: bool },
     Completions(clap_complete::Shell),
 }
@@ -117,6 +119,7 @@ impl Options {
             Command::Tenant(task) => Task::Tenant(task),
             Command::Audit(args) => Task::Audit(to_audit(args)?),
             Command::Session(args) => Task::Session(session::Task::new(args)?),
+            Command::Gateway(args::Gateway::Explain(given)) => Task::Gateway(Box::new(given)),
             Command::Health(args::Health { service, wait }) => Task::Health { service, wait },
             Command::Completions(args::Completions { shell }) => Task::Completions(shell),
         };
@@ -137,6 +140,7 @@ impl Options {
             Task::Tenant(task) => tenant::run(&server, task, screen).await,
             Task::Audit(task) => audit::run(&server, task, screen).await,
             Task::Session(task) => session::run(&server, task, screen).await,
+            Task::Gateway(given) => gateway::explain(&server, &given, screen).await,
             Task::Health { service, wait } => health::health(&server, &service, wait, screen).await,
             Task::Completions(shell) => completions::print(shell, screen),
         }

@@ -65,7 +65,12 @@ async fn explanation(
     })
 }
 
-fn decision_text(decision: &Decision, due: Option<&Obligations>, question: &AnyQuestion) -> String {
+/// The decision in a line, and what goes with it.
+pub(crate) fn decision_text(
+    decision: &Decision,
+    due: Option<&Obligations>,
+    question: &AnyQuestion,
+) -> String {
     let Decision { effect, reason, revision, obligations: _ } = decision;
     let style = match effect {
         Effect::Allow => GOOD,
@@ -99,7 +104,8 @@ fn obligation_rows(due: &Obligations) -> Vec<Vec<String>> {
     rows
 }
 
-fn decision_json(decision: &Decision, due: Option<&Obligations>) -> Value {
+/// The same for machines.
+pub(crate) fn decision_json(decision: &Decision, due: Option<&Obligations>) -> Value {
     let Decision { effect, reason, revision, obligations: _ } = decision;
     let mut map = Map::new();
     map.insert("effect".to_owned(), json!(effect.as_str()));

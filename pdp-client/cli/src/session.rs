@@ -232,19 +232,23 @@ fn show_opened(
     screen: &mut Screen,
 ) -> Result<Exit, Problem> {
     let Opened { decision, session, replayed } = opened;
-    let due = decision.obligations.clone().map(obligations_to_engine).transpose()?;
+    let due = decision.as_ref().and_then(|decision| decision.obligations.clone());
+    let due = due.map(obligations_to_engine).transpose()?;
     let text = || {
-        let mut text = told::decision(decision, &asked.to_string());
-        if let Some(session) = session {
-            text.push_str(&told::session_rows(session));
-        }
+        let mut text = match (decision, session) {
+            (Some(decision), Some(session)) => {
+                told::decision(decision, &asked.to_string()) + &told::session_rows(session)
+            }
+            (Some(decision), None) => told::decision(decision, &asked.to_string()),
+            (None, session) => session.as_ref().map(told::session).unwrap_or_default(),
+        };
         if *replayed {
             text.push_str("  the session was opened before, with the same key\n");
         }
         text
     };
     screen.answer(text, || {
-        let mut map = told::decision_json(decision);
+        let mut map = decision.as_ref().map(told::decision_json).unwrap_or_default();
         map.insert("replayed".to_owned(), json!(replayed));
         if let Some(due) = &due {
             map.insert("obligations".to_owned(), obligations_json(due));
@@ -254,10 +258,10 @@ fn show_opened(
         }
         Value::Object(map)
     })?;
-    Ok(match opened.open() {
-        Some(_) => Exit::Success,
-        None if decision.is_allow() => Exit::No,
-        None => decision.effect.into(),
+    Ok(match (opened.open(), decision) {
+        (Some(_), _) => Exit::Success,
+        (None, Some(decision)) if !decision.is_allow() => decision.effect.into(),
+        (None, _) => Exit::No,
     })
 }
 

@@ -187,3 +187,18 @@ fn thing(wire: Option<v1::Thing>) -> Result<Thing, Error> {
         Wire::BusinessRole(id) => Thing::BusinessRole(name(&id, BusinessRoleId::new)?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_hop_is_known_and_no_other() {
+        let known = (1..=14).map(|number| hop_kind(number).unwrap());
+        let named: std::collections::HashSet<_> = known.map(|kind| format!("{kind:?}")).collect();
+        assert_eq!(named.len(), 14);
+        assert!(named.contains("MemberBySession"));
+        assert!(v1::HopKind::try_from(15).is_err());
+        assert!(hop_kind(0).is_err() && hop_kind(15).is_err());
+    }
+}

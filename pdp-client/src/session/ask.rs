@@ -6,7 +6,7 @@ use super::{Outcome, Revocation, Session, SessionPages, Watch, Watched};
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::Decision;
-use crate::obligation::{AccountMode, Privileged};
+use crate::obligation::Privileged;
 use crate::question::Permission;
 
 /// The sessions of a client's tenant. Cloning it is cheap.
@@ -33,10 +33,10 @@ pub struct OpenRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Opened {
-    /// The decision, with its obligations. Of a repeated request, the one that opened the session: ask
-    /// [`Opened::open`] whether it still is.
-    pub decision: Decision,
-    /// The session; `None` unless the decision is `ALLOW`.
+    /// The decision, with its obligations. Of a repeated request: whether the session that it opened still
+    /// stands, and `None` if that has ended.
+    pub decision: Option<Decision>,
+    /// The session; `None` if a decision that was not `ALLOW` opened none.
     pub session: Option<Session>,
     /// The request was answered before, and the session is the one that it opened then.
     pub replayed: bool,
@@ -85,12 +85,12 @@ impl OpenRequest {
 // === impl Opened ===
 
 impl Opened {
-    /// The session, if it was open when the server answered. Only this means: go ahead. A request that
-    /// is repeated after the end of its session is answered with an `ALLOW` of then, and with a session
-    /// that has ended.
+    /// The session, if it was open and allowed when the server answered. Only this means: go ahead. A
+    /// repeated request may be answered with a session that has ended, or that is about to.
     #[must_use]
     pub fn open(&self) -> Option<&Session> {
-        self.session.as_ref().filter(|session| session.is_open())
+        let allowed = self.decision.as_ref().is_some_and(Decision::is_allow);
+        self.session.as_ref().filter(|session| allowed && session.is_open())
     }
 
     fn from_wire(
@@ -99,28 +99,41 @@ impl Opened {
         asked: &OpenRequest,
     ) -> Result<Self, Error> {
         let v1::SessionServiceOpenResponse { decision, session, replayed } = wire;
-        let permission = Permission::Session(asked.level.clone());
-        let decision = Decision::from_wire(decision, client.oldest())?.about(&permission)?;
         let session = session.map(|wire| Session::from_wire(Some(wire))).transpose()?;
-        match &session {
-            Some(_) if !decision.is_allow() => {
-                return Err(Error::protocol(format!(
-                    "its {} comes with a session",
-                    decision.effect
-                )));
+        let decision = match decision {
+            // Only a session that is over needs no decision.
+            None if replayed && session.as_ref().is_some_and(|session| !session.is_open()) => None,
+            wire => {
+                let decision = Decision::from_wire(wire, client.oldest())?;
+                Some(decision.about(&Permission::Session(asked.level.clone()))?)
             }
-            None if decision.is_allow() => {
+        };
+        match (&session, &decision) {
+            (Some(session), decision) => {
+                let refused = decision.as_ref().filter(|decision| !decision.is_allow());
+                if let (Some(Decision { effect, .. }), false) = (refused, replayed) {
+                    return Err(Error::protocol(format!("its {effect} comes with a session")));
+                }
+                answers(session, asked, decision.as_ref())?;
+            }
+            (None, Some(decision)) if decision.is_allow() => {
                 return Err(Error::protocol("it allows a session and holds none"));
             }
-            Some(session) => answers(session, asked, &decision)?,
-            None => {}
+            (None, _) if replayed => {
+                return Err(Error::protocol("it was answered before, and holds no session"));
+            }
+            (None, _) => {}
         }
         Ok(Self { decision, session, replayed })
     }
 }
 
 /// A session of somebody else, or with something else, would be used in the wrong name.
-fn answers(session: &Session, asked: &OpenRequest, decision: &Decision) -> Result<(), Error> {
+fn answers(
+    session: &Session,
+    asked: &OpenRequest,
+    decision: Option<&Decision>,
+) -> Result<(), Error> {
     let level = session.privileges.as_ref().map(|privileges| &privileges.level);
     let same = session.person == asked.person
         && session.computer == asked.computer
@@ -130,17 +143,13 @@ fn answers(session: &Session, asked: &OpenRequest, decision: &Decision) -> Resul
         let message = format!("session `{}` is not the one that was asked for", session.id);
         return Err(Error::protocol(message));
     }
-    let due = decision.obligations.as_ref().and_then(|due| due.privileged.as_ref());
+    let due = decision.and_then(|decision| decision.obligations.as_ref());
+    let due = due.and_then(|due| due.privileged.as_ref());
     let (Some(Privileged { group, account, on_end: _ }), Some(given)) = (due, &session.privileges)
     else {
         return Ok(());
     };
-    let account_fits = match account {
-        AccountMode::Existing(id) => *id == given.account && !given.jit,
-        AccountMode::JitReuse(id) => *id == given.account && given.jit,
-        AccountMode::JitNew => given.jit,
-    };
-    if *group != given.group || !account_fits {
+    if *group != given.group || *account != given.mode {
         let message = format!("session `{}` is not what its obligations say", session.id);
         return Err(Error::protocol(message));
     }

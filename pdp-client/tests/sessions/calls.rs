@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use pdp_client::{
-    Client, Code, Error, ForceEnd, OpenRequest, Outcome, Reason, Revision, SessionEnd,
+    Client, Code, Decision, Error, ForceEnd, OpenRequest, Outcome, Reason, Revision, SessionEnd,
     SessionState, v1,
 };
 
@@ -41,7 +41,7 @@ async fn opening_is_retried_under_its_key() {
     ];
     let (server, client) = serve(script).await;
     let told = client.at_least(Revision::new(4)).sessions().open(&request()).await.unwrap();
-    assert!(told.replayed && told.decision.is_allow());
+    assert!(told.replayed && told.decision.as_ref().is_some_and(Decision::is_allow));
     let open = told.open().unwrap();
     assert_eq!((open.id.as_str(), open.not_after), ("s-1", UNIX_EPOCH + Duration::from_secs(20)));
     let sent = Seen::Open(v1::SessionServiceOpenRequest {
@@ -71,13 +71,23 @@ async fn a_denial_opens_nothing_and_an_ended_session_is_not_open() {
     let denied =
         v1::SessionServiceOpenResponse { decision: Some(deny(24)), session: None, replayed: false };
     let told = answered(Answer::Open(denied)).await.sessions().open(&request()).await.unwrap();
-    assert_eq!((told.decision.reason, told.open()), (Reason::Excluded, None));
+    assert_eq!(told.open(), None);
+    assert_eq!(told.decision.unwrap().reason, Reason::Excluded);
 
-    let over =
-        v1::SessionServiceOpenResponse { session: Some(closed()), replayed: true, ..opened() };
-    let told = answered(Answer::Open(over)).await.sessions().open(&request()).await.unwrap();
-    assert!(told.decision.is_allow() && told.session.is_some());
-    assert_eq!(told.open(), None, "an ALLOW of then is not one of now");
+    let replayed = |decision, session| {
+        let session = Some(session);
+        Answer::Open(v1::SessionServiceOpenResponse { decision, session, replayed: true })
+    };
+    let client = answered(replayed(None, closed())).await;
+    let told = client.sessions().open(&request()).await.unwrap();
+    assert!(told.decision.is_none() && told.session.is_some());
+    assert_eq!(told.open(), None, "it has ended");
+    let client = answered(replayed(Some(deny(24)), session())).await;
+    let told = client.sessions().open(&request()).await.unwrap();
+    assert!(told.session.as_ref().is_some_and(pdp_client::Session::is_open));
+    assert_eq!(told.open(), None, "it is open, and does not stand any more");
+    let client = answered(replayed(Some(allow()), closed())).await;
+    assert_eq!(client.sessions().open(&request()).await.unwrap().open(), None);
 
     let plain = v1::Session {
         level: None,
@@ -85,6 +95,7 @@ async fn a_denial_opens_nothing_and_an_ended_session_is_not_open() {
         group: None,
         jit: false,
         delete_account: false,
+        account_mode: 0,
         ..session()
     };
     let due = v1::Obligations { not_after: at(20), privileged: None };
@@ -134,7 +145,25 @@ async fn an_answer_that_does_not_fit_opens_nothing() {
         (of(|session| session.request_key = "k-2".into()), another),
         (of(|session| session.level = Some("domain".into())), another),
         (of(|session| session.group = Some("web-07/Everybody".into())), otherwise),
-        (of(|session| (session.jit, session.delete_account) = (false, false)), otherwise),
+        (
+            of(|session| {
+                (session.jit, session.delete_account, session.account_mode) = (false, false, 1);
+            }),
+            otherwise,
+        ),
+        (of(|session| session.account_mode = 3), otherwise),
+        (
+            v1::SessionServiceOpenResponse { decision: None, replayed: true, ..opened() },
+            "it holds no decision",
+        ),
+        (
+            v1::SessionServiceOpenResponse {
+                decision: Some(deny(24)),
+                session: None,
+                replayed: true,
+            },
+            "it was answered before, and holds no session",
+        ),
         (by(existing("web-07/ana")), otherwise),
         (by(existing("web-07/ana_000000000001")), otherwise),
         (of(|session| session.state = 7), "the state 7 of session `s-1` is not known"),

@@ -176,6 +176,7 @@ pub(crate) fn session() -> v1::Session {
         state: 1,
         request_key: "k-1".into(),
         delete_account: true,
+        account_mode: 2,
         ..v1::Session::default()
     }
 }

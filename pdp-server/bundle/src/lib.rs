@@ -1,5 +1,6 @@
 //! The formats people write: policy bundles ([`bundle`]), their export ([`mod@export`]), case files
-//! ([`case`]), the default library, and the words of an explanation ([`render`]).
+//! ([`case`]), the mappings of gateways ([`gateway`]), the default library, and the words of an
+//! explanation ([`render`]).
 //!
 //! Text comes in, the engine's facts and questions go out, and the other way round. Nothing here
 //! reads a clock or keeps anything.
@@ -11,6 +12,7 @@ pub mod case;
 pub mod diagnostic;
 pub mod duration;
 pub mod export;
+pub mod gateway;
 mod library;
 mod locate;
 mod policy;

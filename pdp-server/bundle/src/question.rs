@@ -2,12 +2,14 @@
 //! each family, and [`AnyQuestion`] for whichever it is.
 
 mod delegation;
+mod permission;
 mod session;
 mod vault;
 
 use std::fmt;
 
 pub use delegation::{OwnedDelegation, OwnedRecipient, OwnedScope};
+pub use permission::{WrittenPermission, parse_permission};
 pub use session::OwnedSession;
 pub use vault::OwnedVault;
 

@@ -122,8 +122,9 @@ impl<H: Handle, T> IndexMut<H> for Table<H, T> {
 /// One list a handle, all lists end to end.
 #[derive(Debug)]
 pub(crate) struct Lists<H, T> {
-    /// Where each list begins, and at the end where the last one ends.
-    starts: Vec<usize>,
+    /// Where each list begins, and at the end where the last one ends. Half as wide as a pointer, so
+    /// that twice as many are in the caches.
+    starts: Vec<u32>,
     items: Vec<T>,
     handle: PhantomData<fn(H) -> T>,
 }
@@ -132,7 +133,7 @@ impl<H: Handle, T> Lists<H, T> {
     /// Appends the list of the next handle.
     pub(crate) fn push(&mut self, list: impl IntoIterator<Item = T>) -> H {
         self.items.extend(list);
-        self.starts.push(self.items.len());
+        self.starts.push(start(self.items.len()));
         H::from_index(self.starts.len() - 2)
     }
 
@@ -146,10 +147,30 @@ impl<H: Handle, T> Lists<H, T> {
             while let Some((_, item)) = pairs.next_if(|(of, _)| *of == handle) {
                 lists.items.push(item);
             }
-            lists.starts.push(lists.items.len());
+            lists.starts.push(start(lists.items.len()));
         }
         lists
     }
+
+    /// How many items there are in all lists.
+    pub(crate) fn total(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The handles that have a list.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = H> + use<H, T> {
+        (0..self.starts.len().saturating_sub(1)).map(H::from_index)
+    }
+}
+
+/// Where a list begins.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "INVARIANT: lists hold facts (facts::MAX_FACTS), or what the compile limits bound"
+)]
+fn start(at: usize) -> u32 {
+    debug_assert!(u32::try_from(at).is_ok());
+    at as u32
 }
 
 impl<H, T> Default for Lists<H, T> {
@@ -163,7 +184,58 @@ impl<H: Handle, T> Index<H> for Lists<H, T> {
     type Output = [T];
 
     fn index(&self, handle: H) -> &[T] {
-        &self.items[self.starts[handle.index()]..self.starts[handle.index() + 1]]
+        let (from, to) = (self.starts[handle.index()], self.starts[handle.index() + 1]);
+        &self.items[from as usize..to as usize]
+    }
+}
+
+/// Lists that are searched by one part of their items, which lies apart: a search touches little else.
+#[derive(Debug)]
+pub(crate) struct Keyed<H, K, T> {
+    keys: Lists<H, K>,
+    items: Vec<T>,
+}
+
+/// One of those lists: the keys, and the items beside them.
+#[derive(Debug)]
+pub(crate) struct Run<'a, K, T> {
+    pub(crate) keys: &'a [K],
+    pub(crate) items: &'a [T],
+}
+
+impl<K, T> Clone for Run<'_, K, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, T> Copy for Run<'_, K, T> {}
+
+impl<H: Handle, K: Copy, T> Keyed<H, K, T> {
+    /// Lists with the keys that `key` tells.
+    pub(crate) fn new(lists: Lists<H, T>, key: impl Fn(&T) -> K) -> Self {
+        let Lists { starts, items, handle: _ } = lists;
+        let keys = items.iter().map(key).collect();
+        let keys = Lists { starts, items: keys, handle: PhantomData };
+        Self { keys, items }
+    }
+
+    /// The list of a handle.
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: see the module's")]
+    pub(crate) fn run(&self, handle: H) -> Run<'_, K, T> {
+        let starts = &self.keys.starts;
+        let (from, to) = (starts[handle.index()] as usize, starts[handle.index() + 1] as usize);
+        Run { keys: &self.keys.items[from..to], items: &self.items[from..to] }
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "INVARIANT: see the module's")]
+impl<H: Handle, K: Copy, T> Index<H> for Keyed<H, K, T> {
+    type Output = [T];
+
+    fn index(&self, handle: H) -> &[T] {
+        let starts = &self.keys.starts;
+        &self.items[starts[handle.index()] as usize..starts[handle.index() + 1] as usize]
     }
 }
 

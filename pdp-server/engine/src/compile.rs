@@ -64,6 +64,7 @@ pub fn compile_within(
         closure_timed: actors.closure_timed,
         resources: grants.resources,
         direct: grants.direct,
+        merged: grants.merged,
         covers: grants.covers,
         covers_timed: grants.covers_timed,
         shards: grants.shards,

@@ -170,6 +170,14 @@ pub fn recheck(
     Ok(asked.stands_until(session, now))
 }
 
+/// Whether an open session still stands (P12); what [`recheck`] says without working out until when.
+///
+/// # Errors
+/// The reason why it does not.
+pub fn stands(snapshot: &Snapshot, session: &OpenSession, now: Timestamp) -> Result<(), Reason> {
+    Asked::of(snapshot, session)?.stands(session, now).map(|_| ())
+}
+
 /// The native group that a session makes its account a member of at the instant `now`, if it does
 /// (P10 to P12).
 pub(crate) fn membership(
@@ -201,18 +209,22 @@ pub fn jit_account_id(
     Ok(Some(id).filter(|id| !snapshot.accounts.contains_key(id.as_str())))
 }
 
-/// Whether the policy itself lists an account as a member of a group at the instant `now` (P7).
+/// Whether the policy itself lists an account as a member of a group at the instant `now` (P7); with
+/// `for_good`, without an end.
 #[must_use]
 pub fn is_listed_member(
     snapshot: &Snapshot,
     account: &AccountId,
     group: &GroupId,
     now: Timestamp,
+    for_good: bool,
 ) -> bool {
     let Some(account) = snapshot.accounts.get(account.as_str()) else { return false };
     snapshot.cold.edges[*account].iter().any(|edge| {
         let to = &snapshot.cold.actors[edge.to];
-        edge.window.contains(now) && matches!(to, ActorRef::Group(id) if id == group)
+        edge.window.contains(now)
+            && (!for_good || edge.window.until.is_none())
+            && matches!(to, ActorRef::Group(id) if id == group)
     })
 }
 

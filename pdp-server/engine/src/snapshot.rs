@@ -6,6 +6,7 @@
 //! a check intersects the two. What depends on the clock lies in lists of its own, so that a
 //! policy without windows pays nothing for them. The cold part is read by explanations only.
 
+mod names;
 mod psm;
 mod vault;
 
@@ -13,12 +14,13 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
+pub(crate) use names::NameTable;
 pub(crate) use psm::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions};
 pub(crate) use vault::{Shared, Vault, VaultEntity};
 
 use crate::actor::ActorRef;
 use crate::arena::{
-    ActorIx, AssignmentIx, CoverIx, Handle as _, LevelIx, Lists, LocationIx, PermissionIx,
+    ActorIx, AssignmentIx, CoverIx, Handle as _, Keyed, LevelIx, Lists, LocationIx, PermissionIx,
     ResourceIx, RoleIx, ShardIx, Table, TypeIx, WindowIx,
 };
 use crate::id::{BusinessRoleId, LocationId, TypeName};
@@ -30,6 +32,9 @@ use crate::session::OpenSessions;
 use crate::time::Window;
 
 pub(crate) type Names<H> = HashMap<Arc<str>, H>;
+
+/// Lists of grants, each sorted by assignee.
+pub(crate) type GrantLists<H> = Keyed<H, ActorIx, Grant>;
 
 /// What questions are answered from: a compiled policy, and the sessions that are open.
 #[derive(Debug, Clone)]
@@ -44,8 +49,8 @@ pub struct Policy {
     pub(crate) revision: Revision,
 
     // Names to handles.
-    pub(crate) people: Names<ActorIx>,
-    pub(crate) accounts: Names<ActorIx>,
+    pub(crate) people: NameTable<ActorIx>,
+    pub(crate) accounts: NameTable<ActorIx>,
     pub(crate) types: Names<TypeIx>,
     pub(crate) kinds: Table<TypeIx, Kind>,
 
@@ -56,10 +61,13 @@ pub struct Policy {
 
     // The resource's side.
     pub(crate) resources: Table<ResourceIx, Object>,
-    pub(crate) direct: Lists<ResourceIx, Grant>,
+    pub(crate) direct: GrantLists<ResourceIx>,
+    /// What covers the resources of a cover by location: the grants of all small shards in one list,
+    /// and the large shards, which stay by themselves.
+    pub(crate) merged: GrantLists<CoverIx>,
     pub(crate) covers: Lists<CoverIx, ShardIx>,
     pub(crate) covers_timed: Lists<CoverIx, Timed<ShardIx>>,
-    pub(crate) shards: Lists<ShardIx, Grant>,
+    pub(crate) shards: GrantLists<ShardIx>,
     pub(crate) relative: Lists<TypeIx, RelativeGrant>,
 
     // What grants say, and when.
@@ -129,7 +137,7 @@ pub(crate) struct Cold {
 pub(crate) struct Kind {
     pub(crate) operations: Names<PermissionIx>,
     pub(crate) rights: Names<PermissionIx>,
-    pub(crate) objects: Names<ResourceIx>,
+    pub(crate) objects: NameTable<ResourceIx>,
     pub(crate) levels: Names<LevelIx>,
     /// Whether some definition of the type denies the permission: if none does, the first allow
     /// settles it.

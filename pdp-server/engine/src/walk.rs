@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::arena::{ActorIx, LocationIx, ResourceIx, ShardIx, TypeIx};
+use crate::arena::{ActorIx, LocationIx, ResourceIx, Run, ShardIx, TypeIx};
 use crate::level::Relative;
 use crate::query::SubjectRef;
 use crate::session::{self, OpenSession};
@@ -23,6 +23,8 @@ pub(crate) trait Visit {
 pub(crate) enum Via {
     Direct,
     Location(ShardIx),
+    /// A grant of a small shard; its assignment tells the location.
+    Merged,
     /// A grant below the location that is asked of: only its denials count (D1).
     Below(ShardIx),
     Relative(Relative),
@@ -38,11 +40,11 @@ pub(crate) fn walk(
 ) -> ControlFlow<()> {
     let (subject, t) = (who.subject, who.t);
     let row = &snapshot.resources[object];
-    let assignee = |grant: &Grant| grant.assignee;
-    who.meet(&snapshot.direct[object], assignee, |grant| visitor.grant(grant, Via::Direct))?;
+    who.meet_run(snapshot.direct.run(object), |grant| visitor.grant(grant, Via::Direct))?;
+    who.meet_run(snapshot.merged.run(row.cover), |grant| visitor.grant(grant, Via::Merged))?;
     for shard in &snapshot.covers[row.cover] {
         let via = Via::Location(*shard);
-        who.meet(&snapshot.shards[*shard], assignee, |grant| visitor.grant(grant, via))?;
+        who.meet_run(snapshot.shards.run(*shard), |grant| visitor.grant(grant, via))?;
     }
     let mut last = None;
     for shard in &snapshot.covers_timed[row.cover] {
@@ -50,7 +52,7 @@ pub(crate) fn walk(
         if shard.window.contains(t) && last != Some(shard.item) {
             last = Some(shard.item);
             let via = Via::Location(shard.item);
-            who.meet(&snapshot.shards[shard.item], assignee, |grant| visitor.grant(grant, via))?;
+            who.meet_run(snapshot.shards.run(shard.item), |grant| visitor.grant(grant, via))?;
         }
     }
     let relative = &snapshot.relative[row.kind];
@@ -79,8 +81,7 @@ pub(crate) fn walk_location(
     visitor: &mut impl Visit,
 ) -> ControlFlow<()> {
     let mut show = |shard: ShardIx, via: Via| {
-        let grants = &snapshot.shards[shard];
-        who.meet(grants, |grant| grant.assignee, |grant| visitor.grant(grant, via))
+        who.meet_run(snapshot.shards.run(shard), |grant| visitor.grant(grant, via))
     };
     for shard in shards_above(snapshot, kind, location) {
         show(shard, Via::Location(shard))?;
@@ -160,7 +161,9 @@ impl<'a> Who<'a> {
         let mut who = Self::new(snapshot, subject, t);
         if let SubjectRef::Account(id) = named {
             for session in snapshot.sessions().of_account(id) {
-                if let Some(native) = session::membership(snapshot, session, t) {
+                // Several sessions may put it into one group.
+                let known = who.by_session.iter().any(|it| it.session.group == session.group);
+                if !known && let Some(native) = session::membership(snapshot, session, t) {
                     let always = &snapshot.psm.native[native];
                     let sometimes = &snapshot.psm.native_timed[native];
                     let group = snapshot.psm.native_group[native];
@@ -204,6 +207,19 @@ impl<'a> Who<'a> {
         self.own.meet(sorted, &assignee, &mut f)?;
         self.by_session.iter().try_for_each(|member| member.part.meet(sorted, &assignee, &mut f))
     }
+
+    /// The same for a list whose keys lie apart.
+    pub(crate) fn meet_run<T>(
+        &self,
+        run: Run<'_, ActorIx, T>,
+        mut f: impl FnMut(&T) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if run.keys.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.own.meet_run(run, &mut f)?;
+        self.by_session.iter().try_for_each(|member| member.part.meet_run(run, &mut f))
+    }
 }
 
 // === impl Part ===
@@ -214,6 +230,41 @@ impl Part<'_> {
             || run(self.sometimes, |timed| timed.item, actor)
                 .iter()
                 .any(|timed| timed.window.contains(self.t))
+    }
+
+    /// [`Part::meet`] for a list whose keys lie apart.
+    fn meet_run<T>(
+        &self,
+        run: Run<'_, ActorIx, T>,
+        f: &mut impl FnMut(&T) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Run { keys, items } = run;
+        if keys.len() <= self.always.len() {
+            for (key, item) in keys.iter().zip(items) {
+                if self.always.binary_search(key).is_ok() {
+                    f(item)?;
+                }
+            }
+        } else {
+            let mut from = 0;
+            for actor in self.always {
+                from = same_key(run, from, *actor, f)?;
+            }
+        }
+        if keys.len() < self.sometimes.len() {
+            let counts_as = |actor| {
+                let listed = self::run(self.sometimes, |timed| timed.item, actor);
+                listed.iter().any(|timed| timed.window.contains(self.t))
+            };
+            let met = keys.iter().zip(items).filter(|(key, _)| counts_as(**key));
+            return met.map(|(_, item)| item).try_for_each(f);
+        }
+        for timed in self.sometimes {
+            if timed.window.contains(self.t) {
+                same_key(run, 0, timed.item, f)?;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// The shorter of the two sides is gone through, the longer one searched.
@@ -253,6 +304,25 @@ impl Part<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Calls `f` with the items of a key, which is looked for behind `from`; where the next key begins.
+fn same_key<T>(
+    run: Run<'_, ActorIx, T>,
+    from: usize,
+    key: ActorIx,
+    f: &mut impl FnMut(&T) -> ControlFlow<()>,
+) -> ControlFlow<(), usize> {
+    let Run { keys, items } = run;
+    let rest = keys.get(from..).unwrap_or_default();
+    let mut at = from + rest.partition_point(|other| *other < key);
+    while keys.get(at) == Some(&key)
+        && let Some(item) = items.get(at)
+    {
+        f(item)?;
+        at += 1;
+    }
+    ControlFlow::Continue(at)
 }
 
 /// The part of a sorted slice whose keys equal `key`.

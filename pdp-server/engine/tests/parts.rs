@@ -21,7 +21,6 @@ use pdp_engine::list::{
 use pdp_engine::permission::{Pattern, PermissionKind, Qualifier};
 use pdp_engine::query::{ObjectRef, PermissionRef, Reason, Revision, SubjectRef};
 use pdp_engine::resource::{Location, Resource, ResourceRef, ResourceType};
-use pdp_engine::session::SessionFacts;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::{Timestamp, Window};
 
@@ -152,15 +151,14 @@ fn in_parts<T: Clone>(size: usize, part: impl Fn(Option<&T>) -> Vec<T>) -> Vec<T
 #[test]
 fn parts_of_any_size_make_up_the_list_where_denies_thin_it_out() {
     let snapshot = thinned();
-    let none = SessionFacts::default();
     let kinds = SubjectKinds::People;
-    let resources = list_resources(&snapshot, ANA, VIEW, "Report", none, NOW).unwrap();
-    let subjects = list_subjects(&snapshot, VIEW, NOTICE, kinds, none, NOW).unwrap();
+    let resources = list_resources(&snapshot, ANA, VIEW, "Report", NOW).unwrap();
+    let subjects = list_subjects(&snapshot, VIEW, NOTICE, kinds, NOW).unwrap();
     assert_eq!([resources.len(), subjects.len()], [MANY.div_ceil(3); 2]);
     for limit in [1, 2, 100, MANY] {
         let parts = in_parts(limit, |last: Option<&pdp_engine::id::ObjectId>| {
             let part = Part { after: last.map(|id| id.as_str()), limit, wanted: &|| true };
-            list_resources_part(&snapshot, ANA, VIEW, "Report", part, none, NOW).unwrap()
+            list_resources_part(&snapshot, ANA, VIEW, "Report", part, NOW).unwrap()
         });
         assert_eq!(parts, resources);
         let parts = in_parts(limit, |last: Option<&ActorRef>| {
@@ -169,14 +167,14 @@ fn parts_of_any_size_make_up_the_list_where_denies_thin_it_out() {
                 other => panic!("{other}"),
             });
             let part = Part { after, limit, wanted: &|| true };
-            list_subjects_part(&snapshot, VIEW, NOTICE, kinds, part, none, NOW).unwrap()
+            list_subjects_part(&snapshot, VIEW, NOTICE, kinds, part, NOW).unwrap()
         });
         assert_eq!(parts, subjects);
     }
     // A part may begin after something that is not in the list, or nowhere at all.
     let after = |after| {
         let part = Part { after: Some(after), limit: 1, wanted: &|| true };
-        list_resources_part(&snapshot, ANA, VIEW, "Report", part, none, NOW).unwrap()
+        list_resources_part(&snapshot, ANA, VIEW, "Report", part, NOW).unwrap()
     };
     assert_eq!(after("n-00001")[0].as_str(), "n-00003");
     assert_eq!(after("a")[0].as_str(), "n-00000");
@@ -186,7 +184,7 @@ fn parts_of_any_size_make_up_the_list_where_denies_thin_it_out() {
 #[test]
 fn a_part_is_decided_and_nothing_else_and_only_while_it_is_wanted() {
     let snapshot = thinned();
-    let (none, kinds) = (SessionFacts::default(), SubjectKinds::People);
+    let kinds = SubjectKinds::People;
     let looks = Cell::new(0);
     let list = |limit, patience: usize| {
         looks.set(0);
@@ -195,7 +193,7 @@ fn a_part_is_decided_and_nothing_else_and_only_while_it_is_wanted() {
             looks.get() <= patience
         };
         let part = Part { after: None, limit, wanted: &wanted };
-        list_subjects_part(&snapshot, VIEW, NOTICE, kinds, part, none, NOW)
+        list_subjects_part(&snapshot, VIEW, NOTICE, kinds, part, NOW)
     };
     // So few that the first look is the only one.
     assert_eq!((list(10, MANY).unwrap().len(), looks.get()), (10, 1));

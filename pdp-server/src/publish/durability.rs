@@ -135,7 +135,7 @@ fn run(steps: Vec<Step>, durability: Durability) -> History {
 }
 
 /// A small generator: crashes are cut the same way in every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -171,7 +171,7 @@ fn images(durable: &[u8], pending: &[Op], dice: &mut Dice) -> Vec<Vec<u8>> {
 
 /// Cuts a crash in after every operation of a log and looks at what each leaves. `acknowledged`
 /// says how many steps were acknowledged at the time, none before the store was first open.
-fn cut(
+pub(super) fn cut(
     before: &[u8],
     log: &[Op],
     dice: &mut Dice,

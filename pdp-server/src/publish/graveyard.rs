@@ -16,13 +16,23 @@ pub(super) struct Graveyard<T> {
 impl<T> Graveyard<T> {
     /// Takes what was replaced, and drops what nobody looks at any more.
     pub(super) fn bury(&mut self, replaced: Arc<T>) {
-        self.buried.push(replaced);
+        self.lay(replaced);
         self.sweep();
+    }
+
+    /// Takes what was replaced, and drops nothing.
+    pub(super) fn lay(&mut self, replaced: Arc<T>) {
+        self.buried.push(replaced);
+    }
+
+    /// Gives out what nobody looks at any more, to be dropped.
+    pub(super) fn unshared(&mut self) -> Vec<Arc<T>> {
+        self.buried.extract_if(.., |replaced| Arc::strong_count(replaced) == 1).collect()
     }
 
     /// Drops what nobody looks at any more.
     pub(super) fn sweep(&mut self) {
-        self.buried.retain(|replaced| Arc::strong_count(replaced) > 1);
+        drop(self.unshared());
     }
 
     /// Takes over what another one keeps.

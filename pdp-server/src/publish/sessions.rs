@@ -5,10 +5,15 @@
 //! meet where the snapshot is swapped. A step is decided on the snapshot that is visible when its turn
 //! comes. If a change set becomes visible in between, P12 voids what it forbids at once.
 
+#[cfg(test)]
+mod faults;
 mod handout;
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod races;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use pdp_engine::id::{AccountId, SessionId, TenantId};
 use pdp_engine::query::Revision;
@@ -18,13 +23,13 @@ use pdp_engine::time::Timestamp;
 use tokio::sync::watch;
 
 use super::tenant::Tenant;
-use super::{AccessError, Broken, PublishError, Publisher, UnknownTenant};
+use super::{AccessError, ApplyError, Broken, PublishError, Publisher, UnknownTenant};
 use crate::session::{
     Book, Open, Opened, Outcome, Renewed, RequestKey, RevocationId, Selection, Session, StepError,
     StoredSessions, Turn,
 };
 use crate::store::{Store, StoreError};
-use handout::Lease;
+use handout::Leases;
 pub use handout::{Watcher, Work};
 
 /// How many sessions one step of the sweep, or of a forced end, changes: a transaction of some
@@ -45,7 +50,7 @@ pub(super) struct Sessions {
     /// Counts the steps, for those who wait for work.
     steps: watch::Sender<u64>,
     /// Who is at which work.
-    leases: Mutex<HashMap<RevocationId, Lease>>,
+    leases: Mutex<Leases>,
 }
 
 /// What only the step at work touches.
@@ -114,41 +119,68 @@ impl Sessions {
         self.book.read().map(|book| book.open_sessions()).unwrap_or_default()
     }
 
+    /// Waits for one's turn. It goes on where a step panicked: what a step works out changes nothing, and
+    /// a book that was left half-done is not read any more.
+    pub(super) fn turn(&self) -> MutexGuard<'_, Pace> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs `read` on the book.
     pub(super) fn read<R>(&self, read: impl FnOnce(&Book) -> R) -> Result<R, Broken> {
         self.book.read().map(|book| read(&book)).map_err(|_| Broken)
     }
 
-    /// Ends what has run out, before anybody asks.
-    pub(super) fn end_expired(
+    /// Ends, before anybody asks, what has run out, and what begins later than now: the clock was set
+    /// back, and how long such a session has lasted is not known (P11). `seen` is how far time had come.
+    pub(super) fn resume(
         &self,
         store: &Store,
         tenant: &Tenant,
-        now: Timestamp,
+        seen: Timestamp,
+        clock: Timestamp,
     ) -> Result<(), PublishError> {
+        let now = seen.max(clock);
         loop {
             let snapshot = tenant.snapshot.load_full();
             let turn = self.read(|book| {
-                let over = book.not_ended().filter(|session| !session.is_open(now));
-                let ids: Vec<_> =
-                    over.take(SWEPT_AT_ONCE).map(|session| session.id.clone()).collect();
-                book.sweep(&snapshot, &ids, now)
+                let over = |it: &&Arc<Session>| !it.is_open(now) || clock < it.opened;
+                let ids: Vec<_> = book.not_ended().filter(over).map(|it| it.id.clone()).collect();
+                let some = ids.get(..SWEPT_AT_ONCE).unwrap_or(&ids);
+                book.expire(&snapshot, some, now)
             })?;
             if turn.is_empty() {
                 return Ok(());
             }
-            store.commit_sessions(&tenant.id, &turn, now)?;
+            tenant.void(&turn);
+            if let Err(error) = store.commit_sessions(&tenant.id, &turn, now) {
+                // Nobody is kept from deciding by it, and no decision honours what has ended.
+                tracing::error!(tenant = %tenant.id, %error, "sessions that are over could not be ended");
+                return Ok(());
+            }
             self.book.write().map_err(|_: PoisonError<_>| Broken)?.take(turn);
-            tenant.show_sessions(self.open())?;
+            tenant.show_sessions(self.open());
         }
     }
 
-    /// Those of these accounts that were made for sessions.
-    pub(super) fn made<'a>(
+    /// Takes the turn where accounts of the policy are to be created, so that no session's account gets
+    /// one of their names.
+    ///
+    /// # Errors
+    /// [`ApplyError::SessionAccount`] if one that was made for a session has the name.
+    pub(super) fn keep_names(
         &self,
-        mut accounts: impl Iterator<Item = &'a AccountId>,
-    ) -> Result<Option<&'a AccountId>, Broken> {
-        self.read(|book| accounts.find(|id| book.account(id).is_some()))
+        created: Vec<&AccountId>,
+    ) -> Result<Option<MutexGuard<'_, Pace>>, ApplyError> {
+        if created.is_empty() {
+            return Ok(None);
+        }
+        let turn = self.turn();
+        let taken =
+            |book: &Book| created.into_iter().find(|id| book.account(id).is_some()).cloned();
+        match self.read(taken)? {
+            Some(account) => Err(ApplyError::SessionAccount(account)),
+            None => Ok(Some(turn)),
+        }
     }
 }
 
@@ -169,12 +201,19 @@ impl Publisher {
         self.step(&*self.tenant(tenant)?, step)
     }
 
-    /// Renews a session, or ends it if it may not go on. It waits for the disk.
+    /// Renews a session, or ends it if it may not go on; says on which revision. It waits for the disk.
     ///
     /// # Errors
     /// As [`Publisher::open_session`].
-    pub fn renew_session(&self, tenant: &TenantId, id: &str) -> Result<Renewed, SessionError> {
-        self.step(&*self.tenant(tenant)?, |book, snapshot, now| book.renew(snapshot, id, now))
+    pub fn renew_session(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<(Renewed, Revision), SessionError> {
+        self.step(&*self.tenant(tenant)?, |book, snapshot, now| {
+            let (renewed, turn) = book.renew(snapshot, id, now)?;
+            Ok(((renewed, snapshot.revision()), turn))
+        })
     }
 
     /// Ends a session. It waits for the disk.
@@ -222,7 +261,7 @@ impl Publisher {
         let tenant = self.tenant(tenant)?;
         let session =
             self.step(&tenant, |book, snapshot, now| book.acknowledge(snapshot, id, outcome, now))?;
-        tenant.sessions.release(|held, _| held == id);
+        tenant.sessions.release(|leases| leases.answered(id));
         Ok(session)
     }
 
@@ -250,7 +289,8 @@ impl Publisher {
         Ok(self.tenant(tenant)?.sessions.read(|book| book.by_key(key).cloned())?)
     }
 
-    /// Up to `limit` sessions behind a number, in the order in which they were opened.
+    /// Up to `limit` sessions behind a number, in the order in which they were opened, as they stand
+    /// at `now`.
     ///
     /// # Errors
     /// As [`Publisher::session`].
@@ -260,8 +300,8 @@ impl Publisher {
         filter: &SessionFilter,
         after: u64,
         limit: usize,
+        now: Timestamp,
     ) -> Result<Vec<Arc<Session>>, AccessError> {
-        let now = self.0.clock.now();
         let listed = |book: &Book| {
             let fits = |session: &&Arc<Session>| filter.selects(session, now);
             book.after(after).filter(fits).take(limit).cloned().collect()
@@ -305,15 +345,11 @@ impl Publisher {
         // Judged without keeping anybody waiting; whoever falls is judged again in the step.
         let (now, snapshot) = (self.0.clock.now(), tenant.snapshot.load_full());
         let thorough = {
-            let mut pace = tenant.sessions.turn.lock().map_err(|_| Broken)?;
+            let pace = tenant.sessions.turn();
             let since = |at: Timestamp| now.as_micros().saturating_sub(at.as_micros());
-            let due = pace.judged.is_none_or(|(at, revision)| {
+            pace.judged.is_none_or(|(at, revision)| {
                 revision != snapshot.revision() || !(0..THOROUGH_MICROS).contains(&since(at))
-            });
-            if due {
-                pace.judged = Some((now, snapshot.revision()));
-            }
-            due
+            })
         };
         let falls = |session: &&Arc<Session>| {
             if thorough { session.falls(&snapshot, now).is_some() } else { !session.is_open(now) }
@@ -321,6 +357,9 @@ impl Publisher {
         let ids: Vec<_> = open.iter().filter(falls).map(|session| session.id.clone()).collect();
         for some in ids.chunks(SWEPT_AT_ONCE) {
             self.step(tenant, |book, snapshot, now| Ok(((), book.sweep(snapshot, some, now))))?;
+        }
+        if thorough {
+            tenant.sessions.turn().judged = Some((now, snapshot.revision()));
         }
         Ok(())
     }
@@ -332,26 +371,32 @@ impl Publisher {
         work_out: impl FnOnce(&Book, &Snapshot, Timestamp) -> Result<(R, Turn), StepError>,
     ) -> Result<R, SessionError> {
         let sessions = &tenant.sessions;
-        let pace = sessions.turn.lock().map_err(|_| Broken)?;
+        let pace = sessions.turn();
         if pace.deleted {
             return Err(UnknownTenant(tenant.id.to_string()).into());
         }
         // INVARIANT: only steps change the sessions, and it is this one's turn, so that the snapshot
-        // shows the sessions of the book.
+        // shows the sessions of the book, but for those whose end could not be stored.
         let (now, snapshot) = (self.0.clock.now(), tenant.snapshot.load_full());
         let (result, turn) = sessions.read(|book| work_out(book, &snapshot, now))??;
         if turn.is_empty() {
             return Ok(result);
         }
+        // What ends, ends for decisions before it is durable, and where it cannot be made durable it has
+        // ended for as long as this server runs: the store then takes no more steps.
+        tenant.void(&turn);
         self.0.store.commit_sessions(&tenant.id, &turn, now)?;
+        let gives_work = turn.gives_work();
         // From here on it is durable: a reader of the book and a decision see it, in this order.
         let open = {
             let mut book = sessions.book.write().map_err(|_: PoisonError<_>| Broken)?;
             book.take(turn);
             book.open_sessions()
         };
-        tenant.show_sessions(open)?;
-        sessions.steps.send_modify(|steps| *steps += 1);
+        tenant.show_sessions(open);
+        if gives_work {
+            sessions.steps.send_modify(|steps| *steps += 1);
+        }
         drop(pace);
         Ok(result)
     }

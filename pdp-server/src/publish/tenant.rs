@@ -1,6 +1,6 @@
 //! One tenant in memory: its facts for writers, its snapshot for readers.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use pdp_engine::compile::{CompileLimits, TooLarge, compile, compile_within};
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::graveyard::Graveyard;
 use super::sessions::Sessions;
 use super::{AccessError, Broken, UnknownTenant, broken};
-use crate::session::StoredSessions;
+use crate::session::{StoredSessions, Turn};
 use crate::store::StoredTenant;
 
 /// One tenant. `writer` is taken before `held`, and both before the store's transaction.
@@ -91,27 +91,44 @@ impl Tenant {
     }
 
     /// Shows a policy to decisions, with the sessions as they are.
-    pub(super) fn show_policy(&self, policy: &Snapshot) -> Result<(), Broken> {
-        self.show(|shown| policy.with_sessions(shown.sessions().clone()))
+    pub(super) fn show_policy(&self, policy: &Snapshot) {
+        self.show(|shown| policy.with_sessions(shown.sessions().clone()));
+        self.sweep();
     }
 
-    /// Shows sessions to decisions, with the policy as it is.
-    pub(super) fn show_sessions(&self, sessions: OpenSessions) -> Result<(), Broken> {
-        self.show(|shown| shown.with_sessions(sessions))
+    /// Shows sessions to decisions, with the policy as it is. It never waits for a policy to be
+    /// dropped: whoever waits for a session should not.
+    pub(super) fn show_sessions(&self, sessions: OpenSessions) {
+        self.show(|shown| shown.with_sessions(sessions));
     }
 
-    fn show(&self, change: impl FnOnce(&Snapshot) -> Snapshot) -> Result<(), Broken> {
-        let mut replaced = self.replaced.lock().map_err(broken)?;
+    /// Keeps from decisions what a turn ends.
+    pub(super) fn void(&self, turn: &Turn) {
+        let ended: Vec<_> = turn.sessions.iter().filter(|it| it.ended.is_some()).collect();
+        if !ended.is_empty() {
+            self.show(|shown| {
+                let mut sessions = shown.sessions().clone();
+                ended.iter().for_each(|session| sessions.end(&session.as_open()));
+                shown.with_sessions(sessions)
+            });
+        }
+    }
+
+    /// It goes on where somebody panicked with the lock: what is swapped is always whole.
+    fn show(&self, change: impl FnOnce(&Snapshot) -> Snapshot) {
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&self.snapshot.load());
-        replaced.bury(self.snapshot.swap(Arc::new(changed)));
-        Ok(())
+        replaced.lay(self.snapshot.swap(Arc::new(changed)));
     }
 
     /// Drops snapshots that nobody looks at any more, unless one is being replaced.
     pub(super) fn sweep(&self) {
-        if let Ok(mut replaced) = self.replaced.try_lock() {
-            replaced.sweep();
-        }
+        let unshared = match self.replaced.try_lock() {
+            Ok(mut replaced) => replaced.unshared(),
+            Err(_) => return,
+        };
+        // A policy takes its time, and nobody waits for it.
+        drop(unshared);
     }
 
     /// Gives up what was replaced, and with it the last snapshot.

@@ -18,7 +18,7 @@ use crate::publish::{
     AccessError, ApplyError, AuditError, DEFAULT_TENANT, MAX_TENANTS, Refusal, RequestId,
     SessionError, TenantError, UnknownTenant, WaitError,
 };
-use crate::session::{MAX_SESSIONS, StepError};
+use crate::session::{MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, StepError};
 
 /// The domain of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "pdp";
@@ -130,7 +130,9 @@ impl Failure {
             Self::Step(error) => match error {
                 StepError::Malformed(_) | StepError::AccountName(_) => Code::InvalidArgument,
                 StepError::KeyReused(_) => Code::AlreadyExists,
-                StepError::TooMany(_) => Code::ResourceExhausted,
+                StepError::TooMany(_)
+                | StepError::TooManyOfAccount(_)
+                | StepError::TooManyAccounts(_) => Code::ResourceExhausted,
                 StepError::UnknownSession(_) | StepError::UnknownRevocation(_) => Code::NotFound,
             },
             Self::Refused(_) => Code::PermissionDenied,
@@ -169,7 +171,8 @@ impl Failure {
                 StepError::Malformed(_) => "MALFORMED",
                 StepError::AccountName(_) => "ACCOUNT_NAME_TOO_LONG",
                 StepError::KeyReused(_) => "REQUEST_KEY_REUSED",
-                StepError::TooMany(_) => "TOO_MANY_SESSIONS",
+                StepError::TooMany(_) | StepError::TooManyOfAccount(_) => "TOO_MANY_SESSIONS",
+                StepError::TooManyAccounts(_) => "TOO_MANY_ACCOUNTS",
                 StepError::UnknownSession(_) => "UNKNOWN_SESSION",
                 StepError::UnknownRevocation(_) => "UNKNOWN_REVOCATION",
             },
@@ -231,17 +234,9 @@ impl Failure {
             Self::RevisionNotReached { at_least, actual } => {
                 vec![("at_least", at_least.to_string()), ("actual", actual.to_string())]
             }
-            Self::Step(StepError::KeyReused(key)) => vec![("request_key", key.to_string())],
-            Self::Step(StepError::TooMany(actual)) => vec![
-                ("limit", "max_sessions".to_owned()),
-                ("maximum", MAX_SESSIONS.to_string()),
-                ("actual", actual.to_string()),
-            ],
-            Self::Step(StepError::UnknownSession(id)) => vec![("session", id.clone())],
-            Self::Step(StepError::UnknownRevocation(id)) => vec![("revocation", id.clone())],
+            Self::Step(error) => of_step(error),
             Self::SessionAccount(account) => vec![("account", account.to_string())],
             Self::Malformed(_)
-            | Self::Step(StepError::Malformed(_) | StepError::AccountName(_))
             | Self::TenantHasSessions(_)
             | Self::CallerGone
             | Self::PageTokenInvalid
@@ -440,5 +435,30 @@ impl From<TenantError> for Failure {
             TenantError::Store(error) => Self::Store(error.to_string()),
             TenantError::Broken(error) => Self::Broken(error.to_string()),
         }
+    }
+}
+
+/// What a program needs to know of a step of a session that was not taken.
+fn of_step(error: &StepError) -> Vec<Fact> {
+    match error {
+        StepError::KeyReused(key) => vec![("request_key", key.to_string())],
+        StepError::TooMany(actual) => vec![
+            ("limit", "max_sessions".to_owned()),
+            ("maximum", MAX_SESSIONS.to_string()),
+            ("actual", actual.to_string()),
+        ],
+        StepError::TooManyOfAccount(account) => vec![
+            ("limit", "max_sessions_of_account".to_owned()),
+            ("maximum", MAX_SESSIONS_OF_ACCOUNT.to_string()),
+            ("account", account.to_string()),
+        ],
+        StepError::TooManyAccounts(actual) => vec![
+            ("limit", "max_session_accounts".to_owned()),
+            ("maximum", MAX_ACCOUNTS.to_string()),
+            ("actual", actual.to_string()),
+        ],
+        StepError::UnknownSession(id) => vec![("session", id.clone())],
+        StepError::UnknownRevocation(id) => vec![("revocation", id.clone())],
+        StepError::Malformed(_) | StepError::AccountName(_) => Vec::new(),
     }
 }

@@ -262,6 +262,23 @@ pub(super) fn subjects(
     Ok(v1::ListSubjectsResponse { subjects, next_page_token, revision })
 }
 
+/// The page token with which a list of people and accounts begins at its accounts, at a revision.
+pub(crate) fn first_account(
+    request: &v1::ListSubjectsRequest,
+    at: pdp_engine::query::Revision,
+) -> String {
+    let question = v1::ListSubjectsRequest {
+        tenant: String::new(),
+        at_least: 0,
+        explain: false,
+        page_size: 0,
+        page_token: String::new(),
+        ..request.clone()
+    };
+    // Behind every person and before every account.
+    ListOf::asked("subjects", named(&request.tenant), &question).token_past(at, b"q")
+}
+
 fn subject_of(actor: &ActorRef) -> Option<SubjectRef<'_>> {
     match actor {
         ActorRef::Person(id) => Some(SubjectRef::Person(id.as_str())),

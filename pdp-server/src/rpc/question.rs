@@ -21,7 +21,7 @@ use super::{inbound, outbound};
 
 /// The last instant that a message can say: 9999-12-31T23:59:59.999999Z. A session that may last
 /// longer is told to end then.
-const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
+pub(super) const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
 
 /// The instant, or the last one that a message can say.
 pub(super) fn last_instant(at: Timestamp) -> Timestamp {
@@ -41,9 +41,34 @@ pub(crate) enum Asked<'a> {
 
 // === impl Asked ===
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    /// The question of the permission's family. Whether its names can be names is the engine's to
+    /// say.
+    pub(crate) fn new(
+        subject: SubjectRef<'a>,
+        permission: AnyPermission<'a>,
+        resource: ObjectRef<'a>,
+        counterpart: Option<ObjectRef<'a>>,
+        routing: bool,
+    ) -> Result<Self, Malformed> {
+        Ok(match permission {
+            AnyPermission::Access(permission) => {
+                Self::Access(Question { subject, permission, resource, counterpart, routing })
+            }
+            AnyPermission::Vault(_) | AnyPermission::Session(_) if counterpart.is_some() => {
+                return Err(Malformed::new("counterpart", "goes with an operation only"));
+            }
+            AnyPermission::Vault(action) => {
+                Self::Vault(VaultQuestion { subject, action, entity: resource })
+            }
+            AnyPermission::Session(level) => {
+                Self::Session(SessionQuestion { subject, level, computer: resource, routing })
+            }
+        })
+    }
+
     /// Decides.
-    pub(super) fn check(
+    pub(crate) fn check(
         &self,
         snapshot: &Snapshot,
         now: Timestamp,
@@ -83,21 +108,7 @@ pub(crate) fn question(wire: &v1::Question) -> Result<Asked<'_>, Malformed> {
     };
     let resource = object(required("resource", resource.as_ref())?);
     let counterpart = counterpart.as_ref().map(object);
-    let routing = !no_routing;
-    Ok(match permission {
-        AnyPermission::Access(permission) => {
-            Asked::Access(Question { subject, permission, resource, counterpart, routing })
-        }
-        AnyPermission::Vault(_) | AnyPermission::Session(_) if counterpart.is_some() => {
-            return Err(Malformed::new("counterpart", "goes with an operation only"));
-        }
-        AnyPermission::Vault(action) => {
-            Asked::Vault(VaultQuestion { subject, action, entity: resource })
-        }
-        AnyPermission::Session(level) => {
-            Asked::Session(SessionQuestion { subject, level, computer: resource, routing })
-        }
-    })
+    Asked::new(subject, permission, resource, counterpart, !no_routing)
 }
 
 /// What to say where no permission is named.

@@ -159,8 +159,16 @@ fn open(
                 replayed: false,
             }
         }
-        Opened::Replayed(opened) => v1::SessionServiceOpenResponse {
-            decision: Some(allowed(publisher, tenant.as_str())),
+        Opened::Replayed(opened, stands) => v1::SessionServiceOpenResponse {
+            decision: stands.map(|stands| {
+                let revision = publisher.revision(tenant.as_str()).unwrap_or_default();
+                let (effect, reason, obligations) = match stands {
+                    Ok(()) => (Effect::Allow, Reason::Granted, Some(opened.obligations())),
+                    Err(reason) => (Effect::Deny, reason, None),
+                };
+                let decision = Decision { effect, reason, revision };
+                decided(&SessionDecision { decision, obligations })
+            }),
             session: Some(session(&opened, publisher.now())),
             replayed: true,
         },
@@ -168,8 +176,7 @@ fn open(
 }
 
 /// An ALLOW that was given before, or that a renewal comes to.
-fn allowed(publisher: &Publisher, tenant: &str) -> v1::Decision {
-    let revision = publisher.revision(tenant).unwrap_or(Revision::ZERO);
+fn allowed(revision: Revision) -> v1::Decision {
     decision(&Decision { effect: Effect::Allow, reason: Reason::Granted, revision })
 }
 
@@ -181,11 +188,10 @@ fn renew(
     let v1::SessionServiceRenewRequest { tenant, session: id, at_least: _ } = request;
     let tenant = tenant_id(&tenant)?;
     let id = name("session", &id, SessionId::new)?;
-    let renewed = publisher.renew_session(&tenant, id.as_str())?;
+    let (renewed, revision) = publisher.renew_session(&tenant, id.as_str())?;
     let decided = renewed.decided.map(|decided| match decided {
-        Ok(()) => allowed(publisher, tenant.as_str()),
+        Ok(()) => allowed(revision),
         Err(reason) => {
-            let revision = publisher.revision(tenant.as_str()).unwrap_or(Revision::ZERO);
             tracing::info!(%tenant, session = %id, reason = reason.as_str(), "session revoked");
             decision(&Decision { effect: Effect::Deny, reason, revision })
         }
@@ -264,11 +270,11 @@ fn list(
     let after = after.transpose().map_err(|_| Failure::PageTokenInvalid)?.unwrap_or(0);
     let filter = filter(&request)?;
     // One more than the page holds tells whether it is the last.
-    let mut found = publisher.sessions(&tenant, &filter, after, size + 1)?;
+    let now = door.now();
+    let mut found = publisher.sessions(&tenant, &filter, after, size + 1, now)?;
     let more = found.len() > size;
     found.truncate(size);
     let last = found.last().filter(|_| more).map(|session| session.number);
-    let now = door.now();
     Ok(v1::SessionServiceListResponse {
         sessions: found.iter().map(|found| session(found, now)).collect(),
         next_page_token: last.map(|last| list.token_after(&last.to_string())).unwrap_or_default(),

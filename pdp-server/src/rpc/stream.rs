@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use dashmap::DashMap;
@@ -24,9 +24,18 @@ pub(crate) struct LiveStreams(Arc<Registry>);
 struct Registry {
     next: AtomicU64,
     /// How to end each of them.
-    open: DashMap<u64, oneshot::Sender<()>>,
+    open: DashMap<u64, Open>,
+    /// Streams without an end are not opened any more.
+    closing: AtomicBool,
     maximum: usize,
     gauge: Gauge,
+}
+
+struct Open {
+    /// Dropping it ends the stream.
+    _end: oneshot::Sender<()>,
+    /// It would never end by itself.
+    endless: bool,
 }
 
 /// One open stream. It ends well only if its maker said so: if the maker is gone without a word,
@@ -63,23 +72,45 @@ impl LiveStreams {
     /// No streams yet.
     pub(crate) fn new(maximum: usize, gauge: Gauge) -> Self {
         let next = AtomicU64::new(0);
-        Self(Arc::new(Registry { next, open: DashMap::new(), maximum, gauge }))
+        let (open, closing) = (DashMap::new(), AtomicBool::new(false));
+        Self(Arc::new(Registry { next, open, closing, maximum, gauge }))
     }
 
-    /// Opens a stream.
+    /// Opens a stream that ends by itself.
     pub(crate) fn open<T>(&self) -> Result<(Sender<T>, LiveStream<T>), Failure> {
+        self.add(false)
+    }
+
+    /// Opens a stream that goes on until its caller leaves or the server shuts down.
+    pub(crate) fn open_endless<T>(&self) -> Result<(Sender<T>, LiveStream<T>), Failure> {
+        let opened = self.add(true)?;
+        // Looked at once it is among those that are ended.
+        if self.0.closing.load(Ordering::SeqCst) {
+            return Err(Failure::ShuttingDown);
+        }
+        Ok(opened)
+    }
+
+    fn add<T>(&self, endless: bool) -> Result<(Sender<T>, LiveStream<T>), Failure> {
         let registry = &self.0;
         let live = registry.open.len();
         if live >= registry.maximum {
             return Err(Failure::TooManyStreams { live, maximum: registry.maximum });
         }
         let (sender, messages) = mpsc::channel(WAITING_MESSAGES);
-        let (cancel, cancelled) = oneshot::channel();
+        let (end, cancelled) = oneshot::channel();
         let id = registry.next.fetch_add(1, Ordering::Relaxed);
-        registry.open.insert(id, cancel);
+        registry.open.insert(id, Open { _end: end, endless });
         registry.gauge.increment(1.0);
         let place = Place { id, registry: Arc::clone(registry) };
         Ok((Sender(sender), LiveStream { messages, cancelled, ended: false, _place: place }))
+    }
+
+    /// Ends the streams that would never end by themselves, and opens no more of them: nobody waits for
+    /// them when the server shuts down. Their callers get `UNAVAILABLE`.
+    pub(crate) fn cancel_endless(&self) {
+        self.0.closing.store(true, Ordering::SeqCst);
+        self.0.open.retain(|_, open| !open.endless);
     }
 
     /// Ends every stream: their callers get `UNAVAILABLE`.
@@ -208,5 +239,19 @@ mod tests {
         let endless = |sender: Sender<u32>| while sender.send(0).is_ok() {};
         assert_eq!(sent(sender, endless, stream).await, [Err(Code::Unavailable)]);
         assert!(streams.open::<u32>().is_ok());
+    }
+
+    #[tokio::test]
+    async fn streams_without_an_end_are_ended_first_and_not_opened_again() {
+        let streams = LiveStreams::new(4, Gauge::noop());
+        let (whole, whole_stream) = streams.open().unwrap();
+        let (sender, stream) = streams.open_endless().unwrap();
+        streams.cancel_endless();
+        let endless = |sender: Sender<u32>| while sender.send(0).is_ok() {};
+        assert_eq!(sent(sender, endless, stream).await, [Err(Code::Unavailable)]);
+        assert!(matches!(streams.open_endless::<u32>(), Err(Failure::ShuttingDown)));
+        let one = |sender: Sender<u32>| sender.send(0).and_then(|()| sender.finish()).unwrap();
+        assert_eq!(sent(whole, one, whole_stream).await, [Ok(0)], "it is finished");
+        assert_eq!(streams.len(), 0);
     }
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use pdp_engine::id::{AccountId, GroupId, PersonId, SessionId};
 use pdp_engine::session::{JitAccount, OpenSessions};
+use pdp_engine::time::Timestamp;
 
-use super::{Privilege, RETAINED_SESSIONS, RequestKey, RevocationKind, Session, SessionEvent};
+use super::{
+    Happened, Privilege, RETAINED_SESSIONS, RequestKey, RevocationKind, Session, SessionEvent,
+};
 
 /// A tenant's sessions.
 #[derive(Debug, Default)]
@@ -17,8 +20,8 @@ pub(crate) struct Book {
     by_key: HashMap<RequestKey, u64>,
     /// Those that are open or have outstanding work.
     unfinished: BTreeSet<u64>,
-    /// Those that have ended and left no work.
-    finished: BTreeSet<u64>,
+    /// Those that have ended and left no work, in the order in which that came.
+    finished: BTreeSet<(Timestamp, u64)>,
     /// The work to be done.
     outstanding: BTreeSet<(u64, RevocationKind)>,
     /// The session whose end made it due that an account leaves a group; there is at most one.
@@ -71,6 +74,16 @@ impl Default for Numbers {
 // === impl Turn ===
 
 impl Turn {
+    /// Whether there is work to hand out that there was not before, or some is no more.
+    pub(crate) fn gives_work(&self) -> bool {
+        self.sessions.iter().any(|session| !session.revocations.is_empty())
+    }
+
+    /// Whether some session ends.
+    pub(crate) fn ends(&self) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event.what, Happened::Ended { .. }))
+    }
+
     /// Whether nothing changes.
     pub(crate) fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.accounts.is_empty() && self.forgotten.is_empty()
@@ -113,7 +126,7 @@ impl Book {
             if let Some(session) = self.sessions.remove(&number) {
                 self.by_id.remove(&session.id);
                 self.by_key.remove(&session.request_key);
-                self.finished.remove(&number);
+                self.finished.remove(&(session.last_instant(), number));
             }
         }
     }
@@ -140,7 +153,7 @@ impl Book {
         }
         if session.is_finished() {
             self.unfinished.remove(&number);
-            self.finished.insert(number);
+            self.finished.insert((session.last_instant(), number));
         } else {
             self.unfinished.insert(number);
         }
@@ -192,6 +205,11 @@ impl Book {
         self.unfinished.len()
     }
 
+    /// How many accounts were made for sessions and not deleted.
+    pub(super) fn accounts(&self) -> usize {
+        self.accounts.len()
+    }
+
     /// The account, if it was made for a session and not deleted.
     pub(crate) fn account(&self, id: &AccountId) -> Option<&JitAccount> {
         self.accounts.get(id)
@@ -200,6 +218,6 @@ impl Book {
     /// The oldest of the finished sessions, if one more makes them too many.
     pub(super) fn to_forget(&self, more: usize) -> Vec<u64> {
         let surplus = (self.finished.len() + more).saturating_sub(RETAINED_SESSIONS);
-        self.finished.iter().take(surplus).copied().collect()
+        self.finished.iter().take(surplus).map(|(_, number)| *number).collect()
     }
 }

@@ -7,15 +7,16 @@ use pdp_engine::psm::COMPUTER;
 use pdp_engine::query::{ObjectRef, SubjectRef};
 use pdp_engine::session::{
     AccountMode, JitAccount, Obligations, SessionQuestion, check_session, is_listed_member,
-    jit_account_id, recheck,
+    jit_account_id, recheck, stands,
 };
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 
 use super::book::{Book, Turn};
 use super::{
-    End, Ended, Happened, MAX_SESSIONS, Open, Opened, Outcome, Privilege, Renewed, Revocation,
-    RevocationId, RevocationKind, Selection, Session, Settled, Settlement, StepError,
+    End, Ended, Happened, MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, Open, Opened,
+    Outcome, Privilege, Renewed, Revocation, RevocationId, RevocationKind, Selection, Session,
+    Settled, Settlement, StepError,
 };
 
 /// A step in the making.
@@ -53,7 +54,8 @@ impl Book {
             if !same || !same_level {
                 return Err(StepError::KeyReused(key.clone()));
             }
-            return Ok((Opened::Replayed(Arc::clone(session)), Turn::default()));
+            let decided = session.is_open(now).then(|| stands(snapshot, &session.as_open(), now));
+            return Ok((Opened::Replayed(Arc::clone(session), decided), Turn::default()));
         }
         let decided = check_session(snapshot, &question, now)?;
         let Some(obligations) = decided.obligations else {
@@ -146,7 +148,9 @@ impl Book {
         now: Timestamp,
     ) -> (usize, Turn) {
         let mut draft = Draft { book: self, snapshot, now, turn: Turn::default() };
-        let selected = self.not_ended().filter(|session| selection.selects(session));
+        // What has run out is the sweep's: it ended then, and by itself.
+        let open = self.not_ended().filter(|session| session.is_open(now));
+        let selected = open.filter(|session| selection.selects(session));
         let selected: Vec<_> = selected.take(limit).collect();
         for session in &selected {
             draft.end(session, End::Forced, note);
@@ -161,6 +165,15 @@ impl Book {
             if let Some(why) = session.falls(snapshot, now) {
                 draft.end(session, why, "");
             }
+        }
+        draft.turn
+    }
+
+    /// Ends these sessions: their time is over, or by a clock that was set back it has not come.
+    pub(crate) fn expire(&self, snapshot: &Snapshot, ids: &[SessionId], now: Timestamp) -> Turn {
+        let mut draft = Draft { book: self, snapshot, now, turn: Turn::default() };
+        for session in ids.iter().filter_map(|id| self.by_id(id.as_str())) {
+            draft.end(session, End::Expired, "");
         }
         draft.turn
     }
@@ -182,7 +195,9 @@ impl Book {
         let mut changed = Session::clone(session);
         let mut all = changed.revocations.iter_mut();
         let revocation = all.find(|it| it.kind == id.kind).ok_or_else(unknown)?;
-        if revocation.settled.is_some() {
+        // It is not handed out before it is due: a failure that is told by then was told before.
+        let told = matches!(outcome, Outcome::Failed(_)) && !revocation.is_due(now);
+        if revocation.settled.is_some() || told {
             return Ok((Arc::clone(session), draft.turn));
         }
         let happened = match outcome {
@@ -195,8 +210,9 @@ impl Book {
                 Happened::RevocationFailed { kind: id.kind, message: message.to_owned() }
             }
         };
-        if let (RevocationKind::DeleteAccount, Outcome::Done, Some(privilege)) =
-            (id.kind, outcome, &changed.privilege)
+        // The account's name is free once nothing is to be done with it any more.
+        if let Some(privilege) = changed.privilege.as_ref().filter(|it| it.delete_account)
+            && changed.is_finished()
         {
             draft.turn.accounts.push((privilege.account.clone(), None));
         }
@@ -220,7 +236,7 @@ impl Session {
         } else if !self.is_open(now) {
             Some(End::Expired)
         } else {
-            recheck(snapshot, &self.as_open(), now).err().map(End::Revoked)
+            stands(snapshot, &self.as_open(), now).err().map(End::Revoked)
         }
     }
 }
@@ -255,11 +271,15 @@ impl Draft<'_> {
         let (Some(level), Some(privileged)) = (level, &obligations.privileged) else {
             return Ok(None);
         };
-        let (account, jit) = match &privileged.account {
-            AccountMode::Existing(account) => (account.clone(), false),
-            AccountMode::JitReuse(account) => (account.clone(), true),
-            AccountMode::JitNew => (self.new_account(session, next_account)?, true),
+        let (account, jit, reused) = match &privileged.account {
+            AccountMode::Existing(account) => (account.clone(), false, false),
+            AccountMode::JitReuse(account) => (account.clone(), true, true),
+            AccountMode::JitNew => (self.new_account(session, next_account)?, true, false),
         };
+        let used = self.book.open_sessions().of_account(account.as_str()).count();
+        if used >= MAX_SESSIONS_OF_ACCOUNT {
+            return Err(StepError::TooManyOfAccount(account));
+        }
         if jit {
             let (person, computer) = (session.person.clone(), session.computer.clone());
             let kept = !privileged.delete_account;
@@ -271,11 +291,15 @@ impl Draft<'_> {
             group: privileged.group.clone(),
             account,
             jit,
+            reused,
             delete_account: jit && privileged.delete_account,
         }))
     }
 
     fn new_account(&self, session: &Session, next: &mut u64) -> Result<AccountId, StepError> {
+        if self.book.accounts() >= MAX_ACCOUNTS {
+            return Err(StepError::TooManyAccounts(self.book.accounts()));
+        }
         loop {
             let number = *next;
             *next += 1;
@@ -326,7 +350,7 @@ impl Draft<'_> {
         let Privilege { group, account, delete_account, .. } = privilege;
         let mut due = Vec::new();
         if !self.is_needed(session.number, account, group)
-            && !is_listed_member(self.snapshot, account, group, self.now)
+            && !is_listed_member(self.snapshot, account, group, self.now, true)
         {
             due.push(RevocationKind::RemoveFromGroup);
         }
@@ -340,7 +364,7 @@ impl Draft<'_> {
     fn is_needed(&self, number: u64, account: &AccountId, group: &GroupId) -> bool {
         let drafted = |number: u64| self.turn.sessions.iter().find(|it| it.number == number);
         let sessions = self.book.open_sessions();
-        let open = sessions.of_account(account.as_str()).iter().filter_map(|open| {
+        let open = sessions.of_account(account.as_str()).filter_map(|open| {
             let of_group = open.group.as_ref() == Some(group) && open.is_open(self.now);
             self.book.by_id(open.id.as_str()).filter(|_| of_group)
         });

@@ -1,5 +1,8 @@
 //! The rows of sessions. A turn is written whole, with what the audit says of it, or not at all.
 
+#[cfg(test)]
+mod tests;
+
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
@@ -56,6 +59,12 @@ pub(super) fn load(txn: &ReadTransaction, tenant: &TenantId) -> Result<StoredSes
         let (session, account) = numbers.value();
         stored.next = Numbers { session, account };
     }
+    if let Some(last) = stored.sessions.last().filter(|last| last.number >= stored.next.session) {
+        let (last, next) = (last.number, stored.next.session);
+        let detail =
+            format!("session {last} of tenant `{tenant}` is there, and {next} is the next");
+        return Err(StoreError::Corrupt { detail });
+    }
     Ok(stored)
 }
 
@@ -90,7 +99,9 @@ impl Store {
         turn: &Turn,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.transaction_in(Phases::One, |txn| write(txn, tenant, turn, at))
+        // Somebody waits for what is opened; what has ended must not come back, whatever befalls the file.
+        let phases = if turn.ends() { Phases::Two } else { Phases::One };
+        self.transaction_in(phases, |txn| write(txn, tenant, turn, at))
     }
 }
 

@@ -71,6 +71,9 @@ words! {
         SessionList = "SessionService/List",
         WatchRevocations = "SessionService/WatchRevocations",
         AcknowledgeRevocation = "SessionService/AcknowledgeRevocation",
+        ExtAuthz = "Authorization/Check",
+        Evaluation = "AuthZEN/evaluation",
+        Evaluations = "AuthZEN/evaluations",
     }
 }
 
@@ -82,6 +85,20 @@ words! {
         Explain = "Explain",
         CheckDelegation = "CheckDelegation",
         ExplainDelegation = "ExplainDelegation",
+        ExtAuthz = "ext_authz",
+        Evaluation = "evaluation",
+        Evaluations = "evaluations",
+    }
+}
+
+words! {
+    /// Why a request at a gateway asked the policy nothing.
+    Unasked {
+        Public = "PUBLIC",
+        NoRoute = "NO_ROUTE",
+        NoSubject = "NO_SUBJECT",
+        BadPath = "BAD_PATH",
+        Malformed = "MALFORMED",
     }
 }
 
@@ -114,6 +131,7 @@ pub(crate) struct Metrics {
     decision_seconds: [Histogram; DecisionRpc::COUNT],
     list_seconds: [Histogram; ListRpc::COUNT],
     failures: [[Counter; CODES]; Rpc::COUNT],
+    unasked: [Counter; Unasked::COUNT],
     change_sets: [Counter; Outcome::COUNT],
     apply_seconds: Histogram,
     load_seconds: Gauge,
@@ -153,6 +171,9 @@ impl Metrics {
                 counter(&recorder, FAILURES, &labels)
             })
         });
+        let unasked = std::array::from_fn(|reason| {
+            counter(&recorder, UNASKED, &[("reason", Unasked::word(reason))])
+        });
         let change_sets = std::array::from_fn(|outcome| {
             counter(&recorder, CHANGE_SETS, &[("outcome", Outcome::word(outcome))])
         });
@@ -167,6 +188,7 @@ impl Metrics {
             decision_seconds,
             list_seconds,
             failures,
+            unasked,
             change_sets,
             apply_seconds,
             load_seconds,
@@ -184,6 +206,13 @@ impl Metrics {
             .and_then(|effects| effects.get(*effect as usize))
             .and_then(|reasons| reasons.get(*reason as usize));
         if let Some(counter) = counter {
+            counter.increment(1);
+        }
+    }
+
+    /// Counts a request at a gateway that asked nothing.
+    pub(crate) fn unasked(&self, reason: Unasked) {
+        if let Some(counter) = self.unasked.get(reason as usize) {
             counter.increment(1);
         }
     }
@@ -267,6 +296,7 @@ const DECISIONS: &str = "pdp_decisions_total";
 const DECISION_SECONDS: &str = "pdp_decision_seconds";
 const LIST_SECONDS: &str = "pdp_list_seconds";
 const FAILURES: &str = "pdp_rpc_failures_total";
+const UNASKED: &str = "pdp_gateway_unasked_total";
 const CHANGE_SETS: &str = "pdp_change_sets_total";
 const APPLY_SECONDS: &str = "pdp_apply_seconds";
 const LOAD_SECONDS: &str = "pdp_load_seconds";
@@ -288,6 +318,7 @@ fn describe(recorder: &PrometheusRecorder) {
     };
     counter(DECISIONS, "Decisions, by RPC, effect and reason.");
     counter(FAILURES, "Requests that failed, by RPC and gRPC status code.");
+    counter(UNASKED, "Requests at gateways that asked the policy nothing, by reason.");
     counter(CHANGE_SETS, "Change sets, by what became of them.");
     let histogram = |name: &'static str, text: &'static str| {
         recorder.describe_histogram(name.into(), None, text.into());

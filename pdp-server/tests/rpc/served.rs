@@ -10,6 +10,7 @@ use pdp_engine::time::Timestamp;
 use pdp_proto::v1::audit_service_client::AuditServiceClient;
 use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_proto::v1::policy_service_client::PolicyServiceClient;
+use pdp_proto::v1::session_service_client::SessionServiceClient;
 use pdp_proto::v1::tenant_service_client::TenantServiceClient;
 use pdp_proto::v1::{self, question::Permission};
 use pdp_server::clock::Clock;
@@ -143,6 +144,10 @@ impl Served {
 
     pub(crate) fn tenants(&self) -> TenantServiceClient<Channel> {
         TenantServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn sessions(&self) -> SessionServiceClient<Channel> {
+        SessionServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn audit(&self) -> AuditServiceClient<Channel> {

@@ -6,7 +6,7 @@ use pdp_engine::id::{AccountId, GroupId, PermissionLevelId, PersonId};
 use pdp_engine::psm::{Eligibility, EligibilityKind, EligibilityScope, Psm};
 use pdp_engine::query::{Effect, Reason};
 use pdp_engine::resource::ResourceRef;
-use pdp_engine::session::{AccountMode, Obligations, Privileged, SessionQuestion};
+use pdp_engine::session::{AccountMode, Obligations, OpenSession, Privileged, SessionQuestion};
 use pdp_engine::time::{Timestamp, Window};
 
 use super::{Answer, Existing, Oracle, Refused, object, subject};
@@ -76,11 +76,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// ALLOW or REQUIRES_APPROVAL, or why neither.
-    fn p3_to_p6(
-        &self,
-        wish: &Wish<'_>,
-        level: &PermissionLevelId,
-    ) -> Result<Effect, Reason> {
+    fn p3_to_p6(&self, wish: &Wish<'_>, level: &PermissionLevelId) -> Result<Effect, Reason> {
         let kinds = self.p3(wish, level)?;
         self.p4(wish)?;
         self.p5(wish)?;
@@ -108,7 +104,11 @@ impl<'a> Oracle<'a> {
         Ok(kinds)
     }
 
-    pub(super) fn native_group(&self, wish: &Wish<'_>, level: &PermissionLevelId) -> Result<GroupId, Reason> {
+    pub(super) fn native_group(
+        &self,
+        wish: &Wish<'_>,
+        level: &PermissionLevelId,
+    ) -> Result<GroupId, Reason> {
         match wish.psm.levels.get(level) {
             None => Err(Reason::LevelNotOffered),
             Some(None) => Err(Reason::LevelNotMapped),
@@ -172,11 +172,7 @@ impl<'a> Oracle<'a> {
         if most != 0 && open.count() >= most { Err(Reason::SessionLimit) } else { Ok(()) }
     }
 
-    fn p7(
-        &self,
-        wish: &Wish<'_>,
-        level: &PermissionLevelId,
-    ) -> Obligations {
+    fn p7(&self, wish: &Wish<'_>, level: &PermissionLevelId) -> Obligations {
         let jit = wish.psm.jit;
         let account = if !is_jit(wish.psm) {
             AccountMode::Existing(self.accounts_on(wish).swap_remove(0))
@@ -201,6 +197,18 @@ impl<'a> Oracle<'a> {
             privileged: Some(Privileged { group, account, delete_account }),
             not_after: stops.map_or(longest, |stops| stops.min(longest)),
         }
+    }
+
+    /// P12: the instant at which a session that stands now ends, if nothing is written: its longest,
+    /// counted from when it was opened, or the first one at which it no longer stands.
+    #[must_use]
+    pub fn stands_until(&self, session: &OpenSession) -> Timestamp {
+        let psm = self.facts.psm().find(|psm| psm.computer == session.computer);
+        let longest = psm.map_or(0, |psm| psm.max_session_micros);
+        let longest = Timestamp::from_micros(session.opened.as_micros().saturating_add(longest));
+        let after = boundaries(self.facts, self.existing).into_iter().filter(|it| *it > self.now);
+        let falls = |instant: &Timestamp| Self { now: *instant, ..*self }.fate(session).is_err();
+        after.into_iter().find(falls).map_or(longest, |falls| falls.min(longest))
     }
 
     /// The least kept account of the person on the computer that no open session uses.

@@ -37,7 +37,9 @@ impl Verifier<'_> {
         let found = match hop.kind {
             HopKind::Owns => self.owns_enabled(from, to) && from == subject && always(hop),
             HopKind::MemberOf => self.lists(to, from, &hop.window),
-            HopKind::MemberBySession => from == subject && self.is_by_session(from, to, &hop.window),
+            HopKind::MemberBySession => {
+                from == subject && self.is_by_session(from, to, &hop.window)
+            }
             HopKind::HoldsPosition => match to {
                 ActorRef::BusinessRoleLocation(role, location) => {
                     self.positions_of(from).iter().any(|held| {

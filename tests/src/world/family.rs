@@ -296,10 +296,7 @@ impl Prober<'_> {
         })
     }
 
-    pub(super) fn session(
-        &mut self,
-        gene: &Gene,
-    ) -> Option<(OwnedSession, Existing, Timestamp)> {
+    pub(super) fn session(&mut self, gene: &Gene) -> Option<(OwnedSession, Existing, Timestamp)> {
         let reader = &mut Reader::new(gene);
         let now = at(reader.of(&INSTANTS)?);
         let facts = self.facts;

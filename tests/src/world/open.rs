@@ -112,16 +112,16 @@ impl Prober<'_> {
             session.group = other.or_else(|| psm.levels.get(level)?.clone());
             session.account = Some(self.account(&session, reader, found));
         }
-        Some(session)
+        // Now and then somebody has closed it: only an account that was made for it is left.
+        Some(session).filter(|_| !reader.chance(20))
     }
 
     /// Mostly somebody who counts as the actor.
     fn person(&mut self, like: &ActorRef, reader: &mut Reader<'_>) -> Option<PersonId> {
         let people: Vec<PersonId> = self.facts.people().map(|person| person.id.clone()).collect();
         let people = rotated(&people, reader.byte());
-        let mut counts = |id: &PersonId| {
-            self.closure(&ActorRef::Person(id.clone()), NOON).contains(like)
-        };
+        let mut counts =
+            |id: &PersonId| self.closure(&ActorRef::Person(id.clone()), NOON).contains(like);
         let found = people.iter().find(|id| counts(id)).cloned();
         found.filter(|_| !reader.chance(20)).or_else(|| people.into_iter().next())
     }
@@ -161,7 +161,7 @@ impl Prober<'_> {
                 reader.of(&all)
             }
             // One that was deleted.
-            167..=172 => return fresh,
+            167..=182 => return fresh,
             _ => None,
         };
         picked.unwrap_or_else(|| {

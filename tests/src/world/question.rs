@@ -113,12 +113,15 @@ impl<'a> Prober<'a> {
 
     /// Every subject, begun at an offset; for one offset in four, those of sessions come first.
     pub(super) fn in_turn(&self, offset: usize) -> Vec<ActorRef> {
-        let mut turn = Vec::new();
-        if offset.is_multiple_of(4) {
-            turn.extend(rotated(&self.in_sessions, offset / 4));
-        }
+        let mut turn = rotated(&self.in_sessions, offset / 4);
+        turn.truncate(self.ahead(offset));
         turn.extend(rotated(&self.subjects, offset));
         turn
+    }
+
+    /// How many of the subjects in turn are those of sessions.
+    fn ahead(&self, offset: usize) -> usize {
+        if offset.is_multiple_of(4) { self.in_sessions.len() } else { 0 }
     }
 
     /// The gene's question and its instant; `None` where the world has nobody to ask.
@@ -129,9 +132,15 @@ impl<'a> Prober<'a> {
         let assignments: Vec<&Assignment> = self.facts.assignments().collect();
         let aims = rotated(&assignments, reader.byte());
         let offsets = (reader.byte(), reader.byte());
-        let hit = aims.into_iter().take(if mode >= 50 { 8 } else { 0 }).find_map(|aim| {
-            let (subject, object) = self.pair(aim, now, offsets)?;
-            Some((Some(aim), subject, object))
+        let subjects = self.in_turn(offsets.0);
+        let in_sessions = subjects.get(..self.ahead(offsets.0)).unwrap_or_default();
+        // An account in a session is aimed at by few assignments: all of them are tried.
+        let tries = [(in_sessions, aims.len()), (&subjects, 8)];
+        let hit = tries.into_iter().filter(|_| mode >= 50).find_map(|(subjects, most)| {
+            aims.iter().take(most).find_map(|aim| {
+                let (subject, object) = self.pair(aim, now, subjects, offsets.1)?;
+                Some((Some(*aim), subject, object))
+            })
         });
         let (aim, subject, object) = match hit {
             Some(hit) => hit,
@@ -209,20 +218,21 @@ impl<'a> Prober<'a> {
         &mut self,
         aim: &Assignment,
         now: Timestamp,
-        offsets: (usize, usize),
+        subjects: &[ActorRef],
+        offset: usize,
     ) -> Option<(ActorRef, ResourceRef)> {
         let oracle = Oracle::new(self.facts, now).beside(self.existing);
-        let objects = rotated(&self.objects, offsets.1);
-        let anywhere = offsets.1.is_multiple_of(8);
-        self.in_turn(offsets.0).into_iter().find_map(|subject| {
-            if !self.closure(&subject, now).contains(&aim.to) {
+        let objects = rotated(&self.objects, offset);
+        let anywhere = offset.is_multiple_of(8);
+        subjects.iter().find_map(|subject| {
+            if !self.closure(subject, now).contains(&aim.to) {
                 return None;
             }
             let object = objects.iter().find(|object| {
                 let of_type = anywhere && object.type_name == aim.level.type_name;
-                of_type || oracle.covers(aim, &subject, object)
+                of_type || oracle.covers(aim, subject, object)
             });
-            object.map(|object| (subject, object.clone()))
+            object.map(|object| (subject.clone(), object.clone()))
         })
     }
 

@@ -9,10 +9,11 @@ use pdp_engine::time::Timestamp;
 use super::{parse_duration, parse_instant};
 
 const OPEN_JSON: &str = "\
-JSON: {\"effect\": EFFECT, \"reason\": CODE, \"revision\": N, \"replayed\": BOOL,
-       \"obligations\"?: OBLIGATIONS (as check has them), \"session\"?: SESSION (as get has it)}
-Exit status: 0 if the session is open; 1 for DENY, and for a session that was opened with this key and
-has ended; 3 for REQUIRES_APPROVAL.";
+JSON: {\"effect\"?: EFFECT, \"reason\"?: CODE, \"revision\"?: N, \"replayed\": BOOL,
+       \"obligations\"?: OBLIGATIONS (as check has them), \"session\"?: SESSION (as get has it)};
+      without EFFECT, the session that was opened with this key has ended
+Exit status: 0 if the session is open; 1 for DENY, and for a session that has ended; 3 for
+REQUIRES_APPROVAL.";
 
 const RENEW_JSON: &str = "\
 JSON: {\"effect\"?: EFFECT, \"reason\"?: CODE, \"revision\"?: N, \"session\": SESSION (as get has it)};
@@ -24,7 +25,7 @@ const CLOSE_JSON: &str = "JSON: {\"session\": SESSION (as get has it)}";
 const GET_JSON: &str = "\
 JSON: {\"session\": SESSION}
   SESSION     {\"id\": ID, \"state\": STATE, \"person\": ID, \"computer\": ID, \"level\"?: ID, \"group\"?: ID,
-               \"account\"?: ID, \"jit\": BOOL, \"delete_account\": BOOL, \"opened\": TIME,
+               \"account\"?: ID, \"account_mode\"?: MODE (as check has it), \"jit\": BOOL, \"delete_account\": BOOL, \"opened\": TIME,
                \"not_after\": TIME, \"ended\"?: TIME, \"end\"?: END, \"revoked_by\"?: CODE,
                \"request_key\": KEY, \"revocations\": [REVOCATION, ...]}
   STATE       \"OPEN\" or \"ENDED\"

@@ -28,13 +28,13 @@ pub(super) fn in_words(told: &AuditedSession, person: Option<&str>) -> String {
                 if note.is_empty() { String::new() } else { format!(": {}", harmless(note)) };
             format!("ended at {} ({end}){note}", time(*at))
         }
-        SessionEvent::RevocationDue(kind) => format!("{kind} is due{}", of(account.as_deref())),
-        SessionEvent::RevocationDone(kind) => format!("{kind} is done{}", of(account.as_deref())),
+        SessionEvent::RevocationDue(kind) => format!("{kind}{} is due", of(account.as_deref())),
+        SessionEvent::RevocationDone(kind) => format!("{kind}{} is done", of(account.as_deref())),
         SessionEvent::RevocationSuperseded(kind) => {
-            format!("{kind} is superseded{}", of(account.as_deref()))
+            format!("{kind}{} is superseded", of(account.as_deref()))
         }
         SessionEvent::RevocationFailed { kind, message } => {
-            format!("{kind} failed{}: {}", of(account.as_deref()), harmless(message))
+            format!("{kind}{} failed: {}", of(account.as_deref()), harmless(message))
         }
         _ => "something that this version does not know".to_owned(),
     };

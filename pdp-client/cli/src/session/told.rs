@@ -64,11 +64,11 @@ fn rows_of(session: &Session) -> Vec<Vec<String>> {
     if let SessionState::Ended { at, end } = session.state {
         rows.push(row("ended", format!("{} ({end})", time(at))));
     }
-    if let Some(Privileges { level: _, group, account, jit, delete_account }) = &session.privileges
+    if let Some(Privileges { level: _, group, account, mode, jit: _, delete_account }) =
+        &session.privileges
     {
-        let made = if *jit { " (made for a session)" } else { "" };
         rows.push(row("group", format!("group:{group}")));
-        rows.push(row("account", format!("account:{account}{made}")));
+        rows.push(row("account", format!("account:{account} ({})", mode.as_str())));
         let deleted = if *delete_account { ", DELETE_ACCOUNT" } else { "" };
         rows.push(row("on end", format!("REMOVE_FROM_GROUP{deleted}")));
     }
@@ -159,10 +159,12 @@ pub(super) fn session_json(session: &Session) -> Value {
     tell("state", json!(state.as_str()));
     tell("person", json!(person));
     tell("computer", json!(computer));
-    if let Some(Privileges { level, group, account, jit: _, delete_account: _ }) = privileges {
+    if let Some(Privileges { level, group, account, mode, jit: _, delete_account: _ }) = privileges
+    {
         tell("level", json!(level));
         tell("group", json!(group));
         tell("account", json!(account));
+        tell("account_mode", json!(mode.as_str()));
     }
     let privileges = privileges.as_ref();
     tell("jit", json!(privileges.is_some_and(|given| given.jit)));

@@ -8,6 +8,8 @@ mod audit;
 mod behalf;
 mod cases;
 mod families;
+mod gateway;
 mod lists;
 mod served;
+mod sessions;
 mod tenants;

@@ -7,7 +7,7 @@ use pdp_engine::session::SessionQuestion;
 use super::{OwnedObject, OwnedSubject, routed};
 
 /// What stands for a session without a permission level.
-const NO_LEVEL: &str = "none";
+pub(super) const NO_LEVEL: &str = "none";
 
 /// A question about a privileged session.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,12 @@ impl OwnedSession {
     /// Reads a permission level; `none` is no level. The id may be malformed.
     #[must_use]
     pub fn parse_level(text: &str) -> Option<String> {
-        (text != NO_LEVEL).then(|| text.to_owned())
+        Self::level_named(text).map(str::to_owned)
+    }
+
+    /// The same, without a copy.
+    pub(crate) fn level_named(text: &str) -> Option<&str> {
+        (text != NO_LEVEL).then_some(text)
     }
 
     /// The question as the engine takes it.

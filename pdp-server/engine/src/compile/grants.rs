@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::arena::{
-    ActorIx, AssignmentIx, CoverIx, Handle, LevelIx, Lists, LocationIx, PermissionIx, ResourceIx,
-    ShardIx, Table, TypeIx, WindowIx,
+    ActorIx, AssignmentIx, CoverIx, Handle, Keyed, LevelIx, Lists, LocationIx, PermissionIx,
+    ResourceIx, ShardIx, Table, TypeIx, WindowIx,
 };
 use crate::facts::Facts;
 use crate::id::{LocationId, PermissionName};
 use crate::level::{AccessLevel, Assignment, Relative, Scope};
 use crate::permission::{Pattern, Qualifier};
-use crate::snapshot::{Grant, Kind, Object, PlacedBy, Placement, RelativeGrant, Timed};
+use crate::snapshot::{Grant, GrantLists, Kind, Object, PlacedBy, Placement, RelativeGrant, Timed};
 use crate::time::Window;
 
 use super::names::Names;
@@ -25,8 +25,9 @@ pub(super) struct Grants {
     pub(super) levels_of: Lists<TypeIx, LevelIx>,
     pub(super) windows: Table<WindowIx, Window>,
     pub(super) assignments: Table<AssignmentIx, Arc<Assignment>>,
-    pub(super) direct: Lists<ResourceIx, Grant>,
-    pub(super) shards: Lists<ShardIx, Grant>,
+    pub(super) direct: GrantLists<ResourceIx>,
+    pub(super) merged: GrantLists<CoverIx>,
+    pub(super) shards: GrantLists<ShardIx>,
     pub(super) shard_location: Table<ShardIx, LocationIx>,
     pub(super) relative: Lists<TypeIx, RelativeGrant>,
     pub(super) grants_of: Lists<ActorIx, Grant>,
@@ -45,6 +46,9 @@ pub(super) fn compile(facts: &Facts, names: &Names, places: &Places) -> Grants {
     let covers = Covers::new(facts, names, places, &sorted.shard_of);
     let shards_of = sorted.shards_of(names, places);
     let placed = covers.placed(names, places);
+    let shards = Lists::from_pairs(sorted.shard_location.len(), sorted.shards);
+    let (merged, covers_always) = merge(&shards, &covers.always);
+    let by_assignee = |grant: &Grant| grant.assignee;
     Grants {
         shards_of,
         placed,
@@ -54,13 +58,17 @@ pub(super) fn compile(facts: &Facts, names: &Names, places: &Places) -> Grants {
         levels_of,
         windows: sorted.windows,
         assignments: sorted.assignments,
-        direct: Lists::from_pairs(names.resource_rows.len(), sorted.direct),
-        shards: Lists::from_pairs(sorted.shard_location.len(), sorted.shards),
+        direct: Keyed::new(
+            Lists::from_pairs(names.resource_rows.len(), sorted.direct),
+            by_assignee,
+        ),
+        merged: Keyed::new(merged, by_assignee),
+        shards: Keyed::new(shards, by_assignee),
         shard_location: sorted.shard_location,
         relative: Lists::from_pairs(names.type_rows.len(), sorted.relative),
         grants_of: Lists::from_pairs(names.actor_rows.len(), sorted.grants_of),
         resources: covers.resources,
-        covers: covers.always,
+        covers: covers_always,
         covers_timed: covers.timed,
         placements: covers.placements,
     }
@@ -97,7 +105,7 @@ fn kinds(facts: &Facts, names: &Names) -> Table<TypeIx, Kind> {
     for (resource, name) in names.resource_rows.iter() {
         // Nobody finds by name what has none.
         if resource != names.besides.object {
-            kinds[names.types[&name.type_name]].objects.insert(name.id.to_shared(), resource);
+            kinds[names.types[&name.type_name]].objects.insert(name.id.as_str(), resource);
         }
     }
     kinds
@@ -282,6 +290,46 @@ impl Covers {
         placed.dedup();
         Lists::from_pairs(names.type_rows.len(), placed)
     }
+}
+
+/// How many grants a shard may have to be merged with others. A check then searches one list where it
+/// would search one for each location on the way up.
+const SMALL_SHARD: usize = 64;
+
+/// How much larger than the shards the merged lists may be: a grant stands in the list of every place
+/// below its location.
+const MERGED_PER_GRANT: usize = 8;
+
+/// The grants of the small shards of each cover in one list, and the shards that stay by themselves. Where
+/// the lists would be too long together, only smaller shards are merged.
+fn merge(
+    shards: &Lists<ShardIx, Grant>,
+    covers: &Lists<CoverIx, ShardIx>,
+) -> (Lists<CoverIx, Grant>, Lists<CoverIx, ShardIx>) {
+    let budget = shards.total().saturating_mul(MERGED_PER_GRANT);
+    let every = || covers.handles().flat_map(|cover| &covers[cover]);
+    let mut small = SMALL_SHARD;
+    let size = |small: usize| -> usize {
+        every().map(|shard| shards[*shard].len()).filter(|length| *length <= small).sum()
+    };
+    while small > 0 && size(small) > budget {
+        small /= 2;
+    }
+    let (mut merged, mut alone) = (Lists::default(), Lists::default());
+    for cover in covers.handles() {
+        let (mut together, mut apart) = (Vec::new(), Vec::new());
+        for shard in &covers[cover] {
+            if shards[*shard].len() <= small {
+                together.extend_from_slice(&shards[*shard]);
+            } else {
+                apart.push(*shard);
+            }
+        }
+        together.sort_by_key(|grant| (grant.assignee, grant.assignment));
+        merged.push(together);
+        alone.push(apart);
+    }
+    (merged, alone)
 }
 
 /// Where every resource is placed, in the order of the handles (C2).

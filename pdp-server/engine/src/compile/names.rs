@@ -11,7 +11,7 @@ use crate::facts::Facts;
 use crate::id::{AccountId, BusinessRoleId, LocationId, ObjectId, TypeName};
 use crate::level::LevelRef;
 use crate::resource::{BuiltInType, ResourceRef};
-use crate::snapshot::{Besides, Is, Names as NameTable};
+use crate::snapshot::{Besides, Is, NameTable};
 
 pub(super) struct Names {
     /// People first, then accounts, then what stands for the accounts besides the policy: those are the

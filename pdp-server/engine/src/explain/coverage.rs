@@ -2,8 +2,9 @@
 
 use super::path::Paths;
 use super::{Coverage, Hop, HopKind, Thing};
-use crate::arena::{ActorIx, LocationIx, ResourceIx};
-use crate::level::Relative;
+use crate::arena::{ActorIx, AssignmentIx, LocationIx, ResourceIx};
+use crate::delegate::location;
+use crate::level::{Relative, Scope};
 use crate::snapshot::{Held, Is, PlacedBy, Snapshot, Timed};
 use crate::time::{Timestamp, Window};
 use crate::walk::Via;
@@ -12,7 +13,7 @@ use crate::walk::Via;
 pub(super) fn coverage(
     snapshot: &Snapshot,
     object: ResourceIx,
-    via: Via,
+    (via, assignment): (Via, AssignmentIx),
     t: Timestamp,
     paths: &Paths<'_>,
 ) -> Coverage {
@@ -26,6 +27,10 @@ pub(super) fn coverage(
             let placement = cover.placement(location).unwrap_or_default();
             Coverage { relation: Vec::new(), placement }
         }
+        Via::Merged => {
+            let placement = scope_location(snapshot, assignment).and_then(|at| cover.placement(at));
+            Coverage { relation: Vec::new(), placement: placement.unwrap_or_default() }
+        }
         Via::Relative(relative) => cover.relative(relative),
     }
 }
@@ -37,9 +42,17 @@ pub(super) fn location_coverage(snapshot: &Snapshot, asked: LocationIx, via: Via
         Via::Location(shard) => climb(snapshot, asked, snapshot.cold.shard_location[shard]),
         Via::Below(shard) => climb(snapshot, snapshot.cold.shard_location[shard], asked),
         // INVARIANT: only location scopes are asked of a type at a location.
-        Via::Direct | Via::Relative(_) => Vec::new(),
+        Via::Direct | Via::Merged | Via::Relative(_) => Vec::new(),
     };
     Coverage { relation: Vec::new(), placement }
+}
+
+/// The location of an assignment by location.
+fn scope_location(snapshot: &Snapshot, assignment: AssignmentIx) -> Option<LocationIx> {
+    match &snapshot.cold.assignments[assignment].scope {
+        Scope::In(id) => location(snapshot, id.as_str()),
+        Scope::On(_) | Scope::Relative(_) => None,
+    }
 }
 
 /// From a location up to one that it lies in.

@@ -82,7 +82,12 @@ impl<'a> Search<'a> {
                 && relates(snapshot, entry.relative, self.subject, object, self.now)
         });
         let placed = always.chain(timed).flat_map(|shard| &snapshot.shards[shard]);
-        snapshot.direct[object].iter().chain(placed).chain(relative.map(|entry| &entry.grant))
+        let merged = &snapshot.merged[row.cover];
+        snapshot.direct[object]
+            .iter()
+            .chain(merged)
+            .chain(placed)
+            .chain(relative.map(|entry| &entry.grant))
     }
 
     /// Every grant to the subject of a level of the object's type that is in force and allows the

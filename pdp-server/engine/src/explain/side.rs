@@ -179,7 +179,10 @@ impl<'a> Recorder<'a> {
             standing: standing(found.qualifier, strongest),
             subject_path: paths.to(found.assignee),
             coverage: match of {
-                Of::Object(object) => coverage(self.snapshot, object, found.via, self.now, paths),
+                Of::Object(object) => {
+                    let found = (found.via, found.assignment);
+                    coverage(self.snapshot, object, found, self.now, paths)
+                }
                 Of::TypeAt(_, location) => location_coverage(self.snapshot, location, found.via),
             },
         }

@@ -210,7 +210,8 @@ fn assignees(
     let timed = open(&snapshot.covers_timed[row.cover], now);
     let placed = always.chain(timed).flat_map(|shard| &snapshot.shards[shard]);
     let mut assignees = Vec::new();
-    for grant in snapshot.direct[target.object].iter().chain(placed) {
+    let merged = &snapshot.merged[row.cover];
+    for grant in snapshot.direct[target.object].iter().chain(merged).chain(placed) {
         pace.step()?;
         if allows_target(snapshot, grant, target, now) {
             assignees.push(grant.assignee);

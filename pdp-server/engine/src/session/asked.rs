@@ -11,7 +11,7 @@ use crate::actor::ActorRef;
 use crate::arena::{ActorIx, NativeIx, ResourceIx};
 use crate::check::{object, subject};
 use crate::explain::Paths;
-use crate::id::{GroupId, PermissionLevelId};
+use crate::id::{AccountId, GroupId, PermissionLevelId};
 use crate::psm::{COMPUTER, EligibilityKind};
 use crate::query::{ObjectRef, Reason, SubjectRef};
 use crate::snapshot::{Computer, Eligible, Offer, Snapshot, Timed};
@@ -51,13 +51,13 @@ pub(super) fn takes_sessions(
         None => settings.allow_unprivileged,
         Some(level) => settings.offers.get(level).is_some_and(|offer| offer.group.is_some()),
     };
-    settings.enabled && offered && !is_full(settings, open_on(snapshot, computer, now).count())
+    settings.enabled && offered && !is_full(snapshot, computer, settings, now)
 }
 
-/// P5.
-fn is_full(settings: &Computer, open: usize) -> bool {
-    let limit = settings.max_concurrent;
-    limit > 0 && u32::try_from(open).map_or(true, |open| open >= limit)
+/// P5. Without a limit nothing is counted, and with one no further than to it.
+fn is_full(snapshot: &Snapshot, computer: ResourceIx, settings: &Computer, now: Timestamp) -> bool {
+    let limit = usize::try_from(settings.max_concurrent).unwrap_or(usize::MAX);
+    limit > 0 && open_on(snapshot, computer, now).take(limit).count() == limit
 }
 
 /// The sessions that are open on a computer.
@@ -67,7 +67,7 @@ fn open_on(
     now: Timestamp,
 ) -> impl Iterator<Item = &OpenSession> {
     let computer = snapshot.cold.resources[computer].id.as_str();
-    let sessions = snapshot.sessions().on_computer(computer).iter().map(AsRef::as_ref);
+    let sessions = snapshot.sessions().on_computer(computer).map(AsRef::as_ref);
     sessions.filter(move |session: &&OpenSession| session.is_open(now))
 }
 
@@ -277,8 +277,8 @@ impl<'a> Asked<'a> {
 
     /// P5.
     fn room(&self, now: Timestamp) -> Result<(), Reason> {
-        let open = open_on(self.snapshot, self.computer, now).count();
-        if is_full(self.settings, open) { Err(Reason::SessionLimit) } else { Ok(()) }
+        let full = is_full(self.snapshot, self.computer, self.settings, now);
+        if full { Err(Reason::SessionLimit) } else { Ok(()) }
     }
 
     /// P7 and P8.
@@ -303,17 +303,17 @@ impl<'a> Asked<'a> {
             };
         };
         let ActorRef::Person(person) = &names[self.person] else { return AccountMode::JitNew };
+        if !jit.reuse_existing || jit.delete_on_end {
+            return AccountMode::JitNew;
+        }
         let sessions = self.snapshot.sessions();
-        let kept = sessions.kept_on(self.snapshot.cold.resources[self.computer].id.as_str());
-        let is_free = |account: &str| {
-            !sessions.of_account(account).iter().any(|session| session.is_open(now))
+        let is_free = |account: &&AccountId| {
+            !sessions.of_account(account.as_str()).any(|session| session.is_open(now))
         };
-        let free = kept.filter(|it| it.person == *person && is_free(it.id.as_str()));
-        match free.map(|it| &it.id).min() {
-            Some(least) if jit.reuse_existing && !jit.delete_on_end => {
-                AccountMode::JitReuse(least.clone())
-            }
-            _ => AccountMode::JitNew,
+        let computer = &self.snapshot.cold.resources[self.computer].id;
+        match sessions.kept_for(computer, person).find(is_free) {
+            Some(least) => AccountMode::JitReuse(least.clone()),
+            None => AccountMode::JitNew,
         }
     }
 
@@ -324,7 +324,7 @@ impl<'a> Asked<'a> {
         // A session takes the last room (P5): one that is recorded as opened later on.
         let computer = self.snapshot.cold.resources[self.computer].id.as_str();
         let others = self.snapshot.sessions().on_computer(computer);
-        let begin = others.iter().map(|session| session.opened);
+        let begin = others.map(|session| session.opened);
         let ends = |at: Timestamp| self.decide(at) != Ok(Reason::Granted);
         self.first_end(now, self.longest(now), begin, ends)
     }

@@ -5,9 +5,10 @@
 //! before, so that neither costs more where there are many sessions, and a reader keeps the set that
 //! it began with. Whether a session has run out is for each decision to ask.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, HashTrieSetSync};
+use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
 
 use crate::id::{AccountId, GroupId, ObjectId, PermissionLevelId, PersonId, SessionId};
 use crate::time::Timestamp;
@@ -51,13 +52,17 @@ pub struct JitAccount {
 /// pointers.
 #[derive(Debug, Clone, Default)]
 pub struct OpenSessions {
-    by_account: HashTrieMapSync<AccountId, Vec<Arc<OpenSession>>>,
-    by_computer: HashTrieMapSync<ObjectId, Vec<Arc<OpenSession>>>,
+    by_account: HashTrieMapSync<AccountId, ById>,
+    by_computer: HashTrieMapSync<ObjectId, ById>,
     /// The accounts that some session puts into a group.
     by_group: HashTrieMapSync<GroupId, HashTrieSetSync<AccountId>>,
     accounts: HashTrieMapSync<AccountId, Arc<JitAccount>>,
-    kept: HashTrieMapSync<ObjectId, Vec<Arc<JitAccount>>>,
+    /// The least of them is the one that is used again.
+    kept: HashTrieMapSync<(ObjectId, PersonId), RedBlackTreeSetSync<AccountId>>,
 }
+
+/// In the order of the ids, so that what is told of an account is the same each time.
+type ById = RedBlackTreeMapSync<SessionId, Arc<OpenSession>>;
 
 // === impl OpenSession ===
 
@@ -99,11 +104,11 @@ impl OpenSessions {
 
     /// Takes a session away; one that is not there is gone already.
     pub fn end(&mut self, session: &OpenSession) {
-        take(&mut self.by_computer, &session.computer, |it| it.id == session.id);
+        take(&mut self.by_computer, &session.computer, &session.id);
         let Some(account) = &session.account else { return };
-        take(&mut self.by_account, account, |it| it.id == session.id);
+        take(&mut self.by_account, account, &session.id);
         let Some(group) = &session.group else { return };
-        if !self.of_account(account.as_str()).iter().any(|it| it.group.as_ref() == Some(group))
+        if !self.of_account(account.as_str()).any(|it| it.group.as_ref() == Some(group))
             && let Some(members) = self.by_group.get(group)
         {
             let members = members.remove(account);
@@ -120,9 +125,9 @@ impl OpenSessions {
         self.drop_account(&account.id);
         let account = Arc::new(account);
         if account.kept {
-            let mut kept = self.kept.get(&account.computer).cloned().unwrap_or_default();
-            kept.push(Arc::clone(&account));
-            self.kept.insert_mut(account.computer.clone(), kept);
+            let of = (account.computer.clone(), account.person.clone());
+            let kept = self.kept.get(&of).cloned().unwrap_or_default();
+            self.kept.insert_mut(of, kept.insert(account.id.clone()));
         }
         self.accounts.insert_mut(account.id.clone(), account);
     }
@@ -131,7 +136,15 @@ impl OpenSessions {
     pub fn drop_account(&mut self, id: &AccountId) {
         if let Some(account) = self.accounts.get(id).cloned() {
             self.accounts.remove_mut(id);
-            take(&mut self.kept, &account.computer, |it| it.id == *id);
+            let of = (account.computer.clone(), account.person.clone());
+            if let Some(kept) = self.kept.get(&of) {
+                let kept = kept.remove(id);
+                if kept.is_empty() {
+                    self.kept.remove_mut(&of);
+                } else {
+                    self.kept.insert_mut(of, kept);
+                }
+            }
         }
     }
 
@@ -141,16 +154,14 @@ impl OpenSessions {
         self.by_computer.is_empty() && self.accounts.is_empty()
     }
 
-    /// The sessions on a computer, in no order; some may have run out.
-    #[must_use]
-    pub fn on_computer(&self, computer: &str) -> &[Arc<OpenSession>] {
-        self.by_computer.get(computer).map_or(&[], Vec::as_slice)
+    /// The sessions on a computer, by id; some may have run out.
+    pub fn on_computer(&self, computer: &str) -> impl Iterator<Item = &Arc<OpenSession>> {
+        self.by_computer.get(computer).into_iter().flat_map(|sessions| sessions.values())
     }
 
-    /// The sessions that use an account, in no order; some may have run out.
-    #[must_use]
-    pub fn of_account(&self, account: &str) -> &[Arc<OpenSession>] {
-        self.by_account.get(account).map_or(&[], Vec::as_slice)
+    /// The sessions that use an account, by id; some may have run out.
+    pub fn of_account(&self, account: &str) -> impl Iterator<Item = &Arc<OpenSession>> {
+        self.by_account.get(account).into_iter().flat_map(|sessions| sessions.values())
     }
 
     /// The account of this id, if it was made for a session.
@@ -159,9 +170,13 @@ impl OpenSessions {
         self.accounts.get(account).map(AsRef::as_ref)
     }
 
-    /// The kept accounts of a computer, in no order.
-    pub(crate) fn kept_on(&self, computer: &str) -> impl Iterator<Item = &JitAccount> {
-        self.kept.get(computer).into_iter().flatten().map(AsRef::as_ref)
+    /// The kept accounts of a person on a computer, in the order of their names.
+    pub(crate) fn kept_for<'s>(
+        &'s self,
+        computer: &ObjectId,
+        person: &PersonId,
+    ) -> impl Iterator<Item = &'s AccountId> + use<'s> {
+        self.kept.get(&(computer.clone(), person.clone())).into_iter().flat_map(|kept| kept.iter())
     }
 
     /// The groups that some session puts an account into, with those accounts, in no order.
@@ -170,28 +185,22 @@ impl OpenSessions {
     }
 }
 
-fn put<K: Clone + Eq + std::hash::Hash>(
-    lists: &mut HashTrieMapSync<K, Vec<Arc<OpenSession>>>,
+fn put<K: Clone + Eq + Hash>(
+    all: &mut HashTrieMapSync<K, ById>,
     key: &K,
     session: &Arc<OpenSession>,
 ) {
-    let mut list = lists.get(key).cloned().unwrap_or_default();
-    list.retain(|it| it.id != session.id);
-    list.push(Arc::clone(session));
-    lists.insert_mut(key.clone(), list);
+    let sessions = all.get(key).cloned().unwrap_or_default();
+    all.insert_mut(key.clone(), sessions.insert(session.id.clone(), Arc::clone(session)));
 }
 
-fn take<K: Clone + Eq + std::hash::Hash, T>(
-    lists: &mut HashTrieMapSync<K, Vec<Arc<T>>>,
-    key: &K,
-    leaves: impl Fn(&T) -> bool,
-) {
-    let Some(list) = lists.get(key) else { return };
-    let rest: Vec<_> = list.iter().filter(|it| !leaves(it)).cloned().collect();
+fn take<K: Clone + Eq + Hash>(all: &mut HashTrieMapSync<K, ById>, key: &K, id: &SessionId) {
+    let Some(sessions) = all.get(key) else { return };
+    let rest = sessions.remove(id);
     if rest.is_empty() {
-        lists.remove_mut(key);
+        all.remove_mut(key);
     } else {
-        lists.insert_mut(key.clone(), rest);
+        all.insert_mut(key.clone(), rest);
     }
 }
 
@@ -218,13 +227,13 @@ mod tests {
         let mut open = OpenSessions::new([first.clone(), second.clone()], []);
         let before = open.clone();
         open.end(&first);
-        assert_eq!(open.on_computer("srv").len(), 1);
+        assert_eq!(open.on_computer("srv").count(), 1);
         let members: Vec<_> = open.groups().map(|(_, members)| members.size()).collect();
         assert_eq!(members, [1], "the second session still puts the account into the group");
         open.end(&second);
         open.end(&second);
         assert!(open.is_empty() && open.groups().next().is_none());
-        assert_eq!((before.of_account("a").len(), before.on_computer("srv").len()), (2, 2));
+        assert_eq!((before.of_account("a").count(), before.on_computer("srv").count()), (2, 2));
     }
 
     #[test]
@@ -243,9 +252,10 @@ mod tests {
             kept,
         };
         let mut open = OpenSessions::new([], [account(true)]);
-        assert_eq!(open.kept_on("srv").count(), 1);
+        let (computer, person) = (account(true).computer, account(true).person);
+        assert_eq!(open.kept_for(&computer, &person).count(), 1);
         open.keep(account(false));
-        assert_eq!(open.kept_on("srv").count(), 0);
+        assert_eq!(open.kept_for(&computer, &person).count(), 0);
         assert!(open.jit_account("srv/ana_000000000001").is_some());
         open.drop_account(&account(true).id);
         assert!(open.is_empty());

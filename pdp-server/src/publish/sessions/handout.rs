@@ -4,12 +4,15 @@
 //! Who is at what is kept in memory only: after a restart everything that is outstanding is handed out
 //! again. So each item is handed out at least once, and what is done twice does no harm.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pdp_engine::id::TenantId;
+use pdp_engine::id::{ObjectId, TenantId};
+use pdp_engine::session::is_listed_member;
+use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use tokio::sync::watch;
 
@@ -34,9 +37,13 @@ pub struct Work {
     pub kind: RevocationKind,
 }
 
+/// Who is at which work. What a lease that is over was about is free again.
+#[derive(Debug, Default)]
+pub(super) struct Leases(HashMap<RevocationId, Lease>);
+
 /// Who is at an item of work, and how long it stays theirs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lease {
+struct Lease {
     watcher: u64,
     until: Instant,
 }
@@ -47,7 +54,7 @@ pub struct Watcher {
     clock: Clock,
     id: u64,
     /// Whose work it takes; `None` for every computer's.
-    computers: Option<HashSet<String>>,
+    computers: Option<HashSet<ObjectId>>,
     lease: Duration,
     max_outstanding: usize,
     steps: watch::Receiver<u64>,
@@ -73,7 +80,7 @@ impl Publisher {
     pub fn watch_work(
         &self,
         tenant: &TenantId,
-        computers: Option<HashSet<String>>,
+        computers: Option<HashSet<ObjectId>>,
         lease: Duration,
         max_outstanding: usize,
     ) -> Result<Watcher, AccessError> {
@@ -122,40 +129,65 @@ impl Watcher {
         let sessions = &self.tenant.sessions;
         let (now, instant) = (self.clock.now(), Instant::now());
         let mut leases = sessions.leases.lock().map_err(|_| Broken)?;
-        let mine = |lease: &Lease| lease.watcher == self.id && instant < lease.until;
-        let mut room =
-            self.max_outstanding.saturating_sub(leases.values().filter(|it| mine(it)).count());
-        let taken = sessions.read(|book| {
-            let mut taken = Vec::new();
-            for (session, kind) in book.outstanding() {
-                if room == 0 {
-                    break;
-                }
-                let work = Work { session: Arc::clone(session), kind };
-                if self.wants(session)
-                    && is_due(session, kind, now)
-                    && is_free(&leases, &work, instant)
-                {
-                    room -= 1;
-                    leases
-                        .insert(work.id(), Lease { watcher: self.id, until: instant + self.lease });
-                    taken.push(work);
-                }
-            }
-            taken
-        })?;
-        Ok(taken)
+        leases.expire(instant);
+        let room = self.max_outstanding.saturating_sub(leases.held_by(self.id));
+        let snapshot = self.tenant.snapshot.load();
+        sessions.read(|book| {
+            let due = book.outstanding().filter(|(session, kind)| {
+                self.wants(session)
+                    && is_due(session, *kind, now)
+                    && !is_listed(&snapshot, session, *kind, now)
+            });
+            let works = due.map(|(session, kind)| Work { session: Arc::clone(session), kind });
+            let until = instant + self.lease;
+            works.filter(|work| leases.take(work.id(), self.id, until)).take(room).collect()
+        })
     }
 
     fn wants(&self, session: &Session) -> bool {
         let computers = self.computers.as_ref();
-        computers.is_none_or(|computers| computers.contains(session.computer.as_str()))
+        computers.is_none_or(|computers| computers.contains(&session.computer))
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.tenant.sessions.release(|_, lease| lease.watcher == self.id);
+        self.tenant.sessions.release(|leases| leases.leave(self.id));
+    }
+}
+
+// === impl Leases ===
+
+impl Leases {
+    /// Frees what has not been answered in time.
+    fn expire(&mut self, now: Instant) {
+        self.0.retain(|_, lease| now < lease.until);
+    }
+
+    /// How much is with a watcher.
+    fn held_by(&self, watcher: u64) -> usize {
+        self.0.values().filter(|lease| lease.watcher == watcher).count()
+    }
+
+    /// Gives an item to a watcher, unless somebody is at it.
+    fn take(&mut self, work: RevocationId, watcher: u64, until: Instant) -> bool {
+        match self.0.entry(work) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert(Lease { watcher, until });
+                true
+            }
+        }
+    }
+
+    /// Frees an item that was answered.
+    pub(super) fn answered(&mut self, work: &RevocationId) {
+        self.0.remove(work);
+    }
+
+    /// Frees everything that is with a watcher.
+    fn leave(&mut self, watcher: u64) {
+        self.0.retain(|_, lease| lease.watcher != watcher);
     }
 }
 
@@ -163,20 +195,60 @@ impl Drop for Watcher {
 
 impl Sessions {
     /// Frees work, and wakes those who wait for some.
-    pub(super) fn release(&self, free: impl Fn(&RevocationId, &Lease) -> bool) {
+    pub(super) fn release(&self, free: impl FnOnce(&mut Leases)) {
         let Ok(mut leases) = self.leases.lock() else { return };
-        let before = leases.len();
-        leases.retain(|id, lease| !free(id, lease));
-        if leases.len() < before {
+        let before = leases.0.len();
+        free(&mut leases);
+        if leases.0.len() < before {
             self.steps.send_modify(|steps| *steps += 1);
         }
     }
+}
+
+/// Whether the policy lists the account as a member of the group by now: then it is to stay there (P7).
+fn is_listed(snapshot: &Snapshot, session: &Session, kind: RevocationKind, now: Timestamp) -> bool {
+    kind == RevocationKind::RemoveFromGroup
+        && session.privilege.as_ref().is_some_and(|privilege| {
+            is_listed_member(snapshot, &privilege.account, &privilege.group, now, false)
+        })
 }
 
 fn is_due(session: &Session, kind: RevocationKind, now: Timestamp) -> bool {
     session.revocations.iter().any(|it| it.kind == kind && it.is_due(now))
 }
 
-fn is_free(leases: &HashMap<RevocationId, Lease>, work: &Work, now: Instant) -> bool {
-    leases.get(&work.id()).is_none_or(|lease| lease.until <= now)
+#[cfg(test)]
+mod tests {
+    use pdp_engine::id::SessionId;
+
+    use super::*;
+
+    fn work(session: &str) -> RevocationId {
+        let session = SessionId::new(session).unwrap();
+        RevocationId { session, kind: RevocationKind::RemoveFromGroup }
+    }
+
+    #[test]
+    fn an_item_is_with_one_watcher_until_it_answers_leaves_or_is_late() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut leases = Leases::default();
+        assert!(leases.take(work("s"), 1, at(5)));
+        assert!(!leases.take(work("s"), 2, at(5)), "the first is at it");
+        assert!(!leases.take(work("s"), 1, at(9)), "nor is it given to the same one twice");
+        assert!(leases.take(work("t"), 2, at(9)));
+        leases.expire(at(4));
+        assert_eq!((leases.held_by(1), leases.held_by(2)), (1, 1));
+
+        leases.expire(at(5));
+        assert_eq!((leases.held_by(1), leases.held_by(2)), (0, 1), "late at that very instant");
+        assert!(leases.take(work("s"), 2, at(20)), "another one gets it");
+        leases.answered(&work("s"));
+        assert_eq!(leases.held_by(2), 1);
+        assert!(leases.take(work("s"), 1, at(20)));
+
+        leases.leave(2);
+        assert_eq!((leases.held_by(1), leases.held_by(2)), (1, 0));
+        assert!(leases.take(work("t"), 1, at(20)), "what it had is free");
+    }
 }

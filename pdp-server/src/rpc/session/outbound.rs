@@ -45,6 +45,7 @@ pub(super) fn session(session: &Session, now: Timestamp) -> v1::Session {
         request_key: request_key.to_string(),
         revocations: revocations.iter().map(|it| revocation(session, it)).collect(),
         delete_account: privilege.as_ref().is_some_and(|it| it.delete_account),
+        account_mode: privilege.as_ref().map_or(v1::AccountMode::Unspecified, account_mode).into(),
     }
 }
 
@@ -85,6 +86,14 @@ fn end(why: End) -> v1::SessionEnd {
         End::Expired => v1::SessionEnd::Expired,
         End::Forced => v1::SessionEnd::Forced,
         End::Revoked(_) => v1::SessionEnd::Revoked,
+    }
+}
+
+fn account_mode(privilege: &Privilege) -> v1::AccountMode {
+    match (privilege.jit, privilege.reused) {
+        (false, _) => v1::AccountMode::Existing,
+        (true, true) => v1::AccountMode::JitReuse,
+        (true, false) => v1::AccountMode::JitNew,
     }
 }
 

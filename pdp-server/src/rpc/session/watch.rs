@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pdp_engine::id::ObjectId;
 use pdp_proto::v1;
+use tokio::time::Instant;
 
 use super::super::failure::Failure;
-use super::super::malformed::Malformed;
+use super::super::malformed::{Malformed, names};
 use super::super::stream::{LiveStream, Sender};
 use super::super::{Door, tenant_id};
 use super::outbound::revocation;
@@ -58,10 +60,10 @@ pub(super) fn begin(
         }
     };
     let lease = self::lease(lease)?;
-    let computers: HashSet<String> = computers.into_iter().collect();
+    let computers: HashSet<ObjectId> = names("computers", &computers, ObjectId::new)?;
     let computers = (!computers.is_empty()).then_some(computers);
     let watcher = door.loaded()?.watch_work(&tenant, computers, lease, maximum)?;
-    let (sender, stream) = door.streams.open()?;
+    let (sender, stream) = door.streams.open_endless()?;
     tokio::spawn(hand_out(watcher, sender));
     Ok(stream)
 }
@@ -76,7 +78,11 @@ fn lease(wire: Option<prost_types::Duration>) -> Result<Duration, Malformed> {
 async fn hand_out(mut watcher: Watcher, sender: Sender<v1::WatchRevocationsResponse>) {
     use v1::watch_revocations_response::Event;
     let message = |event| v1::WatchRevocationsResponse { event: Some(event) };
-    let mut beats = tokio::time::interval(HEARTBEAT);
+    let beat = || message(Event::Heartbeat(v1::WatchHeartbeat {}));
+    let mut beats = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    if sender.pass(beat()).await.is_err() {
+        return;
+    }
     loop {
         let work = tokio::select! {
             () = sender.closed() => return,
@@ -89,9 +95,7 @@ async fn hand_out(mut watcher: Watcher, sender: Sender<v1::WatchRevocationsRespo
                 }
             },
         };
-        if work.is_empty()
-            && sender.pass(message(Event::Heartbeat(v1::WatchHeartbeat {}))).await.is_err()
-        {
+        if work.is_empty() && sender.pass(beat()).await.is_err() {
             return;
         }
         for Work { session, kind } in work {

@@ -11,6 +11,7 @@ use crate::audit::Kind;
 use crate::store::disk::Disk;
 use crate::store::rows::{FACTS, REQUEST_ORDER, REQUESTS};
 use crate::store::sample::put;
+use crate::store::session::{ACCOUNTS, NUMBERS, SESSIONS};
 use crate::store::tests::{AT, changed, closed, commit, created, edited, tenant};
 
 fn acme() -> Chain {
@@ -171,6 +172,9 @@ fn of_format_1() -> Vec<u8> {
     let tables = edited(|txn| {
         txn.delete_table(AUDIT).unwrap();
         txn.delete_table(AUDIT_HEADS).unwrap();
+        txn.delete_table(SESSIONS).unwrap();
+        txn.delete_table(ACCOUNTS).unwrap();
+        txn.delete_table(NUMBERS).unwrap();
         txn.open_table(META).unwrap().insert(FORMAT_KEY, 1).unwrap();
     });
     let db = Builder::new().create_with_backend(Disk::holding(tables.clone())).unwrap();

@@ -2,6 +2,7 @@
 //! are full of them. A new field with a value changes a line here only where the sample has it.
 
 mod family;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

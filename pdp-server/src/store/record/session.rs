@@ -51,6 +51,8 @@ struct PrivilegeRecord {
     jit: bool,
     #[prost(bool, tag = "5")]
     delete_account: bool,
+    #[prost(bool, tag = "6")]
+    reused: bool,
 }
 
 /// How a session ended; the audit uses it, too.
@@ -217,23 +219,25 @@ pub(in crate::store) fn decode_account(at: &str, bytes: &[u8]) -> Result<JitAcco
 }
 
 fn privilege_record(privilege: &Privilege) -> PrivilegeRecord {
-    let Privilege { level, group, account, jit, delete_account } = privilege;
+    let Privilege { level, group, account, jit, reused, delete_account } = privilege;
     PrivilegeRecord {
         level: level.to_string(),
         group: group.to_string(),
         account: account.to_string(),
         jit: *jit,
         delete_account: *delete_account,
+        reused: *reused,
     }
 }
 
 fn into_privilege(record: PrivilegeRecord) -> Result<Privilege, RecordError> {
-    let PrivilegeRecord { level, group, account, jit, delete_account } = record;
+    let PrivilegeRecord { level, group, account, jit, delete_account, reused } = record;
     Ok(Privilege {
         level: PermissionLevelId::new(level)?,
         group: GroupId::new(group)?,
         account: AccountId::new(account)?,
         jit,
+        reused,
         delete_account,
     })
 }

@@ -1,0 +1,104 @@
+use std::io::Write as _;
+
+use clap::Parser as _;
+
+use super::*;
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+fn flags(line: &[&str]) -> Settings {
+    Line::try_parse_from([&["pdp-server"], line].concat()).unwrap().settings
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn a_flag_beats_a_file_and_a_file_beats_the_default() {
+    let file = file("grpc: 127.0.0.1:1000\nhttp: 127.0.0.1:2000 # a comment\ngrace_ms: 5\n");
+    let config = flags(&["--grpc", "127.0.0.1:3000"]).into_config(Some(file.path())).unwrap();
+    assert_eq!(config.grpc.port(), 3000);
+    assert_eq!(config.http.port(), 2000);
+    assert_eq!(config.grace, Duration::from_millis(5));
+    assert_eq!(config.drain, DEFAULT_DRAIN);
+}
+
+#[test]
+fn what_is_printed_is_read_back() {
+    let line = [
+        "--insecure",
+        "--grpc",
+        "[::]:0",
+        "--otlp-endpoint",
+        "http://a:1",
+        "--load",
+        "a \"b\".yaml",
+        "--public-url",
+        "https://pdp.example.com/a/",
+        "--access-request-url",
+        "https://requests.example.com/new",
+        "--person-types",
+        "human, robot",
+    ];
+    let config = flags(&line).into_config(None).unwrap();
+    let file = file(&config.to_string());
+    assert_eq!(Settings::default().into_config(Some(file.path())), Ok(config));
+}
+
+#[test]
+fn beyond_loopback_needs_a_word() {
+    for address in ["0.0.0.0:7070", "[::]:7070", "10.0.0.1:7070"] {
+        let refused = flags(&["--grpc", address]).into_config(None).unwrap_err();
+        assert!(matches!(refused, ConfigError::Exposed { name: "grpc", .. }), "{refused}");
+        assert!(flags(&["--insecure", "--grpc", address]).into_config(None).is_ok());
+        assert!(flags(&["--insecure=false", "--http", address]).into_config(None).is_err());
+    }
+    assert!(flags(&["--grpc", "[::1]:7070"]).into_config(None).is_ok());
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    for (line, said) in [
+        (["--grpc", "127.0.0.1:7071"], "both 127.0.0.1:7071"),
+        (["--max-message-bytes", "1"], "`max_message_bytes` is 1; it must be 16384 to 1073741824"),
+        (["--max-live-streams", "0"], "`max_live_streams` is 0"),
+        (["--grace-ms", "99999999"], "`grace_ms` is 99999999"),
+        (["--max-evaluations", "1001"], "`max_evaluations` is 1001; it must be 1 to 1000"),
+        (["--max-body-bytes", "1"], "`max_body_bytes` is 1; it must be 16384"),
+        (["--otlp-endpoint", "example.org"], "`otlp_endpoint` is `example.org`"),
+    ] {
+        let refused = flags(&line).into_config(None).unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_its_line() {
+    for (text, said) in [
+        ("data: a\ngrcp: b\n", ":2: there is no setting `grcp`; the settings are data, load"),
+        ("grpc: nowhere\n", ":1: `grpc` is `nowhere`: invalid socket address"),
+        ("data: a\ndata: b\n", ":2: `data` stands here a second time"),
+        ("- a\n", ":1: a list or a map stands where"),
+        ("log: [a]\n", ":1: a list or a map stands where"),
+        ("insecure: yes\n", ":1: `insecure` is `yes`"),
+        ("log_format: loud\n", "it must be `auto`, `text` or `json`"),
+        ("data: a\n---\ndata: b\n", ":2: a second document"),
+        ("a: \"b\n", "not valid YAML"),
+    ] {
+        let file = file(text);
+        let refused = Settings::default().into_config(Some(file.path())).unwrap_err();
+        assert!(refused.to_string().contains(said), "{text:?}: {refused}");
+        assert!(refused.to_string().contains(file.path().to_str().unwrap()), "{refused}");
+    }
+    let missing = Settings::default().into_config(Some(Path::new("/nonexistent/pdp.yaml")));
+    assert!(missing.unwrap_err().to_string().contains("/nonexistent/pdp.yaml"));
+    let empty = file("# nothing\n");
+    assert!(Settings::default().into_config(Some(empty.path())).is_ok());
+}

@@ -1,0 +1,321 @@
+//! OpenID AuthZEN Authorization API 1.0, HTTPS JSON binding: evaluation, evaluations, the three
+//! searches and the metadata document. A request is translated into the questions that the other
+//! doors ask, and decided by the same functions on a snapshot that is loaded once. Nothing here
+//! decides anything.
+//!
+//! A tenant other than `default` is asked under `/t/{tenant}`.
+
+mod answer;
+mod evaluate;
+mod metadata;
+mod request;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tonic::{Code, Status};
+
+use super::json::{Json, Object};
+use crate::config::{PersonTypes, PublicUrl};
+use crate::publish::DEFAULT_TENANT;
+use crate::rpc::{Door, Failure, Malformed};
+use crate::telemetry::{DecisionRpc, Rpc};
+use search::Searched;
+
+/// What the configuration says to these routes.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// What callers reach this door by.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// Where callers ask for what needs approval.
+    pub(crate) access_request_url: Option<PublicUrl>,
+    /// What callers call people.
+    pub(crate) person_types: PersonTypes,
+    /// How many evaluations a request may hold.
+    pub(crate) max_evaluations: usize,
+    /// The largest body taken, in bytes.
+    pub(crate) max_body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub(crate) timeout: Duration,
+}
+
+/// What every handler looks at. The door is not kept open by a connection that lingers.
+struct AuthZen {
+    door: Weak<Door>,
+    options: Options,
+}
+
+type Shared = State<Arc<AuthZen>>;
+
+/// The tenant of the path, if the path names one.
+type Tenant = Result<Option<Path<String>>, PathRejection>;
+
+/// Why a request has no answer. None of these is ever a permit.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("{0}")]
+    Failure(Failure),
+    #[error(
+        "the request's body has more than {maximum} bytes, which is the limit `max_body_bytes`"
+    )]
+    TooLarge { maximum: usize },
+    #[error("the request's body did not arrive within {} ms", .0.as_millis())]
+    Slow(Duration),
+    #[error("the request's body did not arrive: {0}")]
+    Broken(String),
+    #[error("{}", .0.message())]
+    Status(Status),
+    #[error("there is no such document")]
+    NoDocument,
+    #[error("this server was not told its address: set `public_url`")]
+    NoAddress,
+}
+
+/// Every route.
+pub(super) fn routes(door: &Arc<Door>, options: Options) -> Router {
+    let api = Router::new()
+        .route("/access/v1/evaluation", post(evaluation))
+        .route("/access/v1/evaluations", post(evaluations))
+        .route("/access/v1/search/subject", post(search_subject))
+        .route("/access/v1/search/resource", post(search_resource))
+        .route("/access/v1/search/action", post(search_action))
+        .route("/.well-known/authzen-configuration", get(metadata));
+    Router::new()
+        .nest("/t/{tenant}", api.clone())
+        .merge(api)
+        .route("/.well-known/authzen-configuration/{*path}", get(metadata_by_path))
+        .with_state(Arc::new(AuthZen { door: Arc::downgrade(door), options }))
+}
+
+async fn evaluation(State(authzen): Shared, tenant: Tenant, request: Request) -> Response {
+    authzen.decide(DecisionRpc::Evaluation, tenant, request).await
+}
+
+async fn evaluations(State(authzen): Shared, tenant: Tenant, request: Request) -> Response {
+    authzen.decide(DecisionRpc::Evaluations, tenant, request).await
+}
+
+async fn search_subject(State(authzen): Shared, tenant: Tenant, request: Request) -> Response {
+    authzen.search(Searched::Subject, tenant, request).await
+}
+
+async fn search_resource(State(authzen): Shared, tenant: Tenant, request: Request) -> Response {
+    authzen.search(Searched::Resource, tenant, request).await
+}
+
+async fn search_action(State(authzen): Shared, tenant: Tenant, request: Request) -> Response {
+    authzen.search(Searched::Action, tenant, request).await
+}
+
+async fn metadata(State(authzen): Shared, tenant: Tenant) -> Response {
+    let document = tenant_of(&tenant).and_then(|tenant| authzen.options.metadata(tenant));
+    document.unwrap_or_else(|refused| refused.into_response())
+}
+
+async fn metadata_by_path(
+    State(authzen): Shared,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
+    let path = path.map_err(|rejected| malformed_path(&rejected));
+    let document = path.and_then(|Path(path)| {
+        let tenant = authzen.options.tenant_at(&path)?;
+        authzen.options.metadata(tenant)
+    });
+    document.unwrap_or_else(|refused| refused.into_response())
+}
+
+fn tenant_of(tenant: &Tenant) -> Result<&str, Refused> {
+    match tenant {
+        Ok(Some(Path(tenant))) => Ok(tenant),
+        Ok(None) => Ok(DEFAULT_TENANT),
+        Err(rejected) => Err(malformed_path(rejected)),
+    }
+}
+
+fn malformed_path(rejected: &PathRejection) -> Refused {
+    Malformed::new("", rejected.body_text()).into()
+}
+
+// === impl AuthZen ===
+
+impl AuthZen {
+    async fn decide(&self, rpc: DecisionRpc, tenant: Tenant, request: Request) -> Response {
+        let started = Instant::now();
+        let Some(door) = self.door.upgrade() else {
+            return Refused::from(Failure::ShuttingDown).into_response();
+        };
+        let decided = self.body(request).await.and_then(|body| {
+            let tenant = tenant_of(&tenant)?;
+            let asked = object(&body)?;
+            let asker = evaluate::Asker { options: &self.options, door: &door, tenant, rpc };
+            Ok(match rpc {
+                DecisionRpc::Evaluations => asker.many(&asked)?,
+                _ => asker.one(&asked)?,
+            })
+        });
+        let counted = match rpc {
+            DecisionRpc::Evaluations => Rpc::Evaluations,
+            _ => Rpc::Evaluation,
+        };
+        let answered = decided.unwrap_or_else(|refused| refused.told(&door, counted));
+        door.metrics().decision_took(rpc, started.elapsed());
+        answered
+    }
+
+    async fn search(&self, searched: Searched, tenant: Tenant, request: Request) -> Response {
+        let Some(door) = self.door.upgrade() else {
+            return Refused::from(Failure::ShuttingDown).into_response();
+        };
+        let found = async {
+            // What was sent is let go of before anything is waited for.
+            let search = {
+                let body = self.body(request).await?;
+                search::Search::read(searched, &object(&body)?)?
+            };
+            search.run(&self.options, &door, tenant_of(&tenant)?).await
+        };
+        found.await.unwrap_or_else(|refused| refused.told(&door, searched.rpc()))
+    }
+
+    /// The body of a request that says it is JSON.
+    async fn body(&self, request: Request) -> Result<Bytes, Refused> {
+        says_json(request.headers())?;
+        let maximum = self.options.max_body_bytes;
+        let announced = request.body().size_hint().lower();
+        if usize::try_from(announced).is_ok_and(|announced| announced > maximum) {
+            return Err(Refused::TooLarge { maximum });
+        }
+        let body = Limited::new(request.into_body(), maximum);
+        let arrived = tokio::time::timeout(self.options.timeout, body.collect()).await;
+        let arrived = arrived.map_err(|_| Refused::Slow(self.options.timeout))?;
+        let whole = arrived.map_err(|error| match error.downcast::<LengthLimitError>() {
+            Ok(_) => Refused::TooLarge { maximum },
+            Err(error) => Refused::Broken(error.to_string()),
+        })?;
+        Ok(whole.to_bytes())
+    }
+}
+
+/// Holds that a request's content type is `application/json`, with whatever parameters.
+fn says_json(headers: &HeaderMap) -> Result<(), Malformed> {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = said.and_then(|said| said.split(';').next()).unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Malformed::new("content-type", "must be application/json"))
+}
+
+/// The object that a body is.
+fn object(body: &[u8]) -> Result<Object<'_>, Malformed> {
+    let whole = |message: &dyn std::fmt::Display| Malformed::new("", message);
+    let text = std::str::from_utf8(body).map_err(|error| {
+        whole(&format_args!(
+            "the body is not UTF-8: byte {} begins no character",
+            error.valid_up_to()
+        ))
+    })?;
+    match Json::parse(text) {
+        Ok(Json::Object(object)) => Ok(object),
+        Ok(other) => Err(whole(&format_args!("the body is {}; expected an object", other.kind()))),
+        Err(error) => Err(whole(&format_args!("the body cannot be read: {error}"))),
+    }
+}
+
+/// An answer.
+fn json(body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    let value = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, value);
+    response
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// The status code, and the gRPC code that it is counted under.
+    fn status(&self) -> (StatusCode, Code) {
+        let code = match self {
+            Self::Failure(failure) => failure.code(),
+            Self::Status(status) => status.code(),
+            Self::TooLarge { .. } => return (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument),
+            Self::Slow(_) => return (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+            Self::Broken(_) => Code::InvalidArgument,
+            Self::NoDocument | Self::NoAddress => Code::NotFound,
+        };
+        let status = match code {
+            Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
+                StatusCode::BAD_REQUEST
+            }
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::PermissionDenied => StatusCode::FORBIDDEN,
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, code)
+    }
+
+    /// The answer, counted and, where it is for operators, logged.
+    fn told(self, door: &Door, rpc: Rpc) -> Response {
+        // What came as a status was counted where it was made.
+        if !matches!(self, Self::Status(_)) {
+            door.metrics().failed(rpc, self.status().1);
+        }
+        if let Self::Failure(failure) = &self
+            && failure.is_for_operators()
+        {
+            tracing::error!(rpc = rpc.as_str(), %failure, "a request failed");
+        }
+        self.into_response()
+    }
+
+    /// An error message string (section 10.1.2 of the API's text), with its line ended.
+    fn message(&self) -> String {
+        match self {
+            Self::Failure(Failure::Malformed(Malformed { path, message })) if !path.is_empty() => {
+                format!("`{path}`: {message}\n")
+            }
+            other => format!("{other}\n"),
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, _) = self.status();
+        let mut response = (status, self.message()).into_response();
+        let again = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        if again.contains(&status) {
+            let value = HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+        response
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Malformed> for Refused {
+    fn from(malformed: Malformed) -> Self {
+        Self::Failure(malformed.into())
+    }
+}

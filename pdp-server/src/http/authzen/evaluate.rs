@@ -1,0 +1,159 @@
+//! One evaluation, and several.
+
+use axum::response::Response;
+use pdp_engine::query::{Decision, Effect, Reason};
+use pdp_engine::session::SessionDecision;
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
+use serde::Serialize;
+
+use super::super::json::{Json, Object};
+use super::answer::Answer;
+use super::request::{Tuple, optional_object, text, told};
+use super::{Options, json};
+use crate::rpc::{Door, Failure, Malformed};
+use crate::telemetry::DecisionRpc;
+
+/// Asks for one request.
+pub(super) struct Asker<'a> {
+    pub(super) options: &'a Options,
+    pub(super) door: &'a Door,
+    pub(super) tenant: &'a str,
+    pub(super) rpc: DecisionRpc,
+}
+
+/// Which of several evaluations are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Semantic {
+    ExecuteAll,
+    DenyOnFirstDeny,
+    PermitOnFirstPermit,
+}
+
+#[derive(Serialize)]
+struct Answers<'a> {
+    evaluations: Vec<Answer<'a>>,
+}
+
+// === impl Asker ===
+
+impl Asker<'_> {
+    /// One evaluation.
+    pub(super) fn one(&self, request: &Object<'_>) -> Result<Response, Failure> {
+        let asked = Tuple::read(request)?;
+        let (snapshot, now) = self.door.snapshot(self.tenant)?;
+        let decided = self.decide(asked, &snapshot, now)?;
+        drop(snapshot);
+        written(&Answer::told(&decided, self.door.decision_id(), self.options, now))
+    }
+
+    /// Several, or one where the request holds no others.
+    pub(super) fn many(&self, request: &Object<'_>) -> Result<Response, Failure> {
+        let items = match request.get("evaluations") {
+            None | Some(Json::Null) => return self.one(request),
+            Some(Json::List(items)) if items.is_empty() => return self.one(request),
+            Some(Json::List(items)) => items,
+            Some(other) => {
+                let message = format_args!("is {}; expected an array", other.kind());
+                return Err(Malformed::new("evaluations", message).into());
+            }
+        };
+        let maximum = self.options.max_evaluations;
+        if items.len() > maximum {
+            return Err(Failure::Limit {
+                limit: "max_evaluations",
+                field: "evaluations",
+                unit: "items",
+                maximum,
+                actual: items.len(),
+            });
+        }
+        let defaults = Tuple::read(request)?;
+        let semantic = Semantic::read(request)?;
+        let (snapshot, now) = self.door.snapshot(self.tenant)?;
+        let mut evaluations = Vec::with_capacity(items.len());
+        for item in items {
+            let asked = item_of(item).map(|item| item.or(defaults));
+            let explain = defaults.wants_explanation()
+                || asked.as_ref().is_ok_and(|asked| asked.wants_explanation());
+            let answer = match asked.and_then(|asked| self.decide(asked, &snapshot, now)) {
+                Ok(decided) if explain => {
+                    Answer::told(&decided, self.door.decision_id(), self.options, now)
+                }
+                Ok(decided) => Answer::bare(&decided),
+                Err(malformed) => Answer::error(sentence(malformed)),
+            };
+            let last = semantic.ends_with(answer.permits());
+            evaluations.push(answer);
+            if last {
+                break;
+            }
+        }
+        drop(snapshot);
+        written(&Answers { evaluations })
+    }
+
+    fn decide(
+        &self,
+        asked: Tuple<'_>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<SessionDecision, Malformed> {
+        let read = asked.question(&self.options.person_types)?;
+        let mut decided = read.asked.check(snapshot, now).map_err(told)?;
+        if read.nobody {
+            // Asked, so that a question that is none is refused first (Q6).
+            let revision = snapshot.revision();
+            let decision =
+                Decision { effect: Effect::Deny, reason: Reason::UnknownSubject, revision };
+            decided = SessionDecision { decision, obligations: None };
+        }
+        self.door.metrics().decided(self.rpc, &decided.decision);
+        Ok(decided)
+    }
+}
+
+fn item_of<'a>(item: &'a Json<'a>) -> Result<Tuple<'a>, Malformed> {
+    match item {
+        Json::Object(item) => Tuple::read(item),
+        other => Err(Malformed::new("", format_args!("is {}; expected an object", other.kind()))),
+    }
+}
+
+fn sentence(malformed: Malformed) -> String {
+    let Malformed { path, message } = malformed;
+    if path.is_empty() { message } else { format!("`{path}`: {message}") }
+}
+
+fn written(answer: &impl Serialize) -> Result<Response, Failure> {
+    serde_json::to_vec(answer).map(json).map_err(|_| Failure::Internal)
+}
+
+// === impl Semantic ===
+
+impl Semantic {
+    fn read(request: &Object<'_>) -> Result<Self, Malformed> {
+        let Some(options) = optional_object(request, "options")? else {
+            return Ok(Self::ExecuteAll);
+        };
+        let said = text(options, "evaluations_semantic").map_err(|it| it.inside("options"))?;
+        match said {
+            None | Some("execute_all") => Ok(Self::ExecuteAll),
+            Some("deny_on_first_deny") => Ok(Self::DenyOnFirstDeny),
+            Some("permit_on_first_permit") => Ok(Self::PermitOnFirstPermit),
+            Some(_) => Err(Malformed::new(
+                "options.evaluations_semantic",
+                "must be `execute_all`, `deny_on_first_deny` or `permit_on_first_permit`",
+            )),
+        }
+    }
+
+    /// Whether nothing is asked after an evaluation that permits, or does not.
+    const fn ends_with(self, permits: bool) -> bool {
+        match self {
+            Self::ExecuteAll => false,
+            Self::DenyOnFirstDeny => !permits,
+            Self::PermitOnFirstPermit => permits,
+        }
+    }
+}

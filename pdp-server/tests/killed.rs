@@ -1,0 +1,336 @@
+//! A real `pdp-server` with sessions, killed again and again: whatever it acknowledged is there when it
+//! comes back, and what it did not acknowledge is either not there or found by its key.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use pdp_proto::v1;
+use pdp_proto::v1::audit_service_client::AuditServiceClient;
+use pdp_proto::v1::decision_service_client::DecisionServiceClient;
+use pdp_proto::v1::session_service_client::SessionServiceClient;
+use pdp_proto::v1::session_service_get_request::By;
+use pdp_proto::v1::watch_revocations_response::Event;
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+/// How often the server is killed.
+const KILLS: usize = 24;
+
+/// Every session has an account of its own, so that each end makes two items of work due.
+const POLICY: &str = r#"
+resource_types:
+  Report: {operations: [View]}
+  Computer: {}
+access_levels:
+  - {type: Report, name: Viewer, operations: {View: allowed}}
+people: [{id: ana}, {id: bo}]
+groups: [{id: admins}]
+resources: [{type: Computer, id: web}, {type: Report, id: absence}]
+permission_levels: [{id: admin}]
+psm:
+  - {computer: web, enabled: true, account_store: local_windows_server, jit: {enabled: true, delete_on_end: true}, levels: {admin: group:admins}}
+eligibilities:
+  - {to: person:ana, level: admin, on: "Computer:web", kind: pre_approved}
+  - {to: person:bo, level: admin, on: "Computer:web", kind: pre_approved}
+assignments: [{id: a-1, to: group:admins, level: Report/Viewer, on: "Report:absence"}]
+"#;
+
+/// A process that does not outlive its test.
+struct Running {
+    process: Child,
+    channel: Channel,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Running {
+    fn start(folder: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_pdp-server"))
+            .args(["serve", "--log-format", "json", "--http", "127.0.0.1:0"])
+            .args(["--grpc", "127.0.0.1:0", "--load", "policy.yaml", "--data", "data"])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = BufReader::new(process.stderr.take().unwrap());
+        let mut lines = told.lines().map_while(Result::ok);
+        let line = lines.find(|line| line.contains(r#""message":"serving""#)).unwrap();
+        let rest = line.split(r#""grpc":""#).nth(1).unwrap();
+        let address = format!("http://{}", rest.split('"').next().unwrap());
+        // Whatever else it says is read, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, channel: Endpoint::from_shared(address).unwrap().connect_lazy() }
+    }
+
+    /// SIGKILL: it has no last word.
+    fn kill(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().unwrap();
+    }
+
+    fn sessions(&self) -> SessionServiceClient<Channel> {
+        SessionServiceClient::new(self.channel.clone())
+    }
+
+    async fn get(&self, key: &str) -> Option<v1::Session> {
+        let by = Some(By::RequestKey(key.to_owned()));
+        let request = v1::SessionServiceGetRequest { by, ..Default::default() };
+        match self.sessions().get(request).await {
+            Ok(response) => response.into_inner().session,
+            Err(status) if status.code() == Code::NotFound => None,
+            Err(status) => panic!("{status}"),
+        }
+    }
+
+    /// Whether the account counts as a member of the group.
+    async fn is_member(&self, account: &str) -> bool {
+        let subject = v1::subject::Subject::Account(account.to_owned());
+        let question = v1::Question {
+            subject: Some(v1::Subject { subject: Some(subject) }),
+            permission: Some(v1::question::Permission::Operation("View".to_owned())),
+            resource: Some(v1::ResourceRef { r#type: "Report".into(), id: "absence".into() }),
+            ..Default::default()
+        };
+        let request = v1::CheckRequest { question: Some(question), ..Default::default() };
+        let mut client = DecisionServiceClient::new(self.channel.clone());
+        let decision = client.check(request).await.unwrap().into_inner().decision.unwrap();
+        decision.effect() == v1::Effect::Allow
+    }
+
+    /// Takes work until all of this was handed out.
+    async fn handed_out(&self, mut expected: BTreeSet<String>) -> BTreeSet<String> {
+        let request = v1::WatchRevocationsRequest { max_outstanding: 1_000, ..Default::default() };
+        let mut work = self.sessions().watch_revocations(request).await.unwrap().into_inner();
+        let mut handed = BTreeSet::new();
+        while !expected.is_empty() {
+            match work.next().await.unwrap().unwrap().event.unwrap() {
+                Event::Revocation(revocation) => {
+                    expected.remove(&revocation.id);
+                    assert!(handed.insert(revocation.id), "to one watcher once");
+                }
+                Event::Heartbeat(_) => {}
+            }
+        }
+        handed
+    }
+}
+
+/// What the brokers know.
+#[derive(Default)]
+struct Known {
+    /// The sessions that were opened, by key.
+    opened: BTreeMap<String, v1::Session>,
+    /// The keys of requests that were not answered.
+    asked: BTreeSet<String>,
+    /// The keys of sessions whose end was acknowledged, and of those where it was only asked for.
+    closed: BTreeSet<String>,
+    closing: BTreeSet<String>,
+    /// The work that is done, and that which may be.
+    done: BTreeSet<String>,
+    doing: BTreeSet<String>,
+    keys: usize,
+}
+
+/// What was sent, and what became of it.
+enum Sent {
+    Open(String, Result<Box<v1::Session>, Status>),
+    Close(String, Result<(), Status>),
+    Done(String, Result<(), Status>),
+}
+
+impl Known {
+    fn next_key(&mut self) -> String {
+        self.keys += 1;
+        format!("key {}", self.keys)
+    }
+
+    /// Sends requests all at once: some sessions to be opened, one to be closed, work that is done.
+    fn send(&mut self, server: &Running, work: &BTreeSet<String>) -> JoinSet<Sent> {
+        let mut sent = JoinSet::new();
+        for person in ["ana", "bo", "ana", "bo"] {
+            let (key, mut client) = (self.next_key(), server.sessions());
+            self.asked.insert(key.clone());
+            sent.spawn(async move {
+                Sent::Open(key.clone(), open(&mut client, &key, person).await.map(Box::new))
+            });
+        }
+        let open = self.opened.keys().filter(|key| !self.closing.contains(*key));
+        let closing: Vec<_> = open.take(2).cloned().collect();
+        for key in closing {
+            let (session, mut client) = (self.opened[&key].id.clone(), server.sessions());
+            self.closing.insert(key.clone());
+            sent.spawn(async move {
+                let request = v1::SessionServiceCloseRequest { session, ..Default::default() };
+                Sent::Close(key, client.close(request).await.map(drop))
+            });
+        }
+        for id in work.iter().take(2).cloned() {
+            let mut client = server.sessions();
+            self.doing.insert(id.clone());
+            sent.spawn(async move {
+                let outcome = v1::acknowledge_revocation_request::Outcome::Done;
+                let request = v1::AcknowledgeRevocationRequest {
+                    revocation: id.clone(),
+                    outcome: Some(outcome(v1::RevocationDone {})),
+                    ..Default::default()
+                };
+                Sent::Done(id, client.acknowledge_revocation(request).await.map(drop))
+            });
+        }
+        sent
+    }
+
+    /// Takes an answer; whether it is one.
+    fn learn(&mut self, sent: Sent) -> bool {
+        match sent {
+            Sent::Open(key, Ok(session)) => {
+                self.asked.remove(&key);
+                self.opened.insert(key, *session);
+                true
+            }
+            Sent::Close(key, Ok(())) => self.closed.insert(key),
+            Sent::Done(id, Ok(())) => self.done.insert(id),
+            Sent::Open(_, Err(status))
+            | Sent::Close(_, Err(status))
+            | Sent::Done(_, Err(status)) => {
+                let gone = [Code::Unavailable, Code::Cancelled, Code::Unknown, Code::Internal];
+                assert!(gone.contains(&status.code()), "{status}");
+                false
+            }
+        }
+    }
+
+    /// Holds what the server says after a restart against what is known.
+    async fn verify(&mut self, server: &Running, tally: &mut BTreeMap<&'static str, usize>) {
+        let mut count = |what| *tally.entry(what).or_insert(0) += 1;
+        for key in std::mem::take(&mut self.asked) {
+            match server.get(&key).await {
+                None => count("opened without an answer, and not there"),
+                Some(found) => {
+                    count("opened without an answer, and found by the key");
+                    let person = found.person.clone();
+                    let replayed = open(&mut server.sessions(), &key, &person).await.unwrap();
+                    assert_eq!(replayed.id, found.id, "asking again opens no second one");
+                    self.opened.insert(key, found);
+                }
+            }
+        }
+        for (key, opened) in &self.opened {
+            let found = server.get(key).await.unwrap();
+            assert_eq!((&found.id, &found.account), (&opened.id, &opened.account));
+            let ended = found.state() == v1::SessionState::Ended;
+            match (self.closed.contains(key), self.closing.contains(key)) {
+                (true, _) => assert!(ended, "{key} was closed"),
+                (false, true) if ended => {
+                    count("closed without an answer, and ended");
+                    self.closed.insert(key.clone());
+                }
+                (false, true) => {
+                    count("closed without an answer, and still open");
+                    self.closing.remove(key);
+                }
+                (false, false) => assert!(!ended, "{key} was acknowledged"),
+            }
+            let is_member = server.is_member(opened.account.as_ref().unwrap()).await;
+            assert_eq!(is_member, !ended, "{key}");
+            count(if ended { "ended sessions looked at" } else { "open sessions looked at" });
+            assert_eq!(found.revocations.len(), if ended { 2 } else { 0 });
+            for work in &found.revocations {
+                match work.state() {
+                    v1::RevocationState::Done => {
+                        assert!(self.doing.contains(&work.id), "{} was never done", work.id);
+                        self.done.insert(work.id.clone());
+                    }
+                    v1::RevocationState::Outstanding => {
+                        assert!(!self.done.contains(&work.id), "{} was done", work.id);
+                        self.doing.remove(&work.id);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    /// The work that is to be done.
+    fn outstanding(&self) -> BTreeSet<String> {
+        let of = |key: &String| {
+            ["group", "account"].map(|kind| format!("{}:{kind}", self.opened[key].id))
+        };
+        let all = self.closed.iter().flat_map(of);
+        all.filter(|id| !self.done.contains(id)).collect()
+    }
+}
+
+async fn open(
+    client: &mut SessionServiceClient<Channel>,
+    key: &str,
+    person: &str,
+) -> Result<v1::Session, Status> {
+    let request = v1::SessionServiceOpenRequest {
+        request_key: key.to_owned(),
+        person: person.to_owned(),
+        computer: "web".to_owned(),
+        level: Some("admin".to_owned()),
+        ..Default::default()
+    };
+    client.open(request).await.map(|response| response.into_inner().session.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_keeps_what_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
+    let (mut known, mut tally) = (Known::default(), BTreeMap::new());
+    for round in 0..=KILLS {
+        let mut server = Running::start(folder.path());
+        known.verify(&server, &mut tally).await;
+        let outstanding = known.outstanding();
+        let handed = server.handed_out(outstanding.clone()).await;
+        assert_eq!(handed, outstanding);
+        *tally.entry("work handed out").or_insert(0) += handed.len();
+        if round == KILLS {
+            let mut client = AuditServiceClient::new(server.channel.clone());
+            let verified = client.verify(v1::AuditServiceVerifyRequest::default()).await.unwrap();
+            assert!(verified.into_inner().broken.is_none());
+            break;
+        }
+        // The connection is made, so that what is sent is sent.
+        let key = known.next_key();
+        let session = open(&mut server.sessions(), &key, "ana").await.unwrap();
+        known.opened.insert(key, session);
+        let mut sent = known.send(&server, &handed);
+        let all = sent.len();
+        // Right after sending, or after some of the answers.
+        let mut answered = 0;
+        while answered < round % (all + 1) {
+            answered += usize::from(known.learn(sent.join_next().await.unwrap().unwrap()));
+        }
+        server.kill();
+        *tally.entry("kills").or_insert(0) += 1;
+        while let Some(outcome) = sent.join_next().await {
+            answered += usize::from(known.learn(outcome.unwrap()));
+        }
+        *tally.entry("answers").or_insert(0) += answered + 1;
+        *tally.entry("requests without an answer").or_insert(0) += all - answered;
+    }
+    println!("{tally:#?}");
+    assert_eq!(tally["kills"], KILLS);
+    assert!(tally["answers"] >= KILLS && known.opened.len() >= KILLS);
+    assert!(tally["work handed out"] > 0 && tally["open sessions looked at"] > KILLS);
+}
