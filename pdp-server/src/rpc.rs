@@ -30,11 +30,8 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::Guard;
 use pdp_bundle::gateway::Gateway;
 use pdp_engine::id::TenantId;
-use pdp_engine::snapshot::Snapshot;
-use pdp_engine::time::Timestamp;
 use pdp_proto::ext_authz::authorization_server::{
     AuthorizationServer, SERVICE_NAME as AUTHORIZATION,
 };
@@ -52,7 +49,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
-use crate::publish::{DEFAULT_TENANT, Publisher, UnknownTenant};
+use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
 pub use decision::MAX_BATCH;
 pub use failure::ERROR_DOMAIN;
@@ -63,7 +60,7 @@ pub(crate) use malformed::Malformed;
 use malformed::name;
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
-pub(crate) use question::Asked;
+pub(crate) use question::{Asked, last_instant};
 use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};
 use stream::LiveStreams;
 
@@ -188,23 +185,6 @@ impl Door {
     /// What every RPC that decides or lists is answered by, for doors that translate to it.
     pub(crate) fn decisions(self: &Arc<Self>) -> impl DecisionService + use<> {
         decision::Service(Arc::clone(self))
-    }
-
-    /// The tenant's snapshot, loaded once, and the instant to decide for. Nothing may be waited for
-    /// before the guard is gone.
-    pub(crate) fn snapshot(
-        &self,
-        tenant: &str,
-    ) -> Result<(Guard<Arc<Snapshot>>, Timestamp), Failure> {
-        let publisher = self.loaded()?;
-        match publisher.snapshot(tenant) {
-            Some(snapshot) => Ok((snapshot, self.clock.now())),
-            None => {
-                // Only here is the name looked at: a name that cannot be one is the caller's mistake.
-                name("tenant", tenant, TenantId::new)?;
-                Err(UnknownTenant(tenant.to_owned()).into())
-            }
-        }
     }
 
     /// The name of the next decision.

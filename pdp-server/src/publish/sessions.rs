@@ -140,26 +140,25 @@ impl Sessions {
         clock: Timestamp,
     ) -> Result<(), PublishError> {
         let now = seen.max(clock);
-        loop {
-            let snapshot = tenant.snapshot.load_full();
-            let turn = self.read(|book| {
-                let over = |it: &&Arc<Session>| !it.is_open(now) || clock < it.opened;
-                let ids: Vec<_> = book.not_ended().filter(over).map(|it| it.id.clone()).collect();
-                let some = ids.get(..SWEPT_AT_ONCE).unwrap_or(&ids);
-                book.expire(&snapshot, some, now)
-            })?;
-            if turn.is_empty() {
-                return Ok(());
-            }
-            tenant.void(&turn);
+        let over = |it: &&Arc<Session>| !it.is_open(now) || clock < it.opened;
+        let ids: Vec<_> =
+            self.read(|book| book.not_ended().filter(over).map(|it| it.id.clone()).collect())?;
+        let snapshot = tenant.snapshot.load_full();
+        // All of them first: where the store fails below, none is left to decisions.
+        tenant.void(&self.read(|book| book.expire(&snapshot, &ids, now))?);
+        for some in ids.chunks(SWEPT_AT_ONCE) {
+            let turn = self.read(|book| book.expire(&snapshot, some, now))?;
             if let Err(error) = store.commit_sessions(&tenant.id, &turn, now) {
                 // Nobody is kept from deciding by it, and no decision honours what has ended.
                 tracing::error!(tenant = %tenant.id, %error, "sessions that are over could not be ended");
                 return Ok(());
             }
             self.book.write().map_err(|_: PoisonError<_>| Broken)?.take(turn);
+        }
+        if !ids.is_empty() {
             tenant.show_sessions(self.open());
         }
+        Ok(())
     }
 
     /// Takes the turn where accounts of the policy are to be created, so that no session's account gets

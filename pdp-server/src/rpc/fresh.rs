@@ -23,6 +23,15 @@ impl Door {
         self.clock.now()
     }
 
+    /// The tenant's snapshot, loaded once, and the instant to decide for. Nothing may be waited for
+    /// before the guard is gone.
+    pub(crate) fn snapshot(
+        &self,
+        tenant: &str,
+    ) -> Result<(Guard<Arc<Snapshot>>, Timestamp), Failure> {
+        Ok((current(self.loaded()?, tenant)?, self.clock.now()))
+    }
+
     /// Loads the tenant's snapshot, waiting first if it is not as fresh as wanted.
     pub(super) async fn fresh(
         &self,
@@ -54,10 +63,16 @@ fn visible(
     tenant: &str,
     at_least: Revision,
 ) -> Result<Option<Guard<Arc<Snapshot>>>, Failure> {
-    let Some(snapshot) = publisher.snapshot(tenant) else {
-        // Only here is the name looked at: a name that cannot be one is the caller's mistake.
-        name("tenant", tenant, TenantId::new)?;
-        return Err(UnknownTenant(tenant.to_owned()).into());
-    };
+    let snapshot = current(publisher, tenant)?;
     Ok((snapshot.revision() >= at_least).then_some(snapshot))
+}
+
+/// The tenant's snapshot.
+fn current(publisher: &Publisher, tenant: &str) -> Result<Guard<Arc<Snapshot>>, Failure> {
+    if let Some(snapshot) = publisher.snapshot(tenant) {
+        return Ok(snapshot);
+    }
+    // Only here is the name looked at: a name that cannot be one is the caller's mistake.
+    name("tenant", tenant, TenantId::new)?;
+    Err(UnknownTenant(tenant.to_owned()).into())
 }

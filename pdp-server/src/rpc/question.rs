@@ -21,10 +21,10 @@ use super::{inbound, outbound};
 
 /// The last instant that a message can say: 9999-12-31T23:59:59.999999Z. A session that may last
 /// longer is told to end then.
-pub(super) const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
+const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
 
 /// The instant, or the last one that a message can say.
-pub(super) fn last_instant(at: Timestamp) -> Timestamp {
+pub(crate) fn last_instant(at: Timestamp) -> Timestamp {
     at.min(LAST_INSTANT)
 }
 

@@ -20,9 +20,6 @@ pub(super) const CUSTOM: &str = "custom";
 /// How long a requestable denial may be brought to the access request service, in microseconds.
 const REQUESTABLE_MICROS: i64 = 10 * 60 * 1_000_000;
 
-/// The last instant that RFC 3339 can say, to the microsecond.
-const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
-
 /// One decision.
 #[derive(Debug, Serialize)]
 pub(super) struct Answer<'a> {
@@ -186,5 +183,5 @@ fn due(obligations: &Obligations) -> Vec<Obligation> {
 }
 
 fn instant(instant: Timestamp) -> String {
-    format_time(instant.min(LAST_INSTANT))
+    format_time(crate::rpc::last_instant(instant))
 }

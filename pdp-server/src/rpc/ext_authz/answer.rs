@@ -18,7 +18,7 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use tonic::Code;
 
-use super::super::question::LAST_INSTANT;
+use super::super::question::last_instant;
 use super::caller::Envoy;
 use crate::decision_id::DecisionId;
 
@@ -223,7 +223,7 @@ fn metadata(said: &Said<'_>) -> Struct {
 /// What has to be done for an allowed session.
 fn due(obligations: &Obligations) -> BTreeMap<String, Value> {
     let Obligations { privileged, not_after } = obligations;
-    let not_after = format_time((*not_after).min(LAST_INSTANT));
+    let not_after = format_time(last_instant(*not_after));
     let mut due = BTreeMap::from([text("not_after", &not_after)]);
     let Some(Privileged { group, account, delete_account }) = privileged else { return due };
     due.extend([text("group", &group.to_string()), text("account_mode", account.as_str())]);
