@@ -1,6 +1,6 @@
 //! The formats people write: policy bundles ([`bundle`]), their export ([`mod@export`]), case files
-//! ([`case`]), the mappings of gateways ([`gateway`]), the default library, and the words of an
-//! explanation ([`render`]).
+//! ([`case`]), the mappings of gateways ([`gateway`]), callers and their roles ([`callers`]), the default
+//! library, and the words of an explanation ([`render`]).
 //!
 //! Text comes in, the engine's facts and questions go out, and the other way round. Nothing here
 //! reads a clock or keeps anything.
@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+pub mod callers;
 pub mod case;
 pub mod diagnostic;
 pub mod duration;
