@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use pdp_server::audit::Verified;
+use pdp_server::callers::NewKey;
 use pdp_server::clock::Clock;
 use pdp_server::config::{Config, Settings};
 use pdp_server::demo::Demo;
@@ -29,6 +30,8 @@ enum Command {
     Config(Given),
     /// Serve a bank's policy from a temporary folder, and tell a few decisions
     Demo(Addresses),
+    /// Make a key for a caller: prints it, once, and the entry of the file of callers
+    Key,
     /// Read the audit of a server that is stopped
     #[command(subcommand)]
     Audit(Audit),
@@ -84,6 +87,10 @@ impl Cli {
                 log: Some("warn".to_owned()),
                 ..Settings::default()
             }),
+            Command::Key => {
+                let key = NewKey::draw().context("the operating system gives no random bytes")?;
+                say(&format!("{}\n{}\n", key.secret(), key.entry()))
+            }
             Command::Audit(Audit::Verify(Stopped { data })) => verify(&data),
         }
     }

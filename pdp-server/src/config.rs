@@ -1,6 +1,7 @@
 //! Settings: what flags, `PDP_*` variables and a YAML file say becomes one validated [`Config`].
 //! The first of the three that names a setting decides; nothing else reads flags or variables.
 
+mod access;
 mod authzen;
 mod file;
 #[cfg(test)]
@@ -13,12 +14,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use pdp_bundle::BundleError;
+use pdp_bundle::callers::Callers;
 use pdp_bundle::gateway::Gateway;
 
 pub use authzen::{PersonTypes, PublicUrl};
 pub use file::FileError;
 
 use crate::rpc::MAX_BATCH;
+pub use crate::tls::{ClientAuth, TlsFiles};
 
 /// The default of `max_message_bytes`: a change set of [`crate::rpc::MAX_CHANGES`] facts of a
 /// kilobyte or two each.
@@ -97,11 +100,21 @@ settings! {
     load: PathBuf, "PDP_LOAD", "BUNDLE";
     /// YAML file that maps requests at a gateway to questions, for Envoy's external authorization
     gateway: PathBuf, "PDP_GATEWAY", "FILE";
+    /// YAML file of those who may call, their keys and roles; without one everybody may do everything
+    callers: PathBuf, "PDP_CALLERS", "FILE";
+    /// PEM file of the server's certificate and those between it and its root, for both doors
+    tls_cert: PathBuf, "PDP_TLS_CERT", "FILE";
+    /// PEM file of the certificate's key
+    tls_key: PathBuf, "PDP_TLS_KEY", "FILE";
+    /// PEM file of the certificates that vouch for those of callers: mutual TLS
+    tls_client_ca: PathBuf, "PDP_TLS_CLIENT_CA", "FILE";
+    /// Whether callers need a certificate: `required`, or `optional` where they have keys or tokens
+    tls_client_auth: ClientAuth, "PDP_TLS_CLIENT_AUTH", "WHETHER";
     /// Address of the gRPC door
     grpc: SocketAddr, "PDP_GRPC", "ADDR";
     /// Address of the HTTP door: AuthZEN, health and metrics
     http: SocketAddr, "PDP_HTTP", "ADDR";
-    /// Allow addresses that other machines can reach, although there is neither TLS nor authentication
+    /// Allow addresses that other machines can reach although there is no TLS, or there are no callers
     insecure: bool, "PDP_INSECURE", "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true;
     /// What to log: a level, or a filter such as `info,pdp_server::rpc=debug`
     log: String, "PDP_LOG", "FILTER";
@@ -154,6 +167,10 @@ pub struct Config {
     pub load: Option<PathBuf>,
     /// What requests at a gateway ask.
     pub gateway: Option<GatewayFile>,
+    /// Who may call; everybody if nobody is named.
+    pub callers: Option<CallersFile>,
+    /// What makes connections secret.
+    pub tls: Option<TlsFiles>,
     /// Address of the gRPC door.
     pub grpc: SocketAddr,
     /// Address of the HTTP door.
@@ -199,18 +216,27 @@ pub struct GatewayFile {
     pub mapping: Gateway,
 }
 
+/// The file of callers, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallersFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What it says.
+    pub callers: Callers,
+}
+
 /// Why there is no configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file that `gateway` names cannot be used.
+    /// The file that `gateway` or `callers` names cannot be used.
     #[error(transparent)]
     Gateway(#[from] BundleError),
     /// An address beyond loopback.
     #[error(
-        "`{name}` is {address}, which other machines can reach, and there is neither TLS nor authentication: listen on a loopback address such as 127.0.0.1:{}, or say `--insecure`",
+        "`{name}` is {address}, which other machines can reach, and {missing}: listen on a loopback address such as 127.0.0.1:{}, or say `--insecure`",
         .address.port()
     )]
     Exposed {
@@ -218,6 +244,18 @@ pub enum ConfigError {
         name: &'static str,
         /// The address.
         address: SocketAddr,
+        /// What there is not.
+        missing: &'static str,
+    },
+    /// A setting that says nothing without another.
+    #[error("`{given}` is set and `{missing}` is not; {because}")]
+    Half {
+        /// The setting that is there.
+        given: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+        /// Why they go together.
+        because: &'static str,
     },
     /// Both doors at one address.
     #[error("`grpc` and `http` are both {0}; give each a port of its own")]
@@ -256,6 +294,11 @@ impl Settings {
             data,
             load,
             gateway,
+            callers,
+            tls_cert,
+            tls_key,
+            tls_client_ca,
+            tls_client_auth,
             grpc,
             http,
             insecure,
@@ -278,6 +321,8 @@ impl Settings {
             data: data.unwrap_or_else(|| PathBuf::from("pdp-data")),
             load,
             gateway: gateway.map(GatewayFile::open).transpose()?,
+            callers: callers.map(CallersFile::open).transpose()?,
+            tls: access::tls(tls_cert, tls_key, tls_client_ca, tls_client_auth)?,
             grpc: grpc.unwrap_or_else(|| loopback(7070)),
             http: http.unwrap_or_else(|| loopback(7071)),
             insecure: insecure.unwrap_or(false),
@@ -305,11 +350,7 @@ impl Settings {
 
 impl Config {
     fn check(&self) -> Result<(), ConfigError> {
-        for (name, address) in [("grpc", self.grpc), ("http", self.http)] {
-            if !self.insecure && !address.ip().is_loopback() {
-                return Err(ConfigError::Exposed { name, address });
-            }
-        }
+        self.check_access()?;
         if self.grpc == self.http && self.grpc.port() != 0 {
             return Err(ConfigError::SameAddress(self.grpc));
         }
@@ -335,6 +376,8 @@ impl fmt::Display for Config {
             data,
             load,
             gateway,
+            callers,
+            tls,
             grpc,
             http,
             insecure,
@@ -361,6 +404,7 @@ impl fmt::Display for Config {
         if let Some(GatewayFile { path, mapping: _ }) = gateway {
             writeln!(f, "gateway: {}", quoted(&path.to_string_lossy()))?;
         }
+        access::show(f, callers.as_ref(), tls.as_ref())?;
         writeln!(f, "grpc: {}", quoted(&grpc.to_string()))?;
         writeln!(f, "http: {}", quoted(&http.to_string()))?;
         writeln!(f, "insecure: {insecure}")?;

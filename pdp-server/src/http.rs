@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{MatchedPath, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
 
-use crate::rpc::Door;
+use crate::callers::{Denied, Forbidden, Gate, GateLayer, Need, Side};
+use crate::rpc::{Door, Failure};
 pub(crate) use serve::serve;
 
 /// Whether requests should come here: true between the load of the policy and the shutdown.
@@ -42,14 +43,73 @@ impl Ready {
     }
 }
 
-/// Every route.
-pub(crate) fn routes(ready: Ready, door: &Arc<Door>, options: authzen::Options) -> Router {
-    let own = Router::new()
-        .route("/healthz/live", get(live))
-        .route("/healthz/ready", get(is_ready))
-        .route("/metrics", get(metrics))
-        .with_state(Shared { ready, door: Arc::downgrade(door) });
-    authzen::routes(door, options).merge(own)
+/// Routes, and what they are called: what is served is known, so that a test can hold the table of
+/// roles to it.
+pub(crate) struct Routes {
+    router: Router,
+    paths: Vec<String>,
+}
+
+// === impl Routes ===
+
+impl Routes {
+    /// Every route.
+    pub(crate) fn new(ready: Ready, door: &Arc<Door>, options: authzen::Options) -> Self {
+        let shared = Shared { ready, door: Arc::downgrade(door) };
+        let none = Self { router: Router::new(), paths: Vec::new() };
+        let own = none
+            .add("/healthz/live", get(live))
+            .add("/healthz/ready", get(is_ready).with_state(shared.clone()))
+            .add("/metrics", get(metrics).with_state(shared));
+        authzen::add(own, door, options)
+    }
+
+    fn add(self, path: impl Into<String>, handler: MethodRouter) -> Self {
+        let Self { router, mut paths } = self;
+        let path = path.into();
+        let router = router.route(&path, handler);
+        paths.push(path);
+        Self { router, paths }
+    }
+
+    /// What they are called.
+    #[cfg(test)]
+    pub(crate) fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    /// The routes, for those whom the gate lets in.
+    pub(crate) fn behind(self, gate: Arc<Gate>) -> Router {
+        self.router.layer(GateLayer::<Http>::new(gate))
+    }
+}
+
+/// How this door says that a caller has no leave.
+#[derive(Clone)]
+enum Http {}
+
+impl Side for Http {
+    type Body = axum::body::Body;
+
+    fn need<B>(request: &axum::http::Request<B>) -> Option<Need> {
+        match request.extensions().get::<MatchedPath>() {
+            Some(path) => Need::of_route(path.as_str()),
+            // There is nothing there, which anybody may know.
+            None => Some(Need::Nothing),
+        }
+    }
+
+    fn unknown() -> Response {
+        StatusCode::NOT_FOUND.into_response()
+    }
+
+    fn denied(denied: Denied) -> Response {
+        authzen::Refused::from(Failure::Unauthenticated(denied)).into_response()
+    }
+
+    fn forbidden(forbidden: Forbidden) -> Response {
+        authzen::Refused::from(Failure::Forbidden(forbidden)).into_response()
+    }
 }
 
 async fn live() -> &'static str {

@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 pub mod audit;
+pub mod callers;
 pub mod clock;
 pub mod config;
 mod decision_id;
@@ -15,10 +17,12 @@ mod http;
 mod load;
 pub mod publish;
 pub mod receipt;
+mod reload;
 pub mod rpc;
 pub mod session;
 pub mod store;
 pub mod telemetry;
+mod tls;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -27,20 +31,25 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt as _;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
+use access::Access;
+use callers::{Gate, GateLayer};
 use clock::Clock;
 use config::Config;
 use decision_id::DecisionIds;
 use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
-use rpc::{Door, Health, LastResortLayer, Limits, ReflectionError};
+use rpc::{Door, Grpc, Health, LastResortLayer, Limits, ReflectionError};
 use store::{Store, StoreError};
 use telemetry::Metrics;
+use tls::Acceptor;
+pub use tls::TlsError;
 
 /// How often metrics are tidied up and what no decision looks at any more is dropped.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -92,6 +101,9 @@ pub enum RunError {
     /// The bundle of the setting `load` was not applied.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The certificate, its key or the certificates of those who vouch for callers cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// This build cannot describe itself.
     #[error(transparent)]
     Reflection(#[from] ReflectionError),
@@ -127,7 +139,9 @@ pub async fn run(
     let Config { max_message_bytes, max_live_streams, max_wait, grace, drain, .. } = config;
     let limits = Limits { max_message_bytes, max_wait, max_live_streams };
     let (patience, options) = (config.http_timeout, authzen_options(&config));
-    let door = Door::new(clock.clone(), Arc::new(Metrics::new()), decision_ids()?, limits);
+    let metrics = Arc::new(Metrics::new());
+    let door = Door::new(clock.clone(), Arc::clone(&metrics), decision_ids()?, limits);
+    let access = Access::open(&config, &clock, &metrics)?;
     let health = Health::not_serving_yet().await;
     let ready = Ready::default();
     let Listeners { grpc, http } = listeners;
@@ -137,22 +151,19 @@ pub async fn run(
     let (stop, stopped) = watch::channel(false);
     let mapping = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
     let routes = door.routes(&health, mapping.unwrap_or_default())?;
-    let mut serving = threads.spawn(serve_grpc(grpc, routes, stopped.clone()));
-    let routes = http::routes(ready.clone(), &door, options);
-    let mut http = threads.spawn(serve_http(http, routes, patience, stopped));
+    let gate = Arc::clone(&access.gate);
+    let taken = (grpc, access.acceptor(tls::Door::Grpc));
+    let mut serving = threads.spawn(serve_grpc(taken, routes, Arc::clone(&gate), stopped.clone()));
+    let routes = http::Routes::new(ready.clone(), &door, options).behind(gate);
+    let taken = (http, access.acceptor(tls::Door::Http));
+    let mut http = threads.spawn(serve_http(taken, routes, patience, stopped));
+    let rereading = tokio::spawn(access.reread()).abort_handle();
     let (rest, resting) = oneshot::channel::<()>();
     let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), resting));
 
     let started = Instant::now();
     let mut shutdown = pin!(shutdown);
-    let loading = tokio::task::spawn_blocking(move || {
-        load_policy(&config.data, config.load.as_deref(), clock)
-    });
-    let loaded = tokio::select! {
-        loaded = loading => Some(loaded.unwrap_or(Err(RunError::Panicked("loading the policy")))),
-        () = &mut shutdown => None,
-    };
-    let outcome = match loaded {
+    let outcome = match loaded(config, clock, shutdown.as_mut()).await {
         None => {
             // The loading thread cannot be stopped; it ends with the process.
             tracing::info!("told to stop before the policy was loaded");
@@ -189,6 +200,7 @@ pub async fn run(
     if !failed {
         finish(async { drop(tokio::join!(&mut serving, &mut http)) }, &door, drain).await;
     }
+    rereading.abort();
     // In this order: nobody asks any more, then the last holders of the policy go.
     threads.stop().await;
     drop(rest);
@@ -215,6 +227,21 @@ async fn finish(ended: impl Future<Output = ()>, door: &Door, drain: Duration) {
     }
 }
 
+/// The policy, once it is loaded; `None` if the server is told to stop before that.
+async fn loaded(
+    config: Config,
+    clock: Clock,
+    shutdown: impl Future<Output = ()>,
+) -> Option<Result<Publisher, RunError>> {
+    let loading = tokio::task::spawn_blocking(move || {
+        load_policy(&config.data, config.load.as_deref(), clock)
+    });
+    tokio::select! {
+        loaded = loading => Some(loaded.unwrap_or(Err(RunError::Panicked("loading the policy")))),
+        () = shutdown => None,
+    }
+}
+
 /// Opens the store, loads the policy, and applies the bundle that the settings name.
 fn load_policy(data: &Path, bundle: Option<&Path>, clock: Clock) -> Result<Publisher, RunError> {
     let publisher = Publisher::open(Store::open(data)?, clock)?;
@@ -225,17 +252,20 @@ fn load_policy(data: &Path, bundle: Option<&Path>, clock: Clock) -> Result<Publi
 }
 
 async fn serve_grpc(
-    listener: TcpListener,
+    (listener, acceptor): (TcpListener, Acceptor),
     routes: Routes,
+    gate: Arc<Gate>,
     stopped: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     let incoming = TcpIncoming::from(adopt(listener)?).with_nodelay(Some(true));
+    let incoming = incoming.map_ok(move |stream| acceptor.accept(stream));
     tonic::transport::Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .layer(LastResortLayer)
+        .layer(GateLayer::<Grpc>::new(gate))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, told_to_stop(stopped))
         .await?;
@@ -243,12 +273,12 @@ async fn serve_grpc(
 }
 
 async fn serve_http(
-    listener: TcpListener,
+    (listener, acceptor): (TcpListener, Acceptor),
     routes: axum::Router,
     patience: Duration,
     stopped: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    http::serve(adopt(listener)?, routes, patience, told_to_stop(stopped)).await;
+    http::serve(adopt(listener)?, acceptor, routes, patience, told_to_stop(stopped)).await;
     Ok(())
 }
 

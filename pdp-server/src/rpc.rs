@@ -14,6 +14,7 @@ mod failure;
 mod fresh;
 mod inbound;
 mod last_resort;
+mod leave;
 mod list;
 mod malformed;
 mod outbound;
@@ -27,7 +28,7 @@ mod stream;
 mod tenant;
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pdp_bundle::gateway::Gateway;
@@ -47,6 +48,7 @@ use tonic::{Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::callers::{Denied, Everywhere, Forbidden, Granted, Need, Side};
 use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
 use crate::publish::{DEFAULT_TENANT, Publisher};
@@ -55,9 +57,10 @@ pub use decision::MAX_BATCH;
 pub use failure::ERROR_DOMAIN;
 pub(crate) use failure::Failure;
 pub(crate) use last_resort::LastResortLayer;
+pub(crate) use leave::granted;
+use leave::{Behind, tenant_of};
 pub(crate) use list::first_account;
 pub(crate) use malformed::Malformed;
-use malformed::name;
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
 pub(crate) use question::{Asked, last_instant};
@@ -69,8 +72,7 @@ const SERVICES: [&str; 7] = ["", AUDIT, AUTHORIZATION, DECISION, POLICY, SESSION
 
 /// What every service shares.
 pub(crate) struct Door {
-    /// Set once, when the policy is loaded.
-    publisher: OnceLock<Publisher>,
+    behind: Behind,
     clock: Clock,
     metrics: Arc<Metrics>,
     decision_ids: DecisionIds,
@@ -109,9 +111,8 @@ impl Door {
         let Limits { max_message_bytes, max_wait, max_live_streams } = limits;
         let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
         let lists = RunningLists::new(MAX_RUNNING_LISTS);
-        let publisher = OnceLock::new();
         Arc::new(Self {
-            publisher,
+            behind: Behind::default(),
             clock,
             metrics,
             decision_ids,
@@ -124,13 +125,12 @@ impl Door {
 
     /// Opens the door: from here on requests are answered.
     pub(crate) fn open(&self, publisher: Publisher) {
-        // A second publisher is not taken: the first one stays what questions are answered from.
-        self.publisher.set(publisher).ok();
+        self.behind.open(publisher);
     }
 
-    /// The publisher, once the policy is loaded.
+    /// The publisher, once the policy is loaded, for what is no caller's.
     pub(crate) fn publisher(&self) -> Option<&Publisher> {
-        self.publisher.get()
+        self.behind.by_nobody()
     }
 
     /// The metrics.
@@ -192,18 +192,36 @@ impl Door {
         self.decision_ids.next()
     }
 
-    fn loaded(&self) -> Result<&Publisher, Failure> {
-        self.publisher().ok_or(Failure::Starting)
-    }
-
-    /// Runs work that blocks or takes its time, away from the threads that decide.
+    /// Runs work on a tenant's policy that blocks or takes its time.
     async fn blocking<T: Send + 'static>(
         &self,
+        granted: Granted<'_>,
+        work: impl FnOnce(&Publisher, &TenantId) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let publisher = self.behind.by(granted)?.clone();
+        let tenant = tenant_of(granted)?;
+        granted.asker().record();
+        self.aside(move || work(&publisher, &tenant)).await
+    }
+
+    /// The same for work that is of no one tenant.
+    async fn blocking_everywhere<T: Send + 'static>(
+        &self,
+        granted: Everywhere<'_>,
         work: impl FnOnce(&Publisher) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let publisher = self.loaded()?.clone();
+        let publisher = self.behind.by_everywhere(granted)?.clone();
+        granted.asker().record();
+        self.aside(move || work(&publisher)).await
+    }
+
+    /// Runs work away from the threads that decide.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
         let span = tracing::Span::current();
-        let work = move || span.in_scope(|| work(&publisher));
+        let work = move || span.in_scope(work);
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
             tracing::error!(%error, "work for a request did not end");
             Err(Failure::Internal)
@@ -218,7 +236,7 @@ impl Door {
         work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let (turn, _caller) = self.lists.turn(patience.min(LONGEST_QUEUE)).await?;
-        self.blocking(move |_| work(&|| turn.is_wanted())).await
+        self.aside(move || work(&|| turn.is_wanted())).await
     }
 
     /// Turns what came of a request into an answer.
@@ -242,9 +260,28 @@ fn named(tenant: &str) -> &str {
     if tenant.is_empty() { DEFAULT_TENANT } else { tenant }
 }
 
-/// The same, checked.
-fn tenant_id(tenant: &str) -> Result<TenantId, Malformed> {
-    name("tenant", named(tenant), TenantId::new)
+/// How this door says that a caller has no leave.
+#[derive(Clone)]
+pub(crate) enum Grpc {}
+
+impl Side for Grpc {
+    type Body = tonic::body::Body;
+
+    fn need<B>(request: &http::Request<B>) -> Option<Need> {
+        Need::of_method(request.uri().path())
+    }
+
+    fn unknown() -> http::Response<Self::Body> {
+        Status::from(Failure::UnknownMethod).into_http()
+    }
+
+    fn denied(denied: Denied) -> http::Response<Self::Body> {
+        Status::from(Failure::Unauthenticated(denied)).into_http()
+    }
+
+    fn forbidden(forbidden: Forbidden) -> http::Response<Self::Body> {
+        Status::from(Failure::Forbidden(forbidden)).into_http()
+    }
 }
 
 /// What health checks are told, all services together.

@@ -4,6 +4,8 @@
 mod metrics;
 mod trace;
 
-pub(crate) use self::metrics::{DecisionRpc, ListRpc, Metrics, Rpc, Unasked};
+pub(crate) use self::metrics::{
+    DecisionRpc, Handshake, ListRpc, Metrics, Reloaded, Rpc, Unasked, Unauthenticated,
+};
 pub(crate) use self::trace::write_span;
 pub use self::trace::{Telemetry, TelemetryError, install};

@@ -53,6 +53,54 @@ fn what_is_printed_is_read_back() {
 }
 
 #[test]
+fn beyond_loopback_needs_tls_and_callers() {
+    let nobody = file("callers: []\n");
+    let callers = ["--callers", nobody.path().to_str().unwrap()];
+    let tls = ["--tls-cert", "a", "--tls-key", "b"];
+    let beyond = ["--http", "10.0.0.1:7071"];
+    for (line, missing) in [
+        (beyond.to_vec(), "there is neither TLS nor authentication"),
+        ([&beyond[..], &callers].concat(), "there is no TLS"),
+        ([&beyond[..], &tls].concat(), "there are no `callers`"),
+    ] {
+        let refused = flags(&line).into_config(None).unwrap_err().to_string();
+        let expected =
+            format!("`http` is 10.0.0.1:7071, which other machines can reach, and {missing}");
+        assert!(refused.starts_with(&expected), "{refused}");
+        assert!(flags(&[&line[..], &["--insecure"]].concat()).into_config(None).is_ok());
+    }
+    let config = flags(&[&beyond[..], &callers, &tls].concat()).into_config(None).unwrap();
+    let file = file(&config.to_string());
+    assert_eq!(Settings::default().into_config(Some(file.path())), Ok(config));
+}
+
+#[test]
+fn half_of_what_goes_together_is_refused() {
+    let certain = file("callers: [{name: a, certificates: [a.example], roles: {}}]\n");
+    let certain = certain.path().to_str().unwrap();
+    let tls = ["--tls-cert", "a", "--tls-key", "b"];
+    for (line, given, missing) in [
+        (vec!["--tls-cert", "a"], "tls_cert", "tls_key"),
+        (vec!["--tls-key", "a"], "tls_key", "tls_cert"),
+        (vec!["--tls-client-ca", "a"], "tls_client_ca", "tls_cert"),
+        (
+            [&tls[..], &["--tls-client-auth", "optional"]].concat(),
+            "tls_client_auth",
+            "tls_client_ca",
+        ),
+        (vec!["--callers", certain], "callers", "tls_client_ca"),
+        ([&tls[..], &["--callers", certain]].concat(), "callers", "tls_client_ca"),
+    ] {
+        let refused = flags(&line).into_config(None).unwrap_err().to_string();
+        let expected = format!("`{given}` is set and `{missing}` is not; ");
+        assert!(refused.starts_with(&expected), "{refused}");
+    }
+    let whole = [&tls[..], &["--tls-client-ca", "c", "--callers", certain]].concat();
+    let config = flags(&whole).into_config(None).unwrap();
+    assert_eq!(config.tls.unwrap().client_ca.unwrap().1, ClientAuth::Required);
+}
+
+#[test]
 fn beyond_loopback_needs_a_word() {
     for address in ["0.0.0.0:7070", "[::]:7070", "10.0.0.1:7070"] {
         let refused = flags(&["--grpc", address]).into_config(None).unwrap_err();

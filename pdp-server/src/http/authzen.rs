@@ -6,6 +6,7 @@
 //! A tenant other than `default` is asked under `/t/{tenant}`.
 
 mod answer;
+mod approval;
 mod evaluate;
 mod metadata;
 mod request;
@@ -16,20 +17,21 @@ mod tests;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tonic::{Code, Status};
 
+use super::Routes;
 use super::json::{Json, Object};
+use crate::callers::{Denied, Granted, TENANT_PREFIX};
 use crate::config::{PersonTypes, PublicUrl};
 use crate::publish::DEFAULT_TENANT;
-use crate::rpc::{Door, Failure, Malformed};
+use crate::rpc::{Door, Failure, Malformed, granted};
 use crate::telemetry::{DecisionRpc, Rpc};
 use search::Searched;
 
@@ -63,7 +65,7 @@ type Tenant = Result<Option<Path<String>>, PathRejection>;
 
 /// Why a request has no answer. None of these is ever a permit.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+pub(super) enum Refused {
     #[error("{0}")]
     Failure(Failure),
     #[error(
@@ -82,20 +84,23 @@ enum Refused {
     NoAddress,
 }
 
-/// Every route.
-pub(super) fn routes(door: &Arc<Door>, options: Options) -> Router {
-    let api = Router::new()
-        .route("/access/v1/evaluation", post(evaluation))
-        .route("/access/v1/evaluations", post(evaluations))
-        .route("/access/v1/search/subject", post(search_subject))
-        .route("/access/v1/search/resource", post(search_resource))
-        .route("/access/v1/search/action", post(search_action))
-        .route("/.well-known/authzen-configuration", get(metadata));
-    Router::new()
-        .nest("/t/{tenant}", api.clone())
-        .merge(api)
-        .route("/.well-known/authzen-configuration/{*path}", get(metadata_by_path))
-        .with_state(Arc::new(AuthZen { door: Arc::downgrade(door), options }))
+/// Adds every route.
+pub(super) fn add(routes: Routes, door: &Arc<Door>, options: Options) -> Routes {
+    let authzen = Arc::new(AuthZen { door: Arc::downgrade(door), options });
+    let api: [(&'static str, MethodRouter<Arc<AuthZen>>); 6] = [
+        ("/access/v1/evaluation", post(evaluation)),
+        ("/access/v1/evaluations", post(evaluations)),
+        ("/access/v1/search/subject", post(search_subject)),
+        ("/access/v1/search/resource", post(search_resource)),
+        ("/access/v1/search/action", post(search_action)),
+        ("/.well-known/authzen-configuration", get(metadata)),
+    ];
+    let by_path = "/.well-known/authzen-configuration/{*path}";
+    let routes = routes.add(by_path, get(metadata_by_path).with_state(Arc::clone(&authzen)));
+    api.into_iter().fold(routes, |routes, (path, handler)| {
+        let handler = handler.with_state(Arc::clone(&authzen));
+        routes.add(format!("{TENANT_PREFIX}{path}"), handler.clone()).add(path, handler)
+    })
 }
 
 async fn evaluation(State(authzen): Shared, tenant: Tenant, request: Request) -> Response {
@@ -150,20 +155,13 @@ fn malformed_path(rejected: &PathRejection) -> Refused {
 // === impl AuthZen ===
 
 impl AuthZen {
-    async fn decide(&self, rpc: DecisionRpc, tenant: Tenant, request: Request) -> Response {
+    async fn decide(&self, rpc: DecisionRpc, tenant: Tenant, mut request: Request) -> Response {
         let started = Instant::now();
         let Some(door) = self.door.upgrade() else {
             return Refused::from(Failure::ShuttingDown).into_response();
         };
-        let decided = self.body(request).await.and_then(|body| {
-            let tenant = tenant_of(&tenant)?;
-            let asked = object(&body)?;
-            let asker = evaluate::Asker { options: &self.options, door: &door, tenant, rpc };
-            Ok(match rpc {
-                DecisionRpc::Evaluations => asker.many(&asked)?,
-                _ => asker.one(&asked)?,
-            })
-        });
+        let extensions = std::mem::take(request.extensions_mut());
+        let decided = self.decided(rpc, &door, &tenant, &extensions, request).await;
         let counted = match rpc {
             DecisionRpc::Evaluations => Rpc::Evaluations,
             _ => Rpc::Evaluation,
@@ -173,17 +171,38 @@ impl AuthZen {
         answered
     }
 
-    async fn search(&self, searched: Searched, tenant: Tenant, request: Request) -> Response {
+    async fn decided(
+        &self,
+        rpc: DecisionRpc,
+        door: &Arc<Door>,
+        tenant: &Tenant,
+        extensions: &Extensions,
+        request: Request,
+    ) -> Result<Response, Refused> {
+        // Who has no leave is not listened to.
+        let granted = granted(extensions, tenant_of(tenant)?)?;
+        let body = self.body(request).await?;
+        let asked = object(&body)?;
+        let asker = evaluate::Asker { options: &self.options, door, granted, rpc };
+        match rpc {
+            DecisionRpc::Evaluations => asker.many(&asked).await,
+            _ => asker.one(&asked).await,
+        }
+    }
+
+    async fn search(&self, searched: Searched, tenant: Tenant, mut request: Request) -> Response {
         let Some(door) = self.door.upgrade() else {
             return Refused::from(Failure::ShuttingDown).into_response();
         };
+        let extensions = std::mem::take(request.extensions_mut());
         let found = async {
+            let granted = granted(&extensions, tenant_of(&tenant)?)?;
             // What was sent is let go of before anything is waited for.
             let search = {
                 let body = self.body(request).await?;
                 search::Search::read(searched, &object(&body)?)?
             };
-            search.run(&self.options, &door, tenant_of(&tenant)?).await
+            search.run(&self.options, &door, granted).await
         };
         found.await.unwrap_or_else(|refused| refused.told(&door, searched.rpc()))
     }
@@ -205,6 +224,13 @@ impl AuthZen {
         })?;
         Ok(whole.to_bytes())
     }
+}
+
+/// A request to the gRPC door's own service, of whoever has this leave.
+fn with<T>(granted: Granted<'_>, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.extensions_mut().insert(granted.asker().clone());
+    request
 }
 
 /// Holds that a request's content type is `application/json`, with whatever parameters.
@@ -231,6 +257,18 @@ fn object(body: &[u8]) -> Result<Object<'_>, Malformed> {
         Ok(other) => Err(whole(&format_args!("the body is {}; expected an object", other.kind()))),
         Err(error) => Err(whole(&format_args!("the body cannot be read: {error}"))),
     }
+}
+
+/// What a caller without leave has to show (RFC 6750, section 3).
+fn challenge(failure: &Failure) -> Option<HeaderValue> {
+    let challenge = match failure {
+        Failure::Unauthenticated(Denied::Busy) => return None,
+        Failure::Unauthenticated(Denied::Missing) => r#"Bearer realm="pdp""#,
+        Failure::Unauthenticated(_) => r#"Bearer realm="pdp", error="invalid_token""#,
+        Failure::Forbidden(_) => r#"Bearer realm="pdp", error="insufficient_scope""#,
+        _ => return None,
+    };
+    Some(HeaderValue::from_static(challenge))
 }
 
 /// An answer.
@@ -299,6 +337,11 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, _) = self.status();
         let mut response = (status, self.message()).into_response();
+        if let Self::Failure(failure) = &self
+            && let Some(challenge) = challenge(failure)
+        {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
         let again = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
         if again.contains(&status) {
             let value = HeaderValue::from_static("1");

@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use tower::Service;
 
 use super::patient::Patient;
+use crate::tls::{Acceptor, Peer};
 
 /// How many connections there may be at a time: many times what enforcement points and orchestrators
 /// hold, and with [`MAX_HEAD_BYTES`] and the largest body each a bound of what they keep. One more waits
@@ -47,16 +48,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// nothing for `patience`, or takes nothing, is closed.
 pub(crate) async fn serve(
     listener: TcpListener,
+    acceptor: Acceptor,
     routes: Router,
     patience: Duration,
     stopped: impl Future<Output = ()>,
 ) {
-    serve_at_most(MAX_CONNECTIONS, listener, routes, patience, stopped).await;
+    serve_at_most(MAX_CONNECTIONS, (listener, acceptor), routes, patience, stopped).await;
 }
 
 async fn serve_at_most(
     most: usize,
-    listener: TcpListener,
+    (listener, acceptor): (TcpListener, Acceptor),
     routes: Router,
     patience: Duration,
     stopped: impl Future<Output = ()>,
@@ -77,8 +79,10 @@ async fn serve_at_most(
         };
         match accepted {
             Ok((stream, place)) => {
-                let service = TowerToHyperService::new(Answering(routes.clone()));
-                let stream = TokioIo::new(Patient::new(prompt(stream), patience));
+                let stream = acceptor.accept(prompt(stream));
+                let peer = stream.peer().clone();
+                let service = TowerToHyperService::new(Answering(routes.clone(), peer));
+                let stream = TokioIo::new(Patient::new(stream, patience));
                 let connection = connections.serve_connection(stream, service).into_owned();
                 let connection = graceful.watch(connection);
                 tokio::spawn(async move {
@@ -118,9 +122,9 @@ fn prompt(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// The routes, with what all answers have in common.
+/// The routes, with what all answers have in common, for one connection.
 #[derive(Clone)]
-struct Answering(Router);
+struct Answering(Router, Peer);
 
 // === impl Answering ===
 
@@ -138,7 +142,8 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        request.extensions_mut().insert(self.1.clone());
         let id: Option<HeaderValue> = request.headers().get(REQUEST_ID).cloned();
         // A handler shares nothing that a panic could leave half-changed.
         let answered = AssertUnwindSafe(Service::call(&mut self.0, request)).catch_unwind();
@@ -176,7 +181,7 @@ mod tests {
         };
         let routes = Router::new().route("/panics", get(boom));
         let request = Request::get(path).header(REQUEST_ID, "r-1").body(Body::empty()).unwrap();
-        Answering(routes).call(request).await.unwrap()
+        Answering(routes, Peer::unknown()).call(request).await.unwrap()
     }
 
     fn path_is_fine() -> bool {
@@ -216,7 +221,8 @@ mod tests {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let patience = Duration::from_secs(60);
         let stopped = async move { drop(stopped.await) };
-        let server = tokio::spawn(serve_at_most(MOST, listener, routes, patience, stopped));
+        let plain = (listener, Acceptor::new(None, crate::tls::Door::Http));
+        let server = tokio::spawn(serve_at_most(MOST, plain, routes, patience, stopped));
         let ask = |_| async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";

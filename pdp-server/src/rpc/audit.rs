@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use pdp_engine::id::{ObjectId, PersonId, SessionId};
+use http::Extensions;
+use pdp_engine::id::{ObjectId, PersonId, SessionId, TenantId};
 use pdp_proto::v1;
 use pdp_proto::v1::audit_service_server::AuditService;
 use tonic::{Request, Response, Status};
 
 use super::failure::Failure;
 use super::inbound::instant;
+use super::leave::{everywhere, granted};
 use super::malformed::{Malformed, optional_name, value_of};
 use super::page::{ListOf, page_size};
 use super::session::audited;
-use super::{Door, outbound, tenant_id};
+use super::{Door, outbound};
 use crate::audit::{
     Break, Chain, Digest, Entry, Event, Kind, PolicyChanged, Query, Record, Verified,
 };
@@ -28,32 +30,63 @@ impl AuditService for Service {
         &self,
         request: Request<v1::AuditServiceListRequest>,
     ) -> Result<Response<v1::AuditServiceListResponse>, Status> {
-        let request = request.into_inner();
-        self.0.answer(Rpc::AuditList, self.0.blocking(|publisher| list(publisher, request))).await
+        let (_, extensions, request) = request.into_parts();
+        let (tenant, of_server) = (request.tenant.clone(), request.of_server);
+        let list = |publisher: &Publisher, chain: &Chain| list(publisher, chain, request);
+        let work = self.on_chain(&extensions, &tenant, of_server, list);
+        self.0.answer(Rpc::AuditList, work).await
     }
 
     async fn verify(
         &self,
         request: Request<v1::AuditServiceVerifyRequest>,
     ) -> Result<Response<v1::AuditServiceVerifyResponse>, Status> {
-        let request = request.into_inner();
-        let work = self.0.blocking(|publisher| verify(publisher, request));
+        let (_, extensions, request) = request.into_parts();
+        let v1::AuditServiceVerifyRequest { tenant, of_server } = request;
+        let work = self.on_chain(&extensions, &tenant, of_server, verify);
         self.0.answer(Rpc::AuditVerify, work).await
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    /// Works on a tenant's chain, or on the server's own, which is for callers whose role is.
+    async fn on_chain<T: Send + 'static>(
+        &self,
+        extensions: &Extensions,
+        tenant: &str,
+        of_server: bool,
+        work: impl FnOnce(&Publisher, &Chain) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        if !of_server {
+            let leave = granted(extensions, tenant)?;
+            let work = move |publisher: &Publisher, tenant: &TenantId| {
+                work(publisher, &Chain::Tenant(tenant.clone()))
+            };
+            return self.0.blocking(leave, work).await;
+        }
+        let leave = everywhere(extensions)?;
+        if !tenant.is_empty() {
+            let message = "must be empty for the server's own chain";
+            return Err(Malformed::new("tenant", message).into());
+        }
+        self.0.blocking_everywhere(leave, move |publisher| work(publisher, &Chain::Server)).await
     }
 }
 
 fn list(
     publisher: &Publisher,
+    chain: &Chain,
     mut request: v1::AuditServiceListRequest,
 ) -> Result<v1::AuditServiceListResponse, Failure> {
     let token = std::mem::take(&mut request.page_token);
     let size = page_size(std::mem::take(&mut request.page_size))?;
-    let tenant = std::mem::take(&mut request.tenant);
-    let chain = chain(&tenant, request.of_server)?;
+    request.tenant.clear();
     let list = ListOf::asked("audit", chain.name(), &request);
     let after = list.after(&token)?.map(|number| number.parse());
     let after = after.transpose().map_err(|_| Failure::PageTokenInvalid)?.unwrap_or(0);
-    let page = publisher.audit(&chain, &query(request)?, after, size)?;
+    let page = publisher.audit(chain, &query(request)?, after, size)?;
     Ok(v1::AuditServiceListResponse {
         records: page.records.into_iter().map(record).collect(),
         next_page_token: page
@@ -108,13 +141,8 @@ fn kind(field: &str, number: i32) -> Result<Kind, Malformed> {
     })
 }
 
-fn verify(
-    publisher: &Publisher,
-    request: v1::AuditServiceVerifyRequest,
-) -> Result<v1::AuditServiceVerifyResponse, Failure> {
-    let v1::AuditServiceVerifyRequest { tenant, of_server } = request;
-    let chain = chain(&tenant, of_server)?;
-    let Verified { records, head: Digest(head), broken } = publisher.verify_audit(&chain)?;
+fn verify(publisher: &Publisher, chain: &Chain) -> Result<v1::AuditServiceVerifyResponse, Failure> {
+    let Verified { records, head: Digest(head), broken } = publisher.verify_audit(chain)?;
     if let Some(broken) = &broken {
         tracing::error!(%chain, %broken, "the audit is not as it was written");
     }
@@ -123,14 +151,6 @@ fn verify(
         problem: problem.to_string(),
     });
     Ok(v1::AuditServiceVerifyResponse { records, head: head.to_vec(), broken })
-}
-
-fn chain(tenant: &str, of_server: bool) -> Result<Chain, Malformed> {
-    match (tenant, of_server) {
-        ("", true) => Ok(Chain::Server),
-        (_, true) => Err(Malformed::new("tenant", "must be empty for the server's own chain")),
-        (tenant, false) => Ok(Chain::Tenant(tenant_id(tenant)?)),
-    }
 }
 
 fn record(record: Record) -> v1::AuditRecord {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use pdp_bundle::callers::Role;
 use pdp_engine::delegate::{check_delegation, explain_delegation};
 use pdp_engine::session::SessionDecision;
 use pdp_engine::snapshot::Snapshot;
@@ -14,11 +15,13 @@ use tonic::{Request, Response, Status};
 
 use super::explanation::explained;
 use super::failure::Failure;
+use super::leave::granted;
 use super::list::Seen;
 use super::malformed::{Malformed, required};
 use super::patience::patience;
 use super::question::{decided, delegation, question};
 use super::{Door, explanation, list};
+use crate::callers::Granted;
 use crate::telemetry::{DecisionRpc, ListRpc, Rpc};
 
 /// How many questions a batch may hold. They are answered in one go on one thread: on ordinary
@@ -86,8 +89,11 @@ impl DecisionService for Service {
         &self,
         request: Request<v1::ListPermissionsRequest>,
     ) -> Result<Response<v1::ListPermissionsResponse>, Status> {
-        let wanted =
-            |request: &v1::ListPermissionsRequest| (request.tenant.clone(), request.at_least);
+        let wanted = |request: &v1::ListPermissionsRequest| Asking {
+            tenant: request.tenant.clone(),
+            at_least: request.at_least,
+            explain: request.explain,
+        };
         self.list(Rpc::ListPermissions, ListRpc::Permissions, request, wanted, list::permissions)
             .await
     }
@@ -96,8 +102,11 @@ impl DecisionService for Service {
         &self,
         request: Request<v1::ListResourcesRequest>,
     ) -> Result<Response<v1::ListResourcesResponse>, Status> {
-        let wanted =
-            |request: &v1::ListResourcesRequest| (request.tenant.clone(), request.at_least);
+        let wanted = |request: &v1::ListResourcesRequest| Asking {
+            tenant: request.tenant.clone(),
+            at_least: request.at_least,
+            explain: request.explain,
+        };
         self.list(Rpc::ListResources, ListRpc::Resources, request, wanted, list::resources).await
     }
 
@@ -105,7 +114,11 @@ impl DecisionService for Service {
         &self,
         request: Request<v1::ListSubjectsRequest>,
     ) -> Result<Response<v1::ListSubjectsResponse>, Status> {
-        let wanted = |request: &v1::ListSubjectsRequest| (request.tenant.clone(), request.at_least);
+        let wanted = |request: &v1::ListSubjectsRequest| Asking {
+            tenant: request.tenant.clone(),
+            at_least: request.at_least,
+            explain: request.explain,
+        };
         self.list(Rpc::ListSubjects, ListRpc::Subjects, request, wanted, list::subjects).await
     }
 
@@ -113,8 +126,11 @@ impl DecisionService for Service {
         &self,
         request: Request<v1::ListApproversRequest>,
     ) -> Result<Response<v1::ListApproversResponse>, Status> {
-        let wanted =
-            |request: &v1::ListApproversRequest| (request.tenant.clone(), request.at_least);
+        let wanted = |request: &v1::ListApproversRequest| Asking {
+            tenant: request.tenant.clone(),
+            at_least: request.at_least,
+            explain: request.explain,
+        };
         self.list(Rpc::ListApprovers, ListRpc::Approvers, request, wanted, list::approvers).await
     }
 }
@@ -122,9 +138,16 @@ impl DecisionService for Service {
 /// Which snapshot a request asks for.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
-    tenant: &'a str,
+    granted: Granted<'a>,
     at_least: u64,
     metadata: &'a MetadataMap,
+}
+
+/// What every list says besides what is listed.
+struct Asking {
+    tenant: String,
+    at_least: u64,
+    explain: bool,
 }
 
 // === impl Service ===
@@ -135,7 +158,8 @@ impl Service {
         request: &Request<v1::CheckRequest>,
     ) -> Result<v1::CheckResponse, Failure> {
         let v1::CheckRequest { tenant, question: wire, at_least } = request.get_ref();
-        let wanted = Wanted { tenant, at_least: *at_least, metadata: request.metadata() };
+        let granted = granted(request.extensions(), tenant)?;
+        let wanted = Wanted { granted, at_least: *at_least, metadata: request.metadata() };
         let decision = self
             .on_snapshot(wanted, |snapshot, now| {
                 let wire = required("question", wire.as_ref())?;
@@ -160,7 +184,8 @@ impl Service {
                 actual: questions.len(),
             });
         }
-        let wanted = Wanted { tenant, at_least: *at_least, metadata: request.metadata() };
+        let granted = granted(request.extensions(), tenant)?;
+        let wanted = Wanted { granted, at_least: *at_least, metadata: request.metadata() };
         self.on_snapshot(wanted, |snapshot, now| {
             let result = |(index, wire)| v1::BatchCheckResult {
                 result: Some(match decide(snapshot, wire, now) {
@@ -187,15 +212,16 @@ impl Service {
         &self,
         request: Request<v1::ExplainRequest>,
     ) -> Result<v1::ExplainResponse, Failure> {
-        let (metadata, _, v1::ExplainRequest { tenant, question: wire, at_least }) =
+        let (metadata, extensions, v1::ExplainRequest { tenant, question: wire, at_least }) =
             request.into_parts();
-        let wanted = Wanted { tenant: &tenant, at_least, metadata: &metadata };
+        let granted = granted(&extensions, &tenant)?;
+        let wanted = Wanted { granted, at_least, metadata: &metadata };
         let wire = required("question", wire)?;
         let (snapshot, now) =
             self.on_snapshot(wanted, |snapshot, now| (Arc::clone(snapshot), now)).await?;
         let (decision, explanation) = self
             .0
-            .blocking(move |_| {
+            .aside(move || {
                 let explained = question(&wire).and_then(|asked| explained(&snapshot, &asked, now));
                 Ok(explained.map_err(|malformed| malformed.inside("question"))?)
             })
@@ -209,7 +235,8 @@ impl Service {
         request: &Request<v1::CheckDelegationRequest>,
     ) -> Result<v1::CheckDelegationResponse, Failure> {
         let v1::CheckDelegationRequest { tenant, question: wire, at_least } = request.get_ref();
-        let wanted = Wanted { tenant, at_least: *at_least, metadata: request.metadata() };
+        let granted = granted(request.extensions(), tenant)?;
+        let wanted = Wanted { granted, at_least: *at_least, metadata: request.metadata() };
         let decision = self
             .on_snapshot(wanted, |snapshot, now| {
                 let asked = delegation(required("question", wire.as_ref())?);
@@ -229,15 +256,19 @@ impl Service {
         &self,
         request: Request<v1::ExplainDelegationRequest>,
     ) -> Result<v1::ExplainDelegationResponse, Failure> {
-        let (metadata, _, v1::ExplainDelegationRequest { tenant, question: wire, at_least }) =
-            request.into_parts();
-        let wanted = Wanted { tenant: &tenant, at_least, metadata: &metadata };
+        let (
+            metadata,
+            extensions,
+            v1::ExplainDelegationRequest { tenant, question: wire, at_least },
+        ) = request.into_parts();
+        let granted = granted(&extensions, &tenant)?;
+        let wanted = Wanted { granted, at_least, metadata: &metadata };
         let wire = required("question", wire)?;
         let (snapshot, now) =
             self.on_snapshot(wanted, |snapshot, now| (Arc::clone(snapshot), now)).await?;
         let explained = self
             .0
-            .blocking(move |_| {
+            .aside(move || {
                 let explained = delegation(&wire).and_then(|asked| {
                     explain_delegation(&snapshot, &asked, now)
                         .map_err(|error| Malformed::new(error.field(), error))
@@ -256,14 +287,18 @@ impl Service {
         rpc: Rpc,
         list_rpc: ListRpc,
         request: Request<Q>,
-        wanted: impl Fn(&Q) -> (String, u64) + Send,
+        wanted: impl Fn(&Q) -> Asking + Send,
         list: fn(Seen<'_>, Q) -> Result<A, Failure>,
     ) -> Result<Response<A>, Status> {
         let started = Instant::now();
         let listed = async {
-            let (metadata, _, request) = request.into_parts();
-            let (tenant, at_least) = wanted(&request);
-            let wanted = Wanted { tenant: &tenant, at_least, metadata: &metadata };
+            let (metadata, extensions, request) = request.into_parts();
+            let Asking { tenant, at_least, explain } = wanted(&request);
+            let mut granted = granted(&extensions, &tenant)?;
+            if explain {
+                granted = granted.with(Role::Explain)?;
+            }
+            let wanted = Wanted { granted, at_least, metadata: &metadata };
             let patience = patience(&metadata, self.0.max_wait);
             let (snapshot, now) =
                 self.on_snapshot(wanted, |snapshot, now| (Arc::clone(snapshot), now)).await?;
@@ -284,8 +319,8 @@ impl Service {
         wanted: Wanted<'_>,
         read: impl FnOnce(&Arc<Snapshot>, Timestamp) -> R,
     ) -> Result<R, Failure> {
-        let Wanted { tenant, at_least, metadata } = wanted;
-        let snapshot = self.0.fresh(tenant, at_least, metadata).await?;
+        let Wanted { granted, at_least, metadata } = wanted;
+        let snapshot = self.0.fresh(granted, at_least, metadata).await?;
         Ok(read(&snapshot, self.0.clock.now()))
     }
 }

@@ -9,16 +9,19 @@ mod caller;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Extensions;
 use pdp_bundle::gateway::{Asked as Question, Gateway, Mapped, Unmapped};
 use pdp_bundle::question::OwnedSubject;
 use pdp_proto::ext_authz::authorization_server::Authorization;
 use pdp_proto::ext_authz::{AttributeContext, CheckRequest, CheckResponse};
 use tonic::{Request, Response, Status};
 
+use super::Door;
 use super::failure::Failure;
+use super::leave::granted;
 use super::malformed::{Malformed, required};
 use super::question::Asked;
-use super::{Door, named};
+use crate::callers::Granted;
 use crate::telemetry::{DecisionRpc, Rpc, Unasked};
 use answer::{Answer, Refusal};
 use caller::Envoy;
@@ -36,7 +39,7 @@ impl Authorization for Service {
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         let started = Instant::now();
-        let work = async { self.respond(request.get_ref()) };
+        let work = async { self.respond(request.get_ref(), request.extensions()) };
         let answered = self.door.answer(Rpc::ExtAuthz, work).await;
         self.door.metrics.decision_took(DecisionRpc::ExtAuthz, started.elapsed());
         answered
@@ -46,7 +49,11 @@ impl Authorization for Service {
 // === impl Service ===
 
 impl Service {
-    fn respond(&self, request: &CheckRequest) -> Result<CheckResponse, Failure> {
+    fn respond(
+        &self,
+        request: &CheckRequest,
+        extensions: &Extensions,
+    ) -> Result<CheckResponse, Failure> {
         let CheckRequest { attributes } = request;
         let attributes = required("attributes", attributes.as_ref())?;
         let caller = Envoy(attributes);
@@ -56,7 +63,10 @@ impl Service {
             Ok(answer.refuse(refusal))
         };
         match self.gateway.map(&caller) {
-            Ok(Mapped::Asked(asked)) => self.decide(&asked, &answer, attributes),
+            Ok(Mapped::Asked(asked)) => {
+                let granted = granted(extensions, asked.tenant)?;
+                self.decide(&asked, granted, &answer, attributes)
+            }
             Ok(Mapped::Public(_)) => {
                 self.door.metrics.unasked(Unasked::Public);
                 Ok(answer.pass(attributes))
@@ -73,16 +83,17 @@ impl Service {
     fn decide(
         &self,
         question: &Question<'_>,
+        granted: Granted<'_>,
         answer: &Answer<'_>,
         attributes: &AttributeContext,
     ) -> Result<CheckResponse, Failure> {
-        let Question { route: _, tenant, subject, permission, resource, counterpart, source: _ } =
+        let Question { route: _, tenant: _, subject, permission, resource, counterpart, source: _ } =
             question;
         let counterpart = counterpart.as_ref().map(|object| object.as_ref());
         let (who, resource) = (OwnedSubject::as_ref(subject), resource.as_ref());
         let asked = Asked::new(who, *permission, resource, counterpart, true)?;
         let decided = {
-            let (snapshot, now) = self.door.snapshot(named(tenant))?;
+            let (snapshot, now) = self.door.snapshot(granted)?;
             asked.check(&snapshot, now)
         };
         match decided {

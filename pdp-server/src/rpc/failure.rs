@@ -14,6 +14,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::malformed::Malformed;
 use super::session;
+use crate::callers::{Denied, Forbidden};
 use crate::publish::{
     AccessError, ApplyError, AuditError, DEFAULT_TENANT, MAX_TENANTS, Refusal, RequestId,
     SessionError, TenantError, UnknownTenant, WaitError,
@@ -93,6 +94,12 @@ pub(crate) enum Failure {
     RevisionConflict { expected: Revision, actual: Revision },
     #[error("revision {at_least} has not arrived; the policy is at revision {actual}")]
     RevisionNotReached { at_least: Revision, actual: Revision },
+    #[error("there is no such method")]
+    UnknownMethod,
+    #[error(transparent)]
+    Unauthenticated(Denied),
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     #[error("{0}")]
     Store(String),
     #[error("the server is loading its policy")]
@@ -135,7 +142,10 @@ impl Failure {
                 | StepError::TooManyAccounts(_) => Code::ResourceExhausted,
                 StepError::UnknownSession(_) | StepError::UnknownRevocation(_) => Code::NotFound,
             },
-            Self::Refused(_) => Code::PermissionDenied,
+            Self::UnknownMethod => Code::Unimplemented,
+            Self::Refused(_) | Self::Forbidden(_) => Code::PermissionDenied,
+            Self::Unauthenticated(Denied::Busy) => Code::Unavailable,
+            Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::RevisionConflict { .. } => Code::Aborted,
             Self::TooManyStreams { .. } | Self::TooManyLists { .. } => Code::ResourceExhausted,
             Self::CallerGone => Code::Cancelled,
@@ -180,6 +190,17 @@ impl Failure {
             Self::Refused(_) => "DELEGATION_REFUSED",
             Self::RevisionConflict { .. } => "REVISION_CONFLICT",
             Self::RevisionNotReached { .. } => "REVISION_NOT_REACHED",
+            Self::Unauthenticated(denied) => match denied {
+                Denied::Missing => "CREDENTIALS_MISSING",
+                Denied::ExpiredKey | Denied::ExpiredCertificate | Denied::ExpiredToken => {
+                    "CREDENTIALS_EXPIRED"
+                }
+                Denied::Busy => "AUTHENTICATION_BUSY",
+                // Which part of them is wrong helps nobody who has good ones.
+                _ => "CREDENTIALS_INVALID",
+            },
+            Self::UnknownMethod => "UNKNOWN_METHOD",
+            Self::Forbidden(_) => "ROLE_MISSING",
             Self::Store(_) => "STORE_UNAVAILABLE",
             Self::Starting => "STARTING",
             Self::ShuttingDown => "SHUTTING_DOWN",
@@ -236,7 +257,16 @@ impl Failure {
             }
             Self::Step(error) => of_step(error),
             Self::SessionAccount(account) => vec![("account", account.to_string())],
-            Self::Malformed(_)
+            Self::Forbidden(Forbidden::Role { role, tenant }) => {
+                vec![("role", role.to_string()), ("tenant", tenant.to_string())]
+            }
+            Self::Forbidden(Forbidden::Everywhere(role) | Forbidden::Nowhere(role)) => {
+                vec![("role", role.to_string())]
+            }
+            Self::Forbidden(Forbidden::NoRole)
+            | Self::UnknownMethod
+            | Self::Unauthenticated(_)
+            | Self::Malformed(_)
             | Self::TenantHasSessions(_)
             | Self::CallerGone
             | Self::PageTokenInvalid
@@ -256,6 +286,7 @@ impl Failure {
             Self::TooManyStreams { .. }
             | Self::TooManyLists { .. }
             | Self::Step(StepError::TooMany(_))
+            | Self::Unauthenticated(Denied::Busy)
             | Self::Store(_)
             | Self::Starting
             | Self::ShuttingDown => Some(RETRY_DELAY),
@@ -275,6 +306,9 @@ impl Failure {
             | Self::Step(_)
             | Self::TenantHasSessions(_)
             | Self::SessionAccount(_)
+            | Self::UnknownMethod
+            | Self::Unauthenticated(_)
+            | Self::Forbidden(_)
             | Self::Rejected(_)
             | Self::Refused(_)
             | Self::RevisionConflict { .. }

@@ -9,10 +9,11 @@ use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use tonic::metadata::MetadataMap;
 
+use super::Door;
 use super::failure::Failure;
 use super::malformed::name;
 use super::patience::patience;
-use super::{Door, named};
+use crate::callers::Granted;
 use crate::publish::{Publisher, UnknownTenant};
 
 // === impl Door ===
@@ -27,21 +28,21 @@ impl Door {
     /// before the guard is gone.
     pub(crate) fn snapshot(
         &self,
-        tenant: &str,
+        granted: Granted<'_>,
     ) -> Result<(Guard<Arc<Snapshot>>, Timestamp), Failure> {
-        Ok((current(self.loaded()?, tenant)?, self.clock.now()))
+        Ok((current(self.behind.by(granted)?, granted.tenant())?, self.clock.now()))
     }
 
     /// Loads the tenant's snapshot, waiting first if it is not as fresh as wanted.
     pub(super) async fn fresh(
         &self,
-        tenant: &str,
+        granted: Granted<'_>,
         at_least: u64,
         metadata: &MetadataMap,
     ) -> Result<Guard<Arc<Snapshot>>, Failure> {
-        let publisher = self.loaded()?;
+        let publisher = self.behind.by(granted)?;
         let at_least = Revision::new(at_least);
-        let tenant = named(tenant);
+        let tenant = granted.tenant();
         if let Some(snapshot) = visible(publisher, tenant, at_least)? {
             return Ok(snapshot);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pdp_engine::facts::{Change, Fact, Facts};
-use pdp_engine::id::PersonId;
+use pdp_engine::id::{PersonId, TenantId};
 use pdp_engine::query::Revision;
 use pdp_proto::v1;
 use pdp_proto::v1::policy_service_server::PolicyService;
@@ -13,10 +13,11 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
 use super::failure::Failure;
+use super::leave::granted;
 use super::malformed::{Malformed, all, one, optional_name};
 use super::page::{ListOf, page_size};
 use super::stream::{Gone, LiveStream, Sender};
-use super::{Door, inbound, named, outbound, tenant_id};
+use super::{Door, inbound, named, outbound};
 use crate::publish::{Apply, Publisher, Receipt, RequestId};
 use crate::telemetry::{Rpc, write_span};
 
@@ -51,7 +52,15 @@ impl PolicyService for Service {
         let span =
             write_span(Rpc::Apply.as_str(), named(&request.get_ref().tenant), request.metadata());
         let door = Arc::clone(&self.0);
-        let work = self.0.blocking(move |publisher| apply(&door, publisher, request.into_inner()));
+        let (_, extensions, request) = request.into_parts();
+        let work = async {
+            let named = request.tenant.clone();
+            let leave = granted(&extensions, &named)?;
+            let apply = move |publisher: &Publisher, tenant: &TenantId| {
+                apply(&door, publisher, tenant, request)
+            };
+            self.0.blocking(leave, apply).await
+        };
         self.0.answer(Rpc::Apply, work.instrument(span)).await
     }
 
@@ -59,23 +68,33 @@ impl PolicyService for Service {
         &self,
         request: Request<v1::ExportRequest>,
     ) -> Result<Response<Self::ExportStream>, Status> {
-        self.0.answer(Rpc::Export, self.begin_export(request.into_inner())).await
+        self.0.answer(Rpc::Export, self.begin_export(request)).await
     }
 
     async fn get(
         &self,
         request: Request<v1::PolicyServiceGetRequest>,
     ) -> Result<Response<v1::PolicyServiceGetResponse>, Status> {
-        let request = request.into_inner();
-        self.0.answer(Rpc::Get, self.0.blocking(|publisher| get(publisher, request))).await
+        let (_, extensions, request) = request.into_parts();
+        let work = async {
+            let named = request.tenant.clone();
+            let leave = granted(&extensions, &named)?;
+            self.0.blocking(leave, |publisher, tenant| get(publisher, tenant, request)).await
+        };
+        self.0.answer(Rpc::Get, work).await
     }
 
     async fn list(
         &self,
         request: Request<v1::PolicyServiceListRequest>,
     ) -> Result<Response<v1::PolicyServiceListResponse>, Status> {
-        let request = request.into_inner();
-        self.0.answer(Rpc::List, self.0.blocking(|publisher| list(publisher, request))).await
+        let (_, extensions, request) = request.into_parts();
+        let work = async {
+            let named = request.tenant.clone();
+            let leave = granted(&extensions, &named)?;
+            self.0.blocking(leave, |publisher, tenant| list(publisher, tenant, request)).await
+        };
+        self.0.answer(Rpc::List, work).await
     }
 }
 
@@ -85,14 +104,16 @@ impl Service {
     /// Takes every fact of one revision, and sends them as the caller reads.
     async fn begin_export(
         &self,
-        request: v1::ExportRequest,
+        request: Request<v1::ExportRequest>,
     ) -> Result<LiveStream<v1::ExportResponse>, Failure> {
-        let v1::ExportRequest { tenant } = request;
-        let tenant = tenant_id(&tenant)?;
+        let v1::ExportRequest { tenant } = request.get_ref();
+        let leave = granted(request.extensions(), tenant)?;
         let (sender, stream) = self.0.streams.open()?;
         let every = |revision, facts: &Facts| (revision, facts.iter().collect::<Vec<_>>());
-        let (revision, facts) =
-            self.0.blocking(move |publisher| Ok(publisher.read(&tenant, every)?)).await?;
+        let (revision, facts) = self
+            .0
+            .blocking(leave, move |publisher, tenant| Ok(publisher.read(tenant, every)?))
+            .await?;
         // Whoever reads slowly holds a thread of the blocking pool, which is what limits streams.
         tokio::task::spawn_blocking(move || {
             send_facts(&sender, revision, &facts).and_then(|()| sender.finish())
@@ -104,12 +125,18 @@ impl Service {
 fn apply(
     door: &Door,
     publisher: &Publisher,
+    tenant: &TenantId,
     request: v1::ApplyRequest,
 ) -> Result<v1::ApplyResponse, Failure> {
     let started = Instant::now();
-    let v1::ApplyRequest { tenant, changes, expected_revision, dry_run, request_id, on_behalf_of } =
-        request;
-    let tenant = tenant_id(&tenant)?;
+    let v1::ApplyRequest {
+        tenant: _,
+        changes,
+        expected_revision,
+        dry_run,
+        request_id,
+        on_behalf_of,
+    } = request;
     let request_id = self::request_id(&request_id)?;
     let changes = self::changes(changes)?;
     let expected = expected_revision.map(Revision::new);
@@ -117,7 +144,7 @@ fn apply(
     let on_behalf_of = person.as_ref();
     let request_id = request_id.as_ref();
     let request = Apply { changes: &changes, expected, dry_run, request_id, on_behalf_of };
-    let applied = publisher.apply(&tenant, request);
+    let applied = publisher.apply(tenant, request);
     let outcome = door.metrics.change_set(applied.as_ref(), started.elapsed());
     match applied {
         Ok(receipt) => {
@@ -180,27 +207,27 @@ fn response(receipt: Receipt) -> v1::ApplyResponse {
 
 fn get(
     publisher: &Publisher,
+    tenant: &TenantId,
     request: v1::PolicyServiceGetRequest,
 ) -> Result<v1::PolicyServiceGetResponse, Failure> {
-    let v1::PolicyServiceGetRequest { tenant, key } = request;
-    let tenant = tenant_id(&tenant)?;
+    let v1::PolicyServiceGetRequest { tenant: _, key } = request;
     let key = one("key", key, inbound::key)?;
     let (revision, found) =
-        publisher.read(&tenant, |revision, facts| (revision, facts.get(&key)))?;
+        publisher.read(tenant, |revision, facts| (revision, facts.get(&key)))?;
     let fact = found.ok_or(Failure::UnknownFact(key))?;
     Ok(v1::PolicyServiceGetResponse { fact: Some(outbound::fact(&fact)), revision: revision.get() })
 }
 
 fn list(
     publisher: &Publisher,
+    tenant: &TenantId,
     request: v1::PolicyServiceListRequest,
 ) -> Result<v1::PolicyServiceListResponse, Failure> {
-    let v1::PolicyServiceListRequest { tenant, kind, page_size: asked, page_token } = request;
-    let tenant = tenant_id(&tenant)?;
+    let v1::PolicyServiceListRequest { tenant: _, kind, page_size: asked, page_token } = request;
     let kind = inbound::kind("kind", kind)?;
     let size = page_size(asked)?;
     let list = ListOf::new(&["facts", tenant.as_str(), kind.as_str()]);
-    publisher.read(&tenant, |revision, facts| {
+    publisher.read(tenant, |revision, facts| {
         let behind = list.entries(&page_token, revision)?;
         let mut rest = facts.of_kind(kind).skip(usize::try_from(behind).unwrap_or(usize::MAX));
         let (mut page, mut bytes) = (Vec::new(), 0);

@@ -5,7 +5,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use pdp_engine::id::{ObjectId, PermissionLevelId, PersonId, SessionId};
+use pdp_engine::id::{ObjectId, PermissionLevelId, PersonId, SessionId, TenantId};
 use pdp_engine::query::{Decision, Effect, Malformed as Refused, Reason, Revision};
 use pdp_engine::session::SessionDecision;
 use pdp_proto::v1;
@@ -13,12 +13,14 @@ use pdp_proto::v1::session_service_server::SessionService;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
+use super::Door;
 use super::failure::Failure;
+use super::leave::granted;
 use super::malformed::{Malformed, name, optional_name};
 use super::page::{ListOf, page_size};
 use super::question::{decided, decision};
 use super::stream::LiveStream;
-use super::{Door, tenant_id};
+use crate::callers::Granted;
 use crate::publish::{Publisher, SessionFilter};
 use crate::session::{
     MAX_FAILURE_BYTES, Open, Opened, Outcome, RequestKey, RevocationId, Selection, StepError,
@@ -47,9 +49,11 @@ impl SessionService for Service {
         let span =
             write_span(Rpc::SessionOpen.as_str(), &request.get_ref().tenant, request.metadata());
         let work = async {
-            let (metadata, _, request) = request.into_parts();
-            self.0.fresh(&request.tenant, request.at_least, &metadata).await?;
-            self.0.blocking(|publisher| open(publisher, request)).await
+            let (metadata, extensions, request) = request.into_parts();
+            let named = request.tenant.clone();
+            let leave = granted(&extensions, &named)?;
+            self.0.fresh(leave, request.at_least, &metadata).await?;
+            self.on(leave, request, open).await
         };
         self.0.answer(Rpc::SessionOpen, work.instrument(span)).await
     }
@@ -61,10 +65,11 @@ impl SessionService for Service {
         let span =
             write_span(Rpc::SessionRenew.as_str(), &request.get_ref().tenant, request.metadata());
         let work = async {
-            let (metadata, _, request) = request.into_parts();
-            self.0.fresh(&request.tenant, request.at_least, &metadata).await?;
-            let door = Arc::clone(&self.0);
-            self.0.blocking(move |publisher| renew(&door, publisher, request)).await
+            let (metadata, extensions, request) = request.into_parts();
+            let named = request.tenant.clone();
+            let leave = granted(&extensions, &named)?;
+            self.0.fresh(leave, request.at_least, &metadata).await?;
+            self.on(leave, request, renew).await
         };
         self.0.answer(Rpc::SessionRenew, work.instrument(span)).await
     }
@@ -75,9 +80,7 @@ impl SessionService for Service {
     ) -> Result<Response<v1::SessionServiceCloseResponse>, Status> {
         let span =
             write_span(Rpc::SessionClose.as_str(), &request.get_ref().tenant, request.metadata());
-        let door = Arc::clone(&self.0);
-        let request = request.into_inner();
-        let work = self.0.blocking(move |publisher| close(&door, publisher, request));
+        let work = self.granted(request, |request| &request.tenant, close);
         self.0.answer(Rpc::SessionClose, work.instrument(span)).await
     }
 
@@ -90,7 +93,7 @@ impl SessionService for Service {
             &request.get_ref().tenant,
             request.metadata(),
         );
-        let work = self.0.blocking(|publisher| force_end(publisher, request.into_inner()));
+        let work = self.granted(request, |request| &request.tenant, force_end);
         self.0.answer(Rpc::SessionForceEnd, work.instrument(span)).await
     }
 
@@ -98,8 +101,7 @@ impl SessionService for Service {
         &self,
         request: Request<v1::SessionServiceGetRequest>,
     ) -> Result<Response<v1::SessionServiceGetResponse>, Status> {
-        let (door, request) = (Arc::clone(&self.0), request.into_inner());
-        let work = self.0.blocking(move |publisher| get(&door, publisher, request));
+        let work = self.granted(request, |request| &request.tenant, get);
         self.0.answer(Rpc::SessionGet, work).await
     }
 
@@ -107,8 +109,7 @@ impl SessionService for Service {
         &self,
         request: Request<v1::SessionServiceListRequest>,
     ) -> Result<Response<v1::SessionServiceListResponse>, Status> {
-        let (door, request) = (Arc::clone(&self.0), request.into_inner());
-        let work = self.0.blocking(move |publisher| list(&door, publisher, request));
+        let work = self.granted(request, |request| &request.tenant, list);
         self.0.answer(Rpc::SessionList, work).await
     }
 
@@ -116,7 +117,11 @@ impl SessionService for Service {
         &self,
         request: Request<v1::WatchRevocationsRequest>,
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
-        let begun = async { watch::begin(&self.0, request.into_inner()) };
+        let begun = async {
+            let (_, extensions, request) = request.into_parts();
+            let named = request.tenant.clone();
+            watch::begin(&self.0, granted(&extensions, &named)?, request)
+        };
         self.0.answer(Rpc::WatchRevocations, begun).await
     }
 
@@ -126,21 +131,64 @@ impl SessionService for Service {
     ) -> Result<Response<v1::AcknowledgeRevocationResponse>, Status> {
         let rpc = Rpc::AcknowledgeRevocation;
         let span = write_span(rpc.as_str(), &request.get_ref().tenant, request.metadata());
-        let work = self.0.blocking(|publisher| acknowledge(publisher, request.into_inner()));
+        let work = self.granted(request, |request| &request.tenant, acknowledge);
         self.0.answer(rpc, work.instrument(span)).await
     }
 }
 
+/// What a request is worked on with.
+#[derive(Clone, Copy)]
+struct On<'a> {
+    door: &'a Door,
+    publisher: &'a Publisher,
+    tenant: &'a TenantId,
+}
+
+// === impl Service ===
+
+impl Service {
+    /// Works for a caller with leave for the tenant of the request.
+    async fn granted<Q: Send + 'static, A: Send + 'static>(
+        &self,
+        request: Request<Q>,
+        tenant: fn(&Q) -> &String,
+        work: fn(On<'_>, Q) -> Result<A, Failure>,
+    ) -> Result<A, Failure> {
+        let (_, extensions, request) = request.into_parts();
+        let named = tenant(&request).clone();
+        self.on(granted(&extensions, &named)?, request, work).await
+    }
+
+    async fn on<Q: Send + 'static, A: Send + 'static>(
+        &self,
+        leave: Granted<'_>,
+        request: Q,
+        work: fn(On<'_>, Q) -> Result<A, Failure>,
+    ) -> Result<A, Failure> {
+        let door = Arc::clone(&self.0);
+        let work = move |publisher: &Publisher, tenant: &TenantId| {
+            work(On { door: &door, publisher, tenant }, request)
+        };
+        self.0.blocking(leave, work).await
+    }
+}
+
 fn open(
-    publisher: &Publisher,
+    on: On<'_>,
     request: v1::SessionServiceOpenRequest,
 ) -> Result<v1::SessionServiceOpenResponse, Failure> {
-    let v1::SessionServiceOpenRequest { tenant, request_key, person, computer, level, at_least: _ } =
-        request;
-    let tenant = tenant_id(&tenant)?;
+    let On { door: _, publisher, tenant } = on;
+    let v1::SessionServiceOpenRequest {
+        tenant: _,
+        request_key,
+        person,
+        computer,
+        level,
+        at_least: _,
+    } = request;
     let key = name("request_key", &request_key, RequestKey::new)?;
     let request = Open { key: &key, person: &person, computer: &computer, level: level.as_deref() };
-    let opened = publisher.open_session(&tenant, request, session_id()?)?;
+    let opened = publisher.open_session(tenant, request, session_id()?)?;
     Ok(match opened {
         Opened::Denied(denied) => v1::SessionServiceOpenResponse {
             decision: Some(decision(&denied)),
@@ -181,14 +229,13 @@ fn allowed(revision: Revision) -> v1::Decision {
 }
 
 fn renew(
-    door: &Door,
-    publisher: &Publisher,
+    on: On<'_>,
     request: v1::SessionServiceRenewRequest,
 ) -> Result<v1::SessionServiceRenewResponse, Failure> {
-    let v1::SessionServiceRenewRequest { tenant, session: id, at_least: _ } = request;
-    let tenant = tenant_id(&tenant)?;
+    let On { door, publisher, tenant } = on;
+    let v1::SessionServiceRenewRequest { tenant: _, session: id, at_least: _ } = request;
     let id = name("session", &id, SessionId::new)?;
-    let (renewed, revision) = publisher.renew_session(&tenant, id.as_str())?;
+    let (renewed, revision) = publisher.renew_session(tenant, id.as_str())?;
     let decided = renewed.decided.map(|decided| match decided {
         Ok(()) => allowed(revision),
         Err(reason) => {
@@ -201,43 +248,38 @@ fn renew(
 }
 
 fn close(
-    door: &Door,
-    publisher: &Publisher,
+    on: On<'_>,
     request: v1::SessionServiceCloseRequest,
 ) -> Result<v1::SessionServiceCloseResponse, Failure> {
-    let v1::SessionServiceCloseRequest { tenant, session: id } = request;
-    let tenant = tenant_id(&tenant)?;
+    let On { door, publisher, tenant } = on;
+    let v1::SessionServiceCloseRequest { tenant: _, session: id } = request;
     let id = name("session", &id, SessionId::new)?;
-    let closed = publisher.close_session(&tenant, id.as_str())?;
+    let closed = publisher.close_session(tenant, id.as_str())?;
     tracing::info!(%tenant, session = %id, "session closed");
     Ok(v1::SessionServiceCloseResponse { session: Some(session(&closed, door.now())) })
 }
 
-fn force_end(
-    publisher: &Publisher,
-    request: v1::ForceEndRequest,
-) -> Result<v1::ForceEndResponse, Failure> {
-    let v1::ForceEndRequest { tenant, person, computer, level, note } = request;
-    let tenant = tenant_id(&tenant)?;
+fn force_end(on: On<'_>, request: v1::ForceEndRequest) -> Result<v1::ForceEndResponse, Failure> {
+    let On { door: _, publisher, tenant } = on;
+    let v1::ForceEndRequest { tenant: _, person, computer, level, note } = request;
     let selection = selection(person.as_deref(), computer.as_deref(), level.as_deref())?;
     if selection.is_empty() {
         let message = "is required, or else `computer` or `level`: whose sessions are to be ended";
         return Err(Malformed::new("person", message).into());
     }
     bounded("max_note_bytes", "note", &note, MAX_NOTE_BYTES)?;
-    let ended = publisher.end_sessions(&tenant, &selection, &note)?;
+    let ended = publisher.end_sessions(tenant, &selection, &note)?;
     tracing::warn!(%tenant, ?selection, ended, "sessions ended by force");
     Ok(v1::ForceEndResponse { ended: u64::try_from(ended).unwrap_or(u64::MAX) })
 }
 
 fn get(
-    door: &Door,
-    publisher: &Publisher,
+    on: On<'_>,
     request: v1::SessionServiceGetRequest,
 ) -> Result<v1::SessionServiceGetResponse, Failure> {
     use v1::session_service_get_request::By;
-    let v1::SessionServiceGetRequest { tenant, by } = request;
-    let tenant = tenant_id(&tenant)?;
+    let On { door, publisher, tenant } = on;
+    let v1::SessionServiceGetRequest { tenant: _, by } = request;
     let (found, asked) = match by {
         None => {
             let message = "is required, or else `request_key`: which session";
@@ -245,11 +287,11 @@ fn get(
         }
         Some(By::Session(id)) => {
             let id = name("session", &id, SessionId::new)?;
-            (publisher.session(&tenant, id.as_str())?, id.to_string())
+            (publisher.session(tenant, id.as_str())?, id.to_string())
         }
         Some(By::RequestKey(key)) => {
             let key = name("request_key", &key, RequestKey::new)?;
-            (publisher.session_by_key(&tenant, &key)?, key.to_string())
+            (publisher.session_by_key(tenant, &key)?, key.to_string())
         }
     };
     let found = found.ok_or(Failure::Step(StepError::UnknownSession(asked)))?;
@@ -257,13 +299,12 @@ fn get(
 }
 
 fn list(
-    door: &Door,
-    publisher: &Publisher,
+    on: On<'_>,
     mut request: v1::SessionServiceListRequest,
 ) -> Result<v1::SessionServiceListResponse, Failure> {
+    let On { door, publisher, tenant } = on;
     let token = std::mem::take(&mut request.page_token);
     let size = page_size(std::mem::take(&mut request.page_size))?;
-    let tenant = tenant_id(&request.tenant)?;
     request.tenant.clear();
     let list = ListOf::asked("sessions", tenant.as_str(), &request);
     let after = list.after(&token)?.map(|number| number.parse());
@@ -271,7 +312,7 @@ fn list(
     let filter = filter(&request)?;
     // One more than the page holds tells whether it is the last.
     let now = door.now();
-    let mut found = publisher.sessions(&tenant, &filter, after, size + 1, now)?;
+    let mut found = publisher.sessions(tenant, &filter, after, size + 1, now)?;
     let more = found.len() > size;
     found.truncate(size);
     let last = found.last().filter(|_| more).map(|session| session.number);
@@ -316,12 +357,12 @@ fn selection(
 }
 
 fn acknowledge(
-    publisher: &Publisher,
+    on: On<'_>,
     request: v1::AcknowledgeRevocationRequest,
 ) -> Result<v1::AcknowledgeRevocationResponse, Failure> {
     use v1::acknowledge_revocation_request::Outcome as Wire;
-    let v1::AcknowledgeRevocationRequest { tenant, revocation: id, outcome } = request;
-    let tenant = tenant_id(&tenant)?;
+    let On { door: _, publisher, tenant } = on;
+    let v1::AcknowledgeRevocationRequest { tenant: _, revocation: id, outcome } = request;
     name("revocation", &id, |id| pdp_engine::id::validate_id("revocation id", id))?;
     let unknown = || Failure::Step(StepError::UnknownRevocation(id.clone()));
     let named = RevocationId::parse(&id).ok_or_else(unknown)?;
@@ -334,7 +375,7 @@ fn acknowledge(
             Outcome::Failed(message)
         }
     };
-    let session = publisher.acknowledge(&tenant, &named, outcome)?;
+    let session = publisher.acknowledge(tenant, &named, outcome)?;
     let item = session.revocations.iter().find(|it| it.kind == named.kind);
     Ok(v1::AcknowledgeRevocationResponse { revocation: item.map(|it| revocation(&session, it)) })
 }

@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 
 use super::Door;
 use super::failure::Failure;
+use super::leave::everywhere;
 use super::malformed::name;
 use super::page::{ListOf, page_size};
 use crate::publish::Publisher;
@@ -27,7 +28,11 @@ impl TenantService for Service {
     ) -> Result<Response<v1::TenantServiceCreateResponse>, Status> {
         let rpc = Rpc::TenantCreate;
         let span = write_span(rpc.as_str(), &request.get_ref().tenant, request.metadata());
-        let work = self.0.blocking(|publisher| create(publisher, request.into_inner()));
+        let (_, extensions, request) = request.into_parts();
+        let work = async {
+            let leave = everywhere(&extensions)?;
+            self.0.blocking_everywhere(leave, |publisher| create(publisher, request)).await
+        };
         self.0.answer(rpc, work.instrument(span)).await
     }
 
@@ -37,7 +42,11 @@ impl TenantService for Service {
     ) -> Result<Response<v1::TenantServiceDeleteResponse>, Status> {
         let rpc = Rpc::TenantDelete;
         let span = write_span(rpc.as_str(), &request.get_ref().tenant, request.metadata());
-        let work = self.0.blocking(|publisher| delete(publisher, request.into_inner()));
+        let (_, extensions, request) = request.into_parts();
+        let work = async {
+            let leave = everywhere(&extensions)?;
+            self.0.blocking_everywhere(leave, |publisher| delete(publisher, request)).await
+        };
         self.0.answer(rpc, work.instrument(span)).await
     }
 
@@ -45,8 +54,12 @@ impl TenantService for Service {
         &self,
         request: Request<v1::TenantServiceListRequest>,
     ) -> Result<Response<v1::TenantServiceListResponse>, Status> {
-        let request = request.into_inner();
-        self.0.answer(Rpc::TenantList, self.0.blocking(|publisher| list(publisher, request))).await
+        let (_, extensions, request) = request.into_parts();
+        let work = async {
+            let leave = everywhere(&extensions)?;
+            self.0.blocking_everywhere(leave, |publisher| list(publisher, request)).await
+        };
+        self.0.answer(Rpc::TenantList, work).await
     }
 }
 

@@ -42,6 +42,10 @@ macro_rules! words {
     };
 }
 
+mod access;
+
+pub(crate) use access::{Handshake, Reloaded, Unauthenticated};
+
 words! {
     /// The RPCs, by service and name.
     Rpc {
@@ -137,6 +141,7 @@ pub(crate) struct Metrics {
     load_seconds: Gauge,
     open_sessions: Gauge,
     outstanding_revocations: Gauge,
+    access: access::Access,
 }
 
 // === impl Metrics ===
@@ -181,6 +186,7 @@ impl Metrics {
         let load_seconds = gauge(&recorder, LOAD_SECONDS);
         let open_sessions = gauge(&recorder, OPEN_SESSIONS);
         let outstanding_revocations = gauge(&recorder, OUTSTANDING_REVOCATIONS);
+        let access = access::Access::new(&recorder);
         Self {
             recorder,
             rendered,
@@ -194,6 +200,7 @@ impl Metrics {
             load_seconds,
             open_sessions,
             outstanding_revocations,
+            access,
         }
     }
 
@@ -336,6 +343,9 @@ fn describe(recorder: &PrometheusRecorder) {
     gauge(OPEN_SESSIONS, "Privileged sessions that have not been ended.");
     gauge(OUTSTANDING_REVOCATIONS, "Items of work after sessions that no broker has done yet.");
     gauge(LOAD_SECONDS, "How long the start took, from opening the store to ready, in seconds.");
+    for (name, is_gauge, text) in access::DESCRIBED {
+        if is_gauge { gauge(name, text) } else { counter(name, text) }
+    }
 }
 
 fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {

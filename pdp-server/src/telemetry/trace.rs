@@ -86,7 +86,10 @@ fn exporter(endpoint: &str) -> Result<SdkTracerProvider, TelemetryError> {
 
 /// A span for an RPC that writes, under the caller's trace if the request names one.
 pub(crate) fn write_span(rpc: &'static str, tenant: &str, metadata: &MetadataMap) -> Span {
-    let span = tracing::info_span!("write", otel.name = rpc, otel.kind = "server", rpc, tenant);
+    // The caller is known once the tenant is, for which their roles count.
+    let caller = tracing::field::Empty;
+    let span =
+        tracing::info_span!("write", otel.name = rpc, otel.kind = "server", rpc, tenant, caller);
     let caller = TraceContextPropagator::new().extract(&Headers(metadata));
     // Without an exporter there is nothing that a parent could be set on.
     span.set_parent(caller).ok();

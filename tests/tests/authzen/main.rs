@@ -239,6 +239,8 @@ fn what_needs_approval_is_denied_with_where_to_ask() {
                 "endpoint": "https://requests.example.com/new",
                 "expires_at": "2026-03-01T09:10:00Z",
             },
+            // Nobody holds what it takes (D6).
+            "approvers": [],
         },
     });
     assert_eq!(answer, expected);

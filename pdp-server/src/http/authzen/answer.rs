@@ -9,6 +9,7 @@ use pdp_engine::time::Timestamp;
 use serde::Serialize;
 
 use super::Options;
+use super::approval::Approvers;
 use crate::decision_id::DecisionId;
 
 /// Who the obligations are defined by: those of the profile do not say what sessions need.
@@ -43,6 +44,8 @@ struct Context<'a> {
     obligations: Vec<Obligation>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     requestable: Option<Requestable<'a>>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    approvers: Option<Approvers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ItemError>,
 }
@@ -115,7 +118,6 @@ impl<'a> Answer<'a> {
         let SessionDecision { decision, obligations } = decided;
         let Decision { effect, reason, revision } = *decision;
         let id = id.to_string();
-        // Who could agree is for callers with a role that may list people; there are no roles yet.
         let requestable = options.access_request_url.as_ref();
         let requestable = requestable.filter(|_| effect == Effect::RequiresApproval).map(|url| {
             let expires_at =
@@ -136,9 +138,17 @@ impl<'a> Answer<'a> {
             decision_id: Some(id),
             obligations: obligations.as_ref().map(due).unwrap_or_default(),
             requestable,
+            approvers: None,
             error: None,
         };
         Self { decision: decision.is_allow(), context: Some(context) }
+    }
+
+    /// Says who could agree.
+    pub(super) fn approved_by(&mut self, approvers: Option<Approvers>) {
+        if let Some(context) = &mut self.context {
+            context.approvers = approvers;
+        }
     }
 
     /// A decision alone. What a permit depends on is never left out.

@@ -1,6 +1,9 @@
 //! One evaluation, and several.
 
+use std::sync::Arc;
+
 use axum::response::Response;
+use pdp_bundle::callers::Role;
 use pdp_engine::query::{Decision, Effect, Reason};
 use pdp_engine::session::SessionDecision;
 use pdp_engine::snapshot::Snapshot;
@@ -9,16 +12,18 @@ use serde::Serialize;
 
 use super::super::json::{Json, Object};
 use super::answer::Answer;
+use super::approval::{Approvers, approvable};
 use super::request::{Tuple, optional_object, text, told};
-use super::{Options, json};
+use super::{Options, Refused, json};
+use crate::callers::Granted;
 use crate::rpc::{Door, Failure, Malformed};
 use crate::telemetry::DecisionRpc;
 
 /// Asks for one request.
 pub(super) struct Asker<'a> {
     pub(super) options: &'a Options,
-    pub(super) door: &'a Door,
-    pub(super) tenant: &'a str,
+    pub(super) door: &'a Arc<Door>,
+    pub(super) granted: Granted<'a>,
     pub(super) rpc: DecisionRpc,
 }
 
@@ -39,21 +44,41 @@ struct Answers<'a> {
 
 impl Asker<'_> {
     /// One evaluation.
-    pub(super) fn one(&self, request: &Object<'_>) -> Result<Response, Failure> {
+    pub(super) async fn one(&self, request: &Object<'_>) -> Result<Response, Refused> {
         let asked = Tuple::read(request)?;
-        let (snapshot, now) = self.door.snapshot(self.tenant)?;
-        let decided = self.decide(asked, &snapshot, now)?;
-        drop(snapshot);
-        written(&Answer::told(&decided, self.door.decision_id(), self.options, now))
+        let (decided, now) = {
+            let (snapshot, now) = self.door.snapshot(self.granted)?;
+            (self.decide(asked, &snapshot, now)?, now)
+        };
+        let id = self.door.decision_id();
+        let mut answer = Answer::told(&decided, id, self.options, now);
+        if decided.decision.effect == Effect::RequiresApproval && self.sees_others() {
+            let read = asked.question(&self.options.person_types)?;
+            if let Some(question) = approvable(&read.asked) {
+                answer.approved_by(Approvers::list(self, question).await);
+            }
+        }
+        Ok(written(&answer)?)
+    }
+
+    /// Whether the caller may be told of other people.
+    fn sees_others(&self) -> bool {
+        self.granted.asker().has(Role::Explain, self.granted.tenant())
     }
 
     /// Several, or one where the request holds no others.
-    pub(super) fn many(&self, request: &Object<'_>) -> Result<Response, Failure> {
-        let items = match request.get("evaluations") {
-            None | Some(Json::Null) => return self.one(request),
-            Some(Json::List(items)) if items.is_empty() => return self.one(request),
-            Some(Json::List(items)) => items,
-            Some(other) => {
+    pub(super) async fn many(&self, request: &Object<'_>) -> Result<Response, Refused> {
+        match request.get("evaluations") {
+            None | Some(Json::Null) => self.one(request).await,
+            Some(Json::List(items)) if items.is_empty() => self.one(request).await,
+            Some(items) => Ok(self.every(request, items)?),
+        }
+    }
+
+    fn every(&self, request: &Object<'_>, items: &Json<'_>) -> Result<Response, Failure> {
+        let items = match items {
+            Json::List(items) => items,
+            other => {
                 let message = format_args!("is {}; expected an array", other.kind());
                 return Err(Malformed::new("evaluations", message).into());
             }
@@ -70,7 +95,7 @@ impl Asker<'_> {
         }
         let defaults = Tuple::read(request)?;
         let semantic = Semantic::read(request)?;
-        let (snapshot, now) = self.door.snapshot(self.tenant)?;
+        let (snapshot, now) = self.door.snapshot(self.granted)?;
         let mut evaluations = Vec::with_capacity(items.len());
         for item in items {
             let asked = item_of(item).map(|item| item.or(defaults));

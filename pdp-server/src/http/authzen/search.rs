@@ -13,12 +13,13 @@ use pdp_proto::v1;
 use pdp_proto::v1::decision_service_server::DecisionService;
 use serde::Serialize;
 use std::sync::Arc;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::super::json::{Json, Object};
 use super::request::{Entity, Tuple, optional_object, required, subject, text};
-use super::{Options, Refused, json};
+use super::{Options, Refused, json, with};
+use crate::callers::Granted;
 use crate::rpc::{Door, Failure, MAX_PAGE_SIZE, Malformed, first_account};
 use crate::telemetry::Rpc;
 
@@ -185,14 +186,14 @@ impl Search {
         self,
         options: &Options,
         door: &Arc<Door>,
-        tenant: &str,
+        granted: Granted<'_>,
     ) -> Result<Response, Refused> {
         // For the errors that concern the tenant, where nothing is listed.
-        door.snapshot(tenant)?;
+        door.snapshot(granted)?;
         let listed = match self.searched {
-            Searched::Subject => self.subjects(options, door, tenant).await,
-            Searched::Resource => self.resources(options, door, tenant).await,
-            Searched::Action => self.actions(options, door, tenant).await,
+            Searched::Subject => self.subjects(options, door, granted).await,
+            Searched::Resource => self.resources(options, door, granted).await,
+            Searched::Action => self.actions(options, door, granted).await,
         };
         let (mut results, mut next) = found(listed)?;
         if self.limit == Some(0) {
@@ -213,7 +214,7 @@ impl Search {
         &self,
         options: &Options,
         door: &Arc<Door>,
-        tenant: &str,
+        granted: Granted<'_>,
     ) -> Result<Listed, Status> {
         let (type_name, _) = &self.subject;
         let wanted = ObjectRef { type_name, id: "" };
@@ -223,7 +224,7 @@ impl Search {
         }
         let accounts = matches!(kind, SubjectRef::Account(_));
         let mut request = v1::ListSubjectsRequest {
-            tenant: tenant.to_owned(),
+            tenant: granted.tenant().to_owned(),
             permission: Some(permission(&self.action, Asked::in_subjects)),
             resource: Some(self.resource()),
             accounts,
@@ -236,11 +237,11 @@ impl Search {
         let answer = loop {
             if accounts && self.token.is_empty() {
                 // People come first in the list, and are not what is looked for.
-                let revision = door.snapshot(tenant)?.0.revision();
+                let revision = door.snapshot(granted)?.0.revision();
                 request.page_token = first_account(&request, revision);
             }
             attempts += 1;
-            match service.list_subjects(Request::new(request.clone())).await {
+            match service.list_subjects(with(granted, request.clone())).await {
                 Err(status) if is(&status, "PAGE_TOKEN_EXPIRED") && self.token.is_empty() => {
                     if attempts == ATTEMPTS {
                         return Err(Status::unavailable("the policy changes too fast; ask again"));
@@ -266,12 +267,12 @@ impl Search {
         &self,
         options: &Options,
         door: &Arc<Door>,
-        tenant: &str,
+        granted: Granted<'_>,
     ) -> Result<Listed, Status> {
         let Some(subject) = self.somebody(options) else { return Ok(Listed::default()) };
         let type_name = &self.resource.0;
         let request = v1::ListResourcesRequest {
-            tenant: tenant.to_owned(),
+            tenant: granted.tenant().to_owned(),
             subject: Some(subject),
             permission: Some(permission(&self.action, Asked::in_resources)),
             r#type: type_name.clone(),
@@ -279,7 +280,7 @@ impl Search {
             page_token: self.token.clone(),
             ..Default::default()
         };
-        let answer = door.decisions().list_resources(Request::new(request)).await?.into_inner();
+        let answer = door.decisions().list_resources(with(granted, request)).await?.into_inner();
         let found = answer.resources.into_iter();
         let found = found.map(|it| Found::Entity { type_name: type_name.clone(), id: it.id });
         Ok((found.collect(), answer.next_page_token))
@@ -289,18 +290,18 @@ impl Search {
         &self,
         options: &Options,
         door: &Arc<Door>,
-        tenant: &str,
+        granted: Granted<'_>,
     ) -> Result<Listed, Status> {
         let Some(subject) = self.somebody(options) else { return Ok(Listed::default()) };
         let request = v1::ListPermissionsRequest {
-            tenant: tenant.to_owned(),
+            tenant: granted.tenant().to_owned(),
             subject: Some(subject),
             resource: Some(self.resource()),
             page_size: self.page_size(),
             page_token: self.token.clone(),
             ..Default::default()
         };
-        let answer = door.decisions().list_permissions(Request::new(request)).await?.into_inner();
+        let answer = door.decisions().list_permissions(with(granted, request)).await?.into_inner();
         let found = answer.permissions.into_iter().filter_map(|listed| listed.permission);
         let found = found.map(|permission| Found::Action { name: name_of(&permission) });
         Ok((found.collect(), answer.next_page_token))

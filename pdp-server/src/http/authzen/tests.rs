@@ -1,7 +1,11 @@
+use axum::Router;
 use axum::body::to_bytes;
+use pdp_engine::time::Timestamp;
 use tower::Service as _;
 
+use super::super::Ready;
 use super::*;
+use crate::callers::Gate;
 use crate::clock::Clock;
 use crate::decision_id::DecisionIds;
 use crate::rpc::Limits;
@@ -11,7 +15,7 @@ const QUESTION: &str = r#"{"subject": {"type": "user", "id": "a"}, "action": {"n
     "resource": {"type": "T", "id": "1"}}"#;
 
 fn door() -> Arc<Door> {
-    let clock = Clock::fixed(pdp_engine::time::Timestamp::from_micros(0));
+    let clock = Clock::fixed(Timestamp::from_micros(0));
     let limits = Limits {
         max_message_bytes: 1 << 20,
         max_wait: Duration::from_secs(1),
@@ -42,7 +46,8 @@ async fn posted(routes: &mut Router, path: &str) -> (StatusCode, HeaderMap, Stri
 #[tokio::test]
 async fn without_a_policy_nothing_is_decided() {
     let door = door();
-    let mut routes = routes(&door, options());
+    let gate = Gate::new(None, Clock::fixed(Timestamp::from_micros(0)), Arc::new(Metrics::new()));
+    let mut routes = Routes::new(Ready::default(), &door, options()).behind(Arc::new(gate));
     let paths = ["evaluation", "evaluations", "search/subject", "search/resource", "search/action"];
     for path in paths {
         let (status, headers, said) = posted(&mut routes, &format!("/access/v1/{path}")).await;

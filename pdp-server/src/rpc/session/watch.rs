@@ -8,11 +8,13 @@ use pdp_engine::id::ObjectId;
 use pdp_proto::v1;
 use tokio::time::Instant;
 
+use super::super::Door;
 use super::super::failure::Failure;
+use super::super::leave::tenant_of;
 use super::super::malformed::{Malformed, names};
 use super::super::stream::{LiveStream, Sender};
-use super::super::{Door, tenant_id};
 use super::outbound::revocation;
+use crate::callers::Granted;
 use crate::publish::{Watcher, Work};
 
 /// How many computers a watcher may name.
@@ -33,10 +35,11 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Begins to hand out work.
 pub(super) fn begin(
     door: &Arc<Door>,
+    granted: Granted<'_>,
     request: v1::WatchRevocationsRequest,
 ) -> Result<LiveStream<v1::WatchRevocationsResponse>, Failure> {
-    let v1::WatchRevocationsRequest { tenant, computers, lease, max_outstanding } = request;
-    let tenant = tenant_id(&tenant)?;
+    let v1::WatchRevocationsRequest { tenant: _, computers, lease, max_outstanding } = request;
+    let tenant = tenant_of(granted)?;
     if computers.len() > MAX_WATCHED_COMPUTERS {
         return Err(Failure::Limit {
             limit: "max_watched_computers",
@@ -62,7 +65,7 @@ pub(super) fn begin(
     let lease = self::lease(lease)?;
     let computers: HashSet<ObjectId> = names("computers", &computers, ObjectId::new)?;
     let computers = (!computers.is_empty()).then_some(computers);
-    let watcher = door.loaded()?.watch_work(&tenant, computers, lease, maximum)?;
+    let watcher = door.behind.by(granted)?.watch_work(&tenant, computers, lease, maximum)?;
     let (sender, stream) = door.streams.open_endless()?;
     tokio::spawn(hand_out(watcher, sender));
     Ok(stream)

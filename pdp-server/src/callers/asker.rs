@@ -1,0 +1,166 @@
+//! Who asks, carried with a request from where they proved it to where the tenant is known; and the
+//! leave that the handler gets there. Without a leave nobody reaches a policy: [`Granted`] and
+//! [`Everywhere`] are made here only.
+
+use std::sync::Arc;
+
+use http::Extensions;
+use pdp_bundle::callers::{Grants, Role};
+
+use super::table::Need;
+
+/// Somebody who proved who they are.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// The name in logs.
+    pub(super) name: Box<str>,
+    /// What they may do.
+    pub(super) grants: Grants,
+}
+
+/// Who sent a request, and what the request needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    /// `None` where this server asks nobody who they are.
+    known: Option<Arc<Known>>,
+    need: Need,
+}
+
+/// A caller has no leave.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Forbidden {
+    /// They do not have the role.
+    #[error("this takes the role `{role}` for tenant `{tenant}`, which the caller does not have")]
+    Role {
+        /// The role.
+        role: Role,
+        /// The tenant.
+        tenant: Box<str>,
+    },
+    /// They have the role nowhere.
+    #[error("this takes the role `{0}`, which the caller has for no tenant")]
+    Nowhere(Role),
+    /// They do not have the role everywhere.
+    #[error("this takes the role `{0}` for every tenant, which the caller does not have")]
+    Everywhere(Role),
+    /// The request is for what no role gives.
+    #[error("no role gives this")]
+    NoRole,
+}
+
+/// The leave to do what a request is for, for one tenant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Granted<'a> {
+    asker: &'a Asker,
+    tenant: &'a str,
+}
+
+/// The leave to do what a request is for, for every tenant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Everywhere<'a> {
+    asker: &'a Asker,
+}
+
+// === impl Asker ===
+
+impl Asker {
+    /// A caller, or where nobody is asked, nobody in particular.
+    pub(super) const fn new(known: Option<Arc<Known>>, need: Need) -> Self {
+        Self { known, need }
+    }
+
+    /// Who sent the request.
+    pub(crate) fn of(extensions: &Extensions) -> Result<&Self, Forbidden> {
+        // A request that came past the gate is a fault of this server, and gets nothing.
+        extensions.get().ok_or(Forbidden::NoRole)
+    }
+
+    /// Whether the caller has a role for a tenant, for answers that say more to some.
+    pub(crate) fn has(&self, role: Role, tenant: &str) -> bool {
+        self.known.as_ref().is_none_or(|known| known.grants.has(role, tenant))
+    }
+
+    /// The leave to do what the request is for.
+    pub(crate) fn granted<'a>(&'a self, tenant: &'a str) -> Result<Granted<'a>, Forbidden> {
+        match self.need {
+            Need::Tenant(role) => self.hold(role, tenant)?,
+            Need::Server(_) => {
+                self.granted_everywhere()?;
+            }
+            Need::Nothing | Need::Caller => return Err(Forbidden::NoRole),
+        }
+        Ok(Granted { asker: self, tenant })
+    }
+
+    /// The leave to do what the request is for, whatever the tenant.
+    pub(crate) fn granted_everywhere(&self) -> Result<Everywhere<'_>, Forbidden> {
+        let (Need::Tenant(role) | Need::Server(role)) = self.need else {
+            return Err(Forbidden::NoRole);
+        };
+        match &self.known {
+            Some(known) if !known.grants.has_everywhere(role) => Err(Forbidden::Everywhere(role)),
+            Some(_) | None => Ok(Everywhere { asker: self }),
+        }
+    }
+
+    fn hold(&self, role: Role, tenant: &str) -> Result<(), Forbidden> {
+        if self.has(role, tenant) {
+            return Ok(());
+        }
+        Err(Forbidden::Role { role, tenant: tenant.into() })
+    }
+
+    /// Refuses whom no tenant could be named to, before the request is read.
+    pub(super) fn could(&self) -> Result<(), Forbidden> {
+        let Some(known) = &self.known else { return Ok(()) };
+        match self.need {
+            Need::Tenant(role) if !known.grants.has_somewhere(role) => {
+                Err(Forbidden::Nowhere(role))
+            }
+            Need::Server(role) if !known.grants.has_everywhere(role) => {
+                Err(Forbidden::Everywhere(role))
+            }
+            Need::Nothing | Need::Caller | Need::Tenant(_) | Need::Server(_) => Ok(()),
+        }
+    }
+
+    /// Says in the span at hand who calls.
+    pub(crate) fn record(&self) {
+        if let Some(known) = &self.known {
+            tracing::Span::current().record("caller", &*known.name);
+        }
+    }
+
+    /// The caller's name; empty where nobody is asked.
+    pub(super) fn name(&self) -> &str {
+        self.known.as_ref().map_or("", |known| &known.name)
+    }
+}
+
+// === impl Granted ===
+
+impl<'a> Granted<'a> {
+    /// The tenant that it is for.
+    pub(crate) const fn tenant(self) -> &'a str {
+        self.tenant
+    }
+
+    /// Who has it.
+    pub(crate) const fn asker(self) -> &'a Asker {
+        self.asker
+    }
+
+    /// The same, if the caller has one more role.
+    pub(crate) fn with(self, role: Role) -> Result<Self, Forbidden> {
+        self.asker.hold(role, self.tenant).map(|()| self)
+    }
+}
+
+// === impl Everywhere ===
+
+impl<'a> Everywhere<'a> {
+    /// Who has it.
+    pub(crate) const fn asker(self) -> &'a Asker {
+        self.asker
+    }
+}

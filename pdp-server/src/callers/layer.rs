@@ -1,0 +1,168 @@
+//! Where requests of both doors come in: what they need is looked up, who sent them is found out, and
+//! the handler is handed both. What has no leave goes no further, and its body is not read.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{BoxFuture, Either, Ready, ready};
+use http::{Request, Response};
+use tower::{Layer, Service};
+
+use super::asker::{Asker, Forbidden};
+use super::table::Need;
+use super::{Denied, Gate, Undecided};
+use crate::tls::Peer;
+
+/// What the two doors do each in its own way.
+pub(crate) trait Side: Clone + Send + 'static {
+    /// What answers are made of.
+    type Body;
+
+    /// What a request needs; `None` if it is in no table.
+    fn need<B>(request: &Request<B>) -> Option<Need>;
+
+    /// The answer where that is so: as if there were nothing.
+    fn unknown() -> Response<Self::Body>;
+
+    /// The answer to somebody who did not prove who they are.
+    fn denied(denied: Denied) -> Response<Self::Body>;
+
+    /// The answer to somebody who may not do this.
+    fn forbidden(forbidden: Forbidden) -> Response<Self::Body>;
+}
+
+/// Puts a [`Gated`] around what a door serves.
+pub(crate) struct GateLayer<D> {
+    gate: Arc<Gate>,
+    side: PhantomData<fn() -> D>,
+}
+
+/// Serves those who have leave.
+pub(crate) struct Gated<S, D> {
+    inner: S,
+    gate: Arc<Gate>,
+    side: PhantomData<fn() -> D>,
+}
+
+// === impl GateLayer ===
+
+impl<D> GateLayer<D> {
+    pub(crate) const fn new(gate: Arc<Gate>) -> Self {
+        Self { gate, side: PhantomData }
+    }
+}
+
+impl<D> Clone for GateLayer<D> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.gate))
+    }
+}
+
+impl<S, D> Layer<S> for GateLayer<D> {
+    type Service = Gated<S, D>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Gated { inner, gate: Arc::clone(&self.gate), side: PhantomData }
+    }
+}
+
+// === impl Gated ===
+
+impl<S: Clone, D> Clone for Gated<S, D> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), gate: Arc::clone(&self.gate), side: PhantomData }
+    }
+}
+
+type Answered<D, E> = Result<Response<<D as Side>::Body>, E>;
+
+impl<S, B, D> Service<Request<B>> for Gated<S, D>
+where
+    S: Service<Request<B>, Response = Response<D::Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Send + 'static,
+    D: Side,
+    D::Body: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Either<
+        S::Future,
+        Either<Ready<Answered<D, S::Error>>, BoxFuture<'static, Answered<D, S::Error>>>,
+    >;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let no = |response| Either::Right(Either::Left(ready(Ok(response))));
+        let need = match D::need(&request) {
+            Some(Need::Nothing) => return Either::Left(self.inner.call(request)),
+            Some(need) => need,
+            None => return no(D::unknown()),
+        };
+        let found = self.gate.find(request.headers(), request.extensions().get::<Peer>());
+        match found {
+            Ok(known) => match self.gate.hand_over::<B, D>(&mut request, Asker::new(known, need)) {
+                Ok(()) => Either::Left(self.inner.call(request)),
+                Err(response) => no(response),
+            },
+            Err(Undecided::Denied(denied)) => no(self.gate.deny::<B, D>(&request, denied)),
+            Err(Undecided::KeyOf(ring)) => {
+                let gate = Arc::clone(&self.gate);
+                // The one that is ready is used, and the clone is left for the next request.
+                let clone = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, clone);
+                Either::Right(Either::Right(Box::pin(async move {
+                    let (parts, body) = request.into_parts();
+                    let peer = parts.extensions.get::<Peer>();
+                    let found = gate.find_anew(ring, &parts.headers, peer).await;
+                    let mut request = Request::from_parts(parts, body);
+                    let known = match found {
+                        Ok(known) => known,
+                        Err(denied) => return Ok(gate.deny::<B, D>(&request, denied)),
+                    };
+                    match gate.hand_over::<B, D>(&mut request, Asker::new(known, need)) {
+                        Ok(()) => inner.call(request).await,
+                        Err(response) => Ok(response),
+                    }
+                })))
+            }
+        }
+    }
+}
+
+// === impl Gate ===
+
+impl Gate {
+    fn hand_over<B, D: Side>(
+        &self,
+        request: &mut Request<B>,
+        asker: Asker,
+    ) -> Result<(), Response<D::Body>> {
+        if let Err(forbidden) = asker.could() {
+            return Err(self.forbid::<B, D>(request, asker.name(), forbidden));
+        }
+        request.extensions_mut().insert(asker);
+        Ok(())
+    }
+
+    fn deny<B, D: Side>(&self, request: &Request<B>, denied: Denied) -> Response<D::Body> {
+        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.address());
+        self.failures.refused(denied, request.uri().path(), peer);
+        D::denied(denied)
+    }
+
+    fn forbid<B, D: Side>(
+        &self,
+        request: &Request<B>,
+        caller: &str,
+        forbidden: Forbidden,
+    ) -> Response<D::Body> {
+        self.failures.forbidden(caller, request.uri().path());
+        D::forbidden(forbidden)
+    }
+}

@@ -1,0 +1,60 @@
+//! The policy behind the doors. Nobody reaches it for a caller without that caller's leave: the role
+//! that the table has for the request, held for the tenant that the request names.
+
+use std::sync::OnceLock;
+
+use http::Extensions;
+use pdp_engine::id::TenantId;
+
+use super::failure::Failure;
+use super::malformed::{Malformed, name};
+use super::named;
+use crate::callers::{Asker, Everywhere, Granted};
+use crate::publish::Publisher;
+
+/// The policy, once it is loaded.
+#[derive(Default)]
+pub(super) struct Behind(OnceLock<Publisher>);
+
+/// The leave of whoever sent a request, for the tenant that it names.
+pub(crate) fn granted<'a>(
+    extensions: &'a Extensions,
+    tenant: &'a str,
+) -> Result<Granted<'a>, Failure> {
+    Ok(Asker::of(extensions)?.granted(named(tenant))?)
+}
+
+/// The leave of whoever sent a request that is about the server as a whole.
+pub(super) fn everywhere(extensions: &Extensions) -> Result<Everywhere<'_>, Failure> {
+    Ok(Asker::of(extensions)?.granted_everywhere()?)
+}
+
+/// The tenant that a leave is for. It may be no name yet.
+pub(super) fn tenant_of(granted: Granted<'_>) -> Result<TenantId, Malformed> {
+    name("tenant", granted.tenant(), TenantId::new)
+}
+
+// === impl Behind ===
+
+impl Behind {
+    /// The policy is there.
+    pub(super) fn open(&self, publisher: Publisher) {
+        // A second publisher is not taken: the first one stays what questions are answered from.
+        self.0.set(publisher).ok();
+    }
+
+    /// For a caller with leave for one tenant, which nothing else may be done for.
+    pub(super) fn by(&self, _: Granted<'_>) -> Result<&Publisher, Failure> {
+        self.0.get().ok_or(Failure::Starting)
+    }
+
+    /// For a caller with leave for all.
+    pub(super) fn by_everywhere(&self, _: Everywhere<'_>) -> Result<&Publisher, Failure> {
+        self.0.get().ok_or(Failure::Starting)
+    }
+
+    /// For the server itself: what comes of it is no caller's answer.
+    pub(super) fn by_nobody(&self) -> Option<&Publisher> {
+        self.0.get()
+    }
+}

@@ -1,0 +1,194 @@
+//! TLS at both doors: 1.2 and later, with certificates that are read anew when their files change,
+//! while connections that there are go on. A connection takes its handshake with its first read or
+//! write, in the task that serves it: whoever accepts connections never waits for one.
+
+mod certificate;
+mod files;
+mod io;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+pub(crate) use certificate::Certificate;
+pub(crate) use files::{client, read_at_most};
+pub(crate) use io::Io;
+
+use crate::telemetry::{Metrics, Reloaded};
+
+/// How long a handshake may take, from the moment that the connection is there.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many handshakes may be under way at once: each takes some tens of microseconds of a core, twice,
+/// and between the two it waits for the network.
+const MAX_HANDSHAKES: usize = 512;
+
+/// Whether callers have to have a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// Without one there is no connection.
+    #[default]
+    Required,
+    /// Who has none proves themselves in another way.
+    Optional,
+}
+
+/// The files of a server's TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, with those between it and its root, in PEM.
+    pub cert: PathBuf,
+    /// Its key, in PEM.
+    pub key: PathBuf,
+    /// Who vouches for callers' certificates, in PEM, and whether callers need one.
+    pub client_ca: Option<(PathBuf, ClientAuth)>,
+}
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{}: {message}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// What the files hold does not go together.
+    #[error("the certificate `{}` and the key `{}` cannot be used: {source}", .cert.display(), .key.display())]
+    Unusable {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+/// Which door a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// HTTP/2 alone.
+    Grpc,
+    /// HTTP/2 and HTTP/1.1.
+    Http,
+}
+
+/// What makes connections secret.
+pub(crate) struct Tls {
+    files: TlsFiles,
+    served: ArcSwap<Served>,
+    handshakes: Semaphore,
+    metrics: Arc<Metrics>,
+}
+
+/// What connections are taken with: the same certificate at both doors.
+struct Served {
+    grpc: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
+}
+
+/// How one door takes connections: in clear, or with TLS.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    tls: Option<Arc<Tls>>,
+    door: Door,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    address: Option<SocketAddr>,
+    /// Set by the handshake, if it showed one that somebody vouches for.
+    certificate: Arc<OnceLock<Certificate>>,
+}
+
+// === impl Tls ===
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file.
+    pub(crate) fn open(files: TlsFiles, metrics: Arc<Metrics>) -> Result<Self, TlsError> {
+        let (served, ends) = files::read(&files)?;
+        metrics.certificate_ends(ends);
+        let (served, handshakes) = (ArcSwap::from_pointee(served), Semaphore::new(MAX_HANDSHAKES));
+        Ok(Self { files, served, handshakes, metrics })
+    }
+
+    /// The files, to be watched.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let TlsFiles { cert, key, client_ca } = &self.files;
+        let client_ca = client_ca.iter().map(|(path, _)| path.clone());
+        [cert.clone(), key.clone()].into_iter().chain(client_ca).collect()
+    }
+
+    /// Reads the files anew. Where they cannot be used, new connections are taken as before.
+    pub(crate) fn reload(&self) {
+        match files::read(&self.files) {
+            Ok((served, ends)) => {
+                self.served.store(Arc::new(served));
+                self.metrics.certificate_ends(ends);
+                self.metrics.reloaded(Reloaded::Certificate, true);
+                tracing::info!("the certificate was read");
+            }
+            Err(error) => {
+                self.metrics.reloaded(Reloaded::Certificate, false);
+                tracing::error!(%error, "the new certificate is refused; the one before it stays");
+            }
+        }
+    }
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    /// Takes the connections of a door.
+    pub(crate) const fn new(tls: Option<Arc<Tls>>, door: Door) -> Self {
+        Self { tls, door }
+    }
+
+    /// A connection, whose handshake is still to come.
+    pub(crate) fn accept(&self, stream: TcpStream) -> Io {
+        let peer = Peer { address: stream.peer_addr().ok(), certificate: Arc::default() };
+        match &self.tls {
+            None => Io::plain(stream, peer),
+            Some(tls) => Io::tls(Arc::clone(tls), self.door, stream, peer),
+        }
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// Nobody knows who.
+    #[cfg(test)]
+    pub(crate) fn unknown() -> Self {
+        Self { address: None, certificate: Arc::default() }
+    }
+
+    /// Where it is.
+    pub(crate) const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The certificate that it proved to have.
+    pub(crate) fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.get()
+    }
+}
+
+impl TlsError {
+    fn file(path: &Path, message: impl std::fmt::Display) -> Self {
+        Self::File { path: path.to_owned(), message: message.to_string() }
+    }
+}

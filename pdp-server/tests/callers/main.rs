@@ -1,0 +1,23 @@
+//! Who may call, seen from outside: keys, tokens and certificates of every kind of goodness, roles by
+//! method and tenant, and all of it replaced while callers go on calling.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "test code: a panic is a failed test, and printing is how it reports"
+)]
+
+mod certificates;
+mod guarded;
+mod http;
+mod keys;
+mod logs;
+mod roles;
+mod secrets;
+#[path = "../rpc/served.rs"]
+#[allow(dead_code, reason = "the other tests of servers use the rest of it")]
+mod served;
+mod tokens;
