@@ -207,6 +207,7 @@ impl Client {
         loop {
             let mut request = Request::new(make());
             request.set_timeout(deadline.remaining());
+            self.authorize(&mut request)?;
             let error = match deadline.wait(self.endpoint(), send(self, request)).await {
                 Ok(response) => {
                     self.budget().earn();

@@ -1,5 +1,6 @@
 //! A connection to a server, and the settings that its calls share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,11 @@ use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_proto::v1::policy_service_client::PolicyServiceClient;
 use pdp_proto::v1::session_service_client::SessionServiceClient;
 use pdp_proto::v1::tenant_service_client::TenantServiceClient;
+use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::call::{Error, cause_in_words};
+use crate::credentials::{Authorization, Bearer, Files};
 use crate::decision::Revision;
 use crate::retry::{Budget, Retries};
 
@@ -32,6 +35,7 @@ pub const MAX_RESPONSE_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
+    authorization: Arc<Authorization>,
     endpoint: Arc<str>,
     budget: Arc<Budget>,
     settings: Settings,
@@ -44,6 +48,8 @@ pub struct Builder {
     endpoint: String,
     connect_timeout: Duration,
     user_agent: String,
+    bearer: Bearer,
+    files: Files,
     settings: Settings,
 }
 
@@ -89,6 +95,38 @@ impl Builder {
         self
     }
 
+    /// Proves who calls with this token. It is sent with every call, over `https` or to loopback.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.bearer = Bearer::Token(token.into());
+        self
+    }
+
+    /// Proves who calls with the token in a file, which is read again every few seconds, so that it
+    /// can be replaced.
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.bearer = Bearer::File(path.into());
+        self
+    }
+
+    /// Takes a server for what it says it is if a certificate in this PEM file vouches for it, and not
+    /// if only one of the system's does.
+    pub fn ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.files.ca = Some(path.into());
+        self
+    }
+
+    /// The name that the server's certificate has to have, where it is not that of the address.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.files.server_name = Some(name.into());
+        self
+    }
+
+    /// Proves who calls with a certificate (mutual TLS): PEM files of it, and of its key.
+    pub fn identity(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.files.identity = Some((cert.into(), key.into()));
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -100,7 +138,7 @@ impl Builder {
             endpoint: self.endpoint.clone(),
             message: cause_in_words(&error),
         })?;
-        Ok(self.client(channel))
+        self.client(channel)
     }
 
     /// Connects with the first call, so that a server may start after its clients.
@@ -109,7 +147,7 @@ impl Builder {
     /// [`Error::Setting`] if the address cannot be used.
     pub fn connect_lazy(self) -> Result<Client, Error> {
         let channel = self.endpoint()?.connect_lazy();
-        Ok(self.client(channel))
+        self.client(channel)
     }
 
     fn endpoint(&self) -> Result<Endpoint, Error> {
@@ -119,11 +157,12 @@ impl Builder {
                 self.endpoint
             ),
         };
-        if self.endpoint.starts_with("https://") {
-            return Err(unusable("this client has no TLS"));
+        let secret = self.endpoint.starts_with("https://");
+        if !secret && !self.endpoint.starts_with("http://") {
+            return Err(unusable("it does not begin with `http://` or `https://`"));
         }
-        if !self.endpoint.starts_with("http://") {
-            return Err(unusable("it does not begin with `http://`"));
+        if !secret && !self.files.is_empty() {
+            return Err(unusable("there are no certificates without `https://`"));
         }
         let endpoint = Endpoint::from_shared(self.endpoint.clone())
             .map_err(|error| unusable(&cause_in_words(&error)))?;
@@ -133,19 +172,28 @@ impl Builder {
         if after_host.contains(':') && endpoint.uri().port_u16().is_none() {
             return Err(unusable("its port is not a number from 0 to 65535"));
         }
+        let endpoint = match secret {
+            false => endpoint,
+            true => endpoint
+                .tls_config(self.files.config()?)
+                .map_err(|error| Error::Setting { message: cause_in_words(&error) })?,
+        };
         let endpoint = endpoint.connect_timeout(self.connect_timeout);
         endpoint.user_agent(self.user_agent.clone()).map_err(|_| Error::Setting {
             message: format!("`{}` is not a user agent", self.user_agent.escape_debug()),
         })
     }
 
-    fn client(self, channel: Channel) -> Client {
-        Client {
+    fn client(self, channel: Channel) -> Result<Client, Error> {
+        // It was an address, or there would be no channel.
+        let uri = self.endpoint.parse().unwrap_or_default();
+        Ok(Client {
             channel,
+            authorization: Arc::new(self.bearer.authorization(&uri)?),
             endpoint: self.endpoint.into(),
             budget: Arc::new(Budget::full()),
             settings: self.settings,
-        }
+        })
     }
 }
 
@@ -166,6 +214,8 @@ impl Client {
             endpoint: endpoint.into(),
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             user_agent: concat!("pdp-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            bearer: Bearer::None,
+            files: Files::default(),
             settings: Settings {
                 tenant: Arc::from(""),
                 deadline: DEFAULT_DEADLINE,
@@ -207,6 +257,11 @@ impl Client {
     #[must_use]
     pub fn tenant(&self) -> &str {
         &self.settings.tenant
+    }
+
+    /// Puts on a request what proves who calls.
+    pub(crate) fn authorize<T>(&self, request: &mut Request<T>) -> Result<(), Error> {
+        self.authorization.put(request)
     }
 
     pub(crate) const fn deadline(&self) -> Duration {
@@ -257,13 +312,12 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_none_is_refused_in_words() {
         for (address, why) in [
-            ("", "it does not begin with `http://`"),
-            ("127.0.0.1:7070", "it does not begin with `http://`"),
+            ("", "it does not begin with `http://` or `https://`"),
+            ("127.0.0.1:7070", "it does not begin with `http://` or `https://`"),
             ("http://", "empty string"),
             ("http://pdp:99999", "its port is not a number from 0 to 65535"),
             ("http://[::1]:", "its port is not a number from 0 to 65535"),
-            ("https://pdp:7070", "this client has no TLS"),
-            ("ftp://pdp", "it does not begin with `http://`"),
+            ("ftp://pdp", "it does not begin with `http://` or `https://`"),
         ] {
             let error = Client::builder(address).connect_lazy().unwrap_err();
             let expected = format!(

@@ -58,6 +58,7 @@ mod audit;
 mod behalf;
 mod call;
 mod client;
+mod credentials;
 mod decision;
 mod delegation;
 #[cfg(feature = "engine")]

@@ -2,6 +2,7 @@
 
 mod audit;
 mod gateway;
+mod proof;
 mod session;
 mod shape;
 
@@ -15,6 +16,7 @@ use pdp_engine::time::Timestamp;
 
 pub(crate) use audit::{Audit, Chain, Kind, List as ListAudit, Verify};
 pub(crate) use gateway::{Gateway, GatewayExplain};
+pub(crate) use proof::Proof;
 pub(crate) use session::{
     Close, End, Get as GetSession, History, List as ListSessions, Open, Renew, Session, State,
     Watch, Which,
@@ -84,6 +86,8 @@ pub(crate) struct Global {
     /// How long to wait for the server, like `500ms`, `10s` or `2m` [default: 10s; 60s to apply, export and list].
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) proof: Proof,
     /// How to print the answer.
     #[arg(long, short, global = true, value_enum, default_value_t = Output::Human)]
     pub(crate) output: Output,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pdp_client::{Builder, Client};
 
+use crate::args::Proof;
 use crate::options::Server;
 use crate::problem::Problem;
 
@@ -38,7 +39,23 @@ impl Server {
 
     fn builder(&self, default: Duration) -> Builder {
         let deadline = self.timeout.unwrap_or(default);
-        Client::builder(self.url.clone())
+        let Proof { token, token_file, ca, server_name, cert, cert_key } = &self.proof;
+        let mut builder = Client::builder(self.url.clone());
+        if let Some(token) = token {
+            builder = builder.token(token.reveal());
+        } else if let Some(path) = token_file {
+            builder = builder.token_file(path);
+        }
+        if let Some(path) = ca {
+            builder = builder.ca(path);
+        }
+        if let Some(name) = server_name {
+            builder = builder.server_name(name);
+        }
+        if let (Some(cert), Some(key)) = (cert, cert_key) {
+            builder = builder.identity(cert, key);
+        }
+        builder
             .tenant(self.tenant.as_str())
             .user_agent(concat!("pdpctl/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(deadline.min(QUESTION))

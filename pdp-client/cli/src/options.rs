@@ -26,6 +26,7 @@ pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) tenant: String,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) proof: args::Proof,
 }
 
 /// One run.
@@ -100,7 +101,7 @@ pub(crate) enum Source {
 
 impl Options {
     pub(crate) fn new(args: Args) -> Result<Self, Problem> {
-        let args::Global { server, tenant, timeout, output: _, color: _ } = args.global;
+        let args::Global { server, tenant, timeout, proof, output: _, color: _ } = args.global;
         let url = if server.contains("://") { server } else { format!("http://{server}") };
         let task = match args.command {
             Command::Check(question) => Task::Check(Asked::check(question)?),
@@ -123,7 +124,7 @@ impl Options {
             Command::Health(args::Health { service, wait }) => Task::Health { service, wait },
             Command::Completions(args::Completions { shell }) => Task::Completions(shell),
         };
-        Ok(Self { server: Server { url, tenant, timeout }, task })
+        Ok(Self { server: Server { url, tenant, timeout, proof }, task })
     }
 
     pub(crate) async fn run(self, screen: &mut Screen) -> Result<Exit, Problem> {

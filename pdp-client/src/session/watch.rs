@@ -212,7 +212,9 @@ impl Watched {
         let client = self.client.clone();
         Ok(Box::pin(async move {
             let mut service = client.session_calls();
-            let answer = service.watch_revocations(Request::new(request));
+            let mut request = Request::new(request);
+            client.authorize(&mut request)?;
+            let answer = service.watch_revocations(request);
             let response = client.start().wait(client.endpoint(), answer).await?;
             Ok(response.into_inner())
         }))

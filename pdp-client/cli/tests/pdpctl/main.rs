@@ -6,6 +6,7 @@ mod applying;
 mod asking;
 mod audit;
 mod behalf;
+mod callers;
 mod cases;
 mod families;
 mod gateway;

@@ -131,6 +131,8 @@ fn ctl_in(folder: &Path, arguments: &[String], input: &str) -> Ran {
         .current_dir(folder)
         .env_remove("PDP_SERVER")
         .env_remove("PDP_TENANT")
+        .env_remove("PDP_TOKEN")
+        .env_remove("PDP_TOKEN_FILE")
         .env_remove("CLICOLOR_FORCE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
