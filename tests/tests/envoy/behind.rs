@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
 use axum::extract::Request;
-use pdp_client::Client;
+use pdp_client::{Builder, Client};
 use pdp_proto::ext_authz::authorization_server::{Authorization, AuthorizationServer};
 use pdp_proto::ext_authz::{CheckRequest, CheckResponse};
 use pdp_server::clock::Clock;
@@ -41,9 +41,19 @@ pub(crate) struct Served {
 impl Pdp {
     /// With the demonstration's policy and this mapping.
     pub(crate) async fn start(mapping: &str) -> Self {
+        let client = |address| Client::builder(format!("http://{address}"));
+        Self::with(mapping, Settings::default(), client).await
+    }
+
+    /// With other settings, and a client that knows how to call.
+    pub(crate) async fn with(
+        mapping: &str,
+        settings: Settings,
+        client: impl FnOnce(SocketAddr) -> Builder,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let any_port = Some("127.0.0.1:0".parse().unwrap());
-        let settings = Settings {
+        let own = Settings {
             data: Some(folder.path().to_path_buf()),
             load: Some(Path::new(DEPLOY).join("demo/policy.yaml")),
             gateway: Some(Path::new(DEPLOY).join(mapping)),
@@ -52,13 +62,13 @@ impl Pdp {
             grace_ms: Some(0),
             ..Settings::default()
         };
-        let config = settings.into_config(None).unwrap();
+        let config = settings.or(own).into_config(None).unwrap();
         let listeners = Listeners::bind(&config).unwrap();
         let address = listeners.grpc_address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move { drop(stopped.await) };
         let running = tokio::spawn(run(config, listeners, Clock::system(), shutdown));
-        let client = Client::builder(format!("http://{address}")).connect().await.unwrap();
+        let client = client(address).connect().await.unwrap();
         // Retried until the policy is loaded.
         client.list_tenants().collect().await.unwrap();
         Self { address, client, stop, running, _folder: folder }

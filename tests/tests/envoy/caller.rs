@@ -102,7 +102,7 @@ impl<'a> Call<'a> {
 // === impl Reply ===
 
 impl Reply {
-    async fn of(response: hyper::Response<hyper::body::Incoming>) -> Self {
+    pub(crate) async fn of(response: hyper::Response<hyper::body::Incoming>) -> Self {
         let (head, body) = response.into_parts();
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let headers = head.headers.iter();
