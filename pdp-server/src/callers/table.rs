@@ -59,7 +59,6 @@ pub(super) const METHODS: &[(&str, Need)] = &[
     ("/pdp.v1.TenantService/Delete", SERVER),
     ("/pdp.v1.TenantService/List", SERVER),
     ("/grpc.health.v1.Health/Check", Need::Nothing),
-    ("/grpc.health.v1.Health/List", Need::Nothing),
     ("/grpc.health.v1.Health/Watch", Need::Nothing),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Need::Caller),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Need::Caller),

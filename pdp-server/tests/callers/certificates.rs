@@ -71,7 +71,8 @@ async fn a_certificate_says_who_calls() {
     // A connection that outlives its certificate is worth nothing.
     let channel = tls.connect(&guarded.served, Some(&by_uri)).await.unwrap();
     guarded.served.now.store(OVER - 1, Ordering::SeqCst);
-    assert_eq!(outcome(&ask(&channel, None, "").await), "REASON_GRANTED");
+    // The grant of the policy has ended, and the certificate has not.
+    assert_eq!(outcome(&ask(&channel, None, "").await), "REASON_NOT_GRANTED");
     guarded.served.now.store(OVER, Ordering::SeqCst);
     assert_eq!(outcome(&ask(&channel, None, "").await), "CREDENTIALS_EXPIRED");
 }

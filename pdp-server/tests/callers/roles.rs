@@ -221,10 +221,10 @@ async fn envoy_asks_in_the_tenants_that_it_has_a_role_for() {
         let http = attribute_context::HttpRequest {
             method: "GET".to_owned(),
             path: "/a".to_owned().into(),
-            headers: [("x-user".to_owned(), b"ana".to_vec().into())].into_iter().collect(),
+            headers: [("x-user".to_owned(), b"ana".to_vec())].into_iter().collect(),
             ..Default::default()
         };
-        let request = attribute_context::Request { http: Some(http), ..Default::default() };
+        let request = attribute_context::Request { http: Some(http) };
         let extensions =
             [("pdp.tenant", tenant), ("pdp.operation", "View"), ("pdp.resource", "Report:absence")];
         let extensions = extensions.map(|(name, value)| (name.to_owned(), value.to_owned()));
