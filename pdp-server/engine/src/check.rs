@@ -101,8 +101,8 @@ fn account(snapshot: &Snapshot, id: &str) -> Option<ActorIx> {
 /// The handle of an object, if it is known (Q6).
 pub(crate) fn object(snapshot: &Snapshot, named: ObjectRef<'_>) -> Result<ResourceIx, Reason> {
     let kind = snapshot.types.get(named.type_name).ok_or(Reason::UnknownResource)?;
-    if let Some(object) = snapshot.kinds[*kind].objects.get(named.id) {
-        return Ok(*object);
+    if let Some(object) = snapshot.object(*kind, named.id) {
+        return Ok(object);
     }
     // An account made for a session is an object, too, and nothing covers it (P10).
     let is_account = named.type_name == BuiltInType::UserAccount.as_str();
