@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use pdp_engine::compile::{CompileLimits, compile_within};
+use pdp_engine::compile::{CompileLimits, recompile_within};
 use pdp_engine::facts::{Applied, Change, FactKey, Facts};
 use pdp_engine::id::{AccountId, PersonId, TenantId};
 use pdp_engine::query::Revision;
@@ -103,8 +103,7 @@ impl Publisher {
         for stored in store.load()? {
             let id = stored.id.clone();
             let seen = stored.seen;
-            let tenant = Tenant::load(stored)
-                .map_err(|source| PublishError::TooLarge { tenant: id.clone(), source })?;
+            let tenant = Tenant::load(stored);
             // Time had come that far: a clock that was set back revives no session (P11).
             tenant.sessions.resume(&store, &tenant, seen, clock.now())?;
             tenants.insert(id, Arc::new(tenant));
@@ -395,9 +394,14 @@ fn prepare<'a>(
     applied: &Applied,
     to: Revision,
 ) -> Result<(Option<Snapshot>, Option<MutexGuard<'a, Pace>>), ApplyError> {
-    let snapshot = match applied.deltas.is_empty() {
-        true => None,
-        false => Some(compile_within(facts, to, CompileLimits::DEFAULT)?),
+    let snapshot = match applied.deltas.as_slice() {
+        [] => None,
+        deltas => {
+            // INVARIANT: it is this writer's turn, so that the snapshot shows the policy that the change
+            // set builds upon.
+            let shown = tenant.snapshot.load_full();
+            Some(recompile_within(&shown, facts, deltas, to, CompileLimits::DEFAULT)?)
+        }
     };
     Ok((snapshot, tenant.sessions.keep_names(made(applied))?))
 }

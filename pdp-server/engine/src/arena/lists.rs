@@ -149,7 +149,12 @@ impl<H: Handle, T: Clone> Lists<H, T> {
 impl<H: Handle, T> Clone for Lists<H, T> {
     fn clone(&self) -> Self {
         let Self { starts, items, patch, len } = self;
-        Self { starts: Arc::clone(starts), items: Arc::clone(items), patch: patch.clone(), len: *len }
+        Self {
+            starts: Arc::clone(starts),
+            items: Arc::clone(items),
+            patch: patch.clone(),
+            len: *len,
+        }
     }
 }
 

@@ -27,7 +27,9 @@ impl<K: Eq + Hash, V> Patch<K, V> {
     }
 
     pub(crate) fn set(&mut self, key: K, value: V) {
-        let map = self.0.get_or_insert_with(|| HashTrieMap::new_with_hasher_and_ptr_kind(BuildHasherDefault::default()));
+        let map = self.0.get_or_insert_with(|| {
+            HashTrieMap::new_with_hasher_and_ptr_kind(BuildHasherDefault::default())
+        });
         map.insert_mut(key, value);
     }
 

@@ -126,10 +126,7 @@ impl<'a, T: Copy + Ord> Slice<'a, T> {
 }
 
 /// Whether the item is the next of those that are removed, which come in the same order.
-fn passes<'a, T: Ord + 'a>(
-    removed: &mut Peekable<impl Iterator<Item = &'a T>>,
-    item: &T,
-) -> bool {
+fn passes<'a, T: Ord + 'a>(removed: &mut Peekable<impl Iterator<Item = &'a T>>, item: &T) -> bool {
     while let Some(next) = removed.peek() {
         match (*next).cmp(item) {
             Ordering::Less => removed.next(),

@@ -165,7 +165,8 @@ mod tests {
         let before = table.clone();
         table.set(at(3), 30);
         assert_eq!(table.push(100), at(10));
-        let rows = |table: &Table<TypeIx, usize>| table.iter().map(|(_, row)| *row).collect::<Vec<_>>();
+        let rows =
+            |table: &Table<TypeIx, usize>| table.iter().map(|(_, row)| *row).collect::<Vec<_>>();
         assert_eq!(rows(&table), [0, 1, 2, 30, 4, 5, 6, 7, 8, 9, 100]);
         assert_eq!(rows(&before), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         for row in 0..5_000 {

@@ -268,7 +268,9 @@ impl Actors {
         let mut lists = ListsBuilder::default();
         for (subject, row) in self.subjects.iter() {
             let reached = match asked && row.is_person {
-                true => reached(&self.positions, &self.closure[subject], &self.closure_timed[subject]),
+                true => {
+                    reached(&self.positions, &self.closure[subject], &self.closure_timed[subject])
+                }
                 false => Vec::new(),
             };
             budget.closure(reached.len())?;

@@ -111,9 +111,10 @@ impl Covers {
             unplaced: names.type_rows.iter().map(|_| None).collect(),
         };
         let mut placing = Placing { handles: names, placed: Vec::new() };
-        let mut objects = names.resource_rows.iter().map(|(object, _)| {
-            (names.resource_kind[object], names.resource_is[object])
-        });
+        let mut objects = names
+            .resource_rows
+            .iter()
+            .map(|(object, _)| (names.resource_kind[object], names.resource_is[object]));
         placing.each(facts, &mut |placed| {
             if let Some((kind, is)) = objects.next() {
                 let cover = building.cover(kind, placed);
@@ -163,7 +164,9 @@ impl Covers {
         let few = |(_, covered): &(ShardIx, &usize)| **covered <= FEW_COVERS;
         let size = |small: usize| -> usize {
             let each = covered.iter().filter(few).map(|(ix, covered)| (shards[ix].len(), covered));
-            each.filter(|(length, _)| *length <= small).map(|(length, covered)| length * covered).sum()
+            each.filter(|(length, _)| *length <= small)
+                .map(|(length, covered)| length * covered)
+                .sum()
         };
         let budget = shards.total().saturating_mul(MERGED_PER_GRANT);
         let mut small = SMALL_SHARD;

@@ -45,9 +45,8 @@ pub(super) fn compile(facts: &Facts, names: &Names) -> Levels {
         let mut kind = Kind::default();
         if let Some(declared) = facts.resource_type(name) {
             let mut number = (0..).map(PermissionIx::from_index);
-            let mut number = |name: &PermissionName| {
-                (name.to_shared(), super::handles::known(number.next()))
-            };
+            let mut number =
+                |name: &PermissionName| (name.to_shared(), super::handles::known(number.next()));
             kind.operations = Arc::new(declared.operations.iter().map(&mut number).collect());
             kind.rights = Arc::new(declared.rights.iter().map(&mut number).collect());
         }

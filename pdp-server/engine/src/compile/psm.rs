@@ -32,8 +32,14 @@ pub(super) fn compile(
     let mut native_of = Patch::default();
     native_group.iter().for_each(|(native, group)| native_of.set(*group, native));
     let native_group = native_group.into();
-    let mut sessions =
-        Sessions { native, native_timed, native_group, native_of, natives_of, ..Sessions::default() };
+    let mut sessions = Sessions {
+        native,
+        native_timed,
+        native_group,
+        native_of,
+        natives_of,
+        ..Sessions::default()
+    };
     for psm in facts.psm() {
         let settings = computer(psm, names, &sessions.native_of);
         sessions.computers.set(names.computer(&psm.computer), Some(Arc::new(settings)));

@@ -1,11 +1,11 @@
 //! Vault entities with their layers and shares (section 6).
 
-use crate::arena::{Handle, Lists, ResourceGroupIx, ResourceIx, Rows, Table};
 use crate::actor::{Account, ActorRef};
+use crate::arena::ActorIx;
+use crate::arena::{Handle, Lists, ResourceGroupIx, ResourceIx, Rows, Table};
 use crate::facts::Facts;
 use crate::resource::Resource;
 use crate::share::{Entity, Grantee, REMOTE_APP_PLATFORMS};
-use crate::arena::ActorIx;
 use crate::snapshot::{NameTableBuilder, Shared, Vault, VaultEntity};
 
 use super::handles::{Handles, known};

@@ -144,7 +144,8 @@ impl<'a> Recorder<'a> {
         self.found.sort_by_key(|found| found.assignment);
         self.found.dedup_by_key(|found| found.assignment);
         // The strongest first, so that what decided is listed before anything is left out.
-        let order = |one: AssignmentIx, other: AssignmentIx| self.snapshot.assignment_order(one, other);
+        let order =
+            |one: AssignmentIx, other: AssignmentIx| self.snapshot.assignment_order(one, other);
         self.found.sort_by(|one, other| {
             let strongest_first = Reverse(one.qualifier).cmp(&Reverse(other.qualifier));
             strongest_first.then_with(|| order(one.assignment, other.assignment))

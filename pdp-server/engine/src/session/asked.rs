@@ -261,7 +261,12 @@ impl<'a> Asked<'a> {
         let who = Who::new(self.snapshot, self.person, now);
         let paths = Paths::new(self.snapshot, &who);
         let applied = self.eligible().filter(|it| it.window.contains(now) && who.is(it.to));
-        let told = applied.map(|eligible| AppliedEligibility {
+        let mut applied: Vec<_> = applied.collect();
+        applied.sort_by(|one, other| {
+            let by_actor = self.snapshot.actor_order(one.to, other.to);
+            by_actor.then_with(|| one.kind.cmp(&other.kind))
+        });
+        let told = applied.into_iter().map(|eligible| AppliedEligibility {
             to: self.snapshot.cold.actors[eligible.to].clone(),
             kind: eligible.kind,
             subject_path: paths.to(eligible.to),

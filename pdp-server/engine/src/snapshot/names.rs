@@ -87,7 +87,8 @@ impl<H: Copy> NameTable<H> {
     /// Makes the table anew once much differs from it.
     pub(crate) fn settle(&mut self) {
         if self.patch.outgrows(self.places.len()) {
-            let kept = self.places.iter().filter(|place| self.patch.get(&place.fingerprint).is_none());
+            let kept =
+                self.places.iter().filter(|place| self.patch.get(&place.fingerprint).is_none());
             let kept = kept.filter_map(|place| Some((place.fingerprint, place.handle?)));
             let came = self.patch.iter().filter_map(|(print, handle)| Some((*print, (*handle)?)));
             let mut table = NameTableBuilder::default();

@@ -133,7 +133,11 @@ impl<'a> Draft<'a> {
                 }
             }
             Fact::Group(it) => {
-                self.name_other(BuiltInType::Group, it.id.to_shared(), ActorRef::Group(it.id.clone()));
+                self.name_other(
+                    BuiltInType::Group,
+                    it.id.to_shared(),
+                    ActorRef::Group(it.id.clone()),
+                );
             }
             Fact::SetGroup(it) => {
                 let actor = ActorRef::SetGroup(it.id.clone());

@@ -116,9 +116,7 @@ impl Draft<'_> {
         covers.dedup();
         let always = |cover: CoverIx| {
             let mut placements = self.policy.placements[cover].iter();
-            placements.any(|it| {
-                it.window.is_always() && self.policy.lies_in(it.location, location)
-            })
+            placements.any(|it| it.window.is_always() && self.policy.lies_in(it.location, location))
         };
         covers.into_iter().map(|cover| (cover, always(cover))).collect()
     }

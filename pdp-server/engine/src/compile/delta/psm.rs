@@ -21,7 +21,8 @@ impl Draft<'_> {
         if let Some(after) = psm.after {
             after.levels.values().flatten().for_each(|group| self.name_native(group));
         }
-        let settings = psm.after.map(|psm| Arc::new(computer(psm, self, &self.policy.psm.native_of)));
+        let settings =
+            psm.after.map(|psm| Arc::new(computer(psm, self, &self.policy.psm.native_of)));
         self.policy.psm.computers.set(object, settings);
     }
 

@@ -65,17 +65,20 @@ impl Draft<'_> {
         let Some(either) = group.either() else { return };
         let handle = self.resource_group_named(&either.id);
         let members = group.after.map_or(&[][..], |group| &group.members);
-        let members: Vec<ResourceIx> =
-            members.iter().map(|member| self.resource(member)).collect();
+        let members: Vec<ResourceIx> = members.iter().map(|member| self.resource(member)).collect();
         let before = self.policy.vault.members[handle].to_vec();
-        let vault = &mut self.policy.vault;
+        let groups_of = &mut self.policy.vault.groups_of;
         for member in before.iter().filter(|member| !members.contains(member)) {
-            vault.groups_of.edit(*member, |groups| groups.retain(|other| *other != handle));
+            groups_of.edit(*member, |groups| groups.retain(|other| *other != handle));
         }
         for member in members.iter().filter(|member| !before.contains(member)) {
-            vault.groups_of.edit(*member, |groups| groups.push(handle));
+            // By name, as explanations tell them.
+            let mut groups = self.policy.vault.groups_of[*member].to_vec();
+            let order = |other: &ResourceGroupIx| self.policy.group_order(*other, handle).is_lt();
+            groups.insert(groups.partition_point(order), handle);
+            self.policy.vault.groups_of.set(*member, groups);
         }
-        vault.members.set(handle, members);
+        self.policy.vault.members.set(handle, members);
     }
 
     pub(super) fn change_share(&mut self, share: Between<'_, Share>) {
