@@ -27,7 +27,7 @@ pub(crate) trait Handle: Copy + Eq + Ord + std::hash::Hash {
 macro_rules! handles {
     ($($(#[$doc:meta])* $name:ident;)+) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub(crate) struct $name(u32);
 
         impl Handle for $name {

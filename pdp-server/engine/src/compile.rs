@@ -28,9 +28,12 @@ pub use delta::{recompile, recompile_within};
 
 use crate::facts::Facts;
 use crate::query::Revision;
-use crate::snapshot::{Cold, Policy, Snapshot, Spare};
+use crate::snapshot::{Cold, Policy, Snapshot};
 
+use actors::Actors;
 use budget::Budget;
+use names::Names;
+use places::Places;
 
 /// Compiles the whole policy, however large it gets.
 #[must_use]
@@ -50,47 +53,27 @@ pub fn compile_within(
     limits: CompileLimits,
 ) -> Result<Snapshot, TooLarge> {
     let mut budget = Budget::new(limits);
-    let names = names::Names::new(facts);
+    let names = Names::new(facts);
     let places = places::compile(facts, &names);
     let natives = psm::natives(facts, &names);
     let actors = actors::compile(facts, &names, &places, &natives, &mut budget)?;
     let levels = levels::compile(facts, &names);
-    let grants = grants::compile(facts, &names, &places, &levels);
+    let mut grants = grants::compile(facts, &names, &places, &levels);
     let asked = facts.assignments().any(grants::asks_reached_positions);
     let reached_positions = actors.reached_positions(asked, &mut budget)?;
-    let fresh = names.fresh(facts);
+    let vault = vault::compile(facts, &names);
+    let placed = grants.covers.placed_resources(&names, &places);
+    let covers = std::mem::take(&mut grants.covers);
     let cold = Cold {
-        types: names.type_rows.iter().map(|(_, name)| name.clone()).collect(),
-        locations: facts.locations().map(|location| location.id.clone()).collect(),
-        levels: facts.access_levels().map(|level| level.name.clone()).collect(),
-        logins: names.logins(facts),
-        held_at: actors.held_at(&places).into_iter().collect(),
-        reports: actors.by(|subject| subject.manager).into(),
-        owned: actors.by(|subject| subject.owner).into(),
-        object_of: names.object_of().into(),
-        subjects_of: actors.subjects_of().into(),
-        placed: grants.covers.placed_resources(&names, &places).into(),
-        roles: places.roles.into(),
-        level_kind: levels.kind_of,
-        levels_of: levels.of,
-        shard_location: grants.shard_location,
-        shard_merged: grants.shard_merged,
-        covers_placed: grants.covers.placed.into(),
-        unplaced: grants.covers.unplaced,
-        pairs_of: names.pairs_of.clone(),
-        edges: actors.edges.clone(),
-        assignments: grants.assignments,
-        grants_of: grants.grants_of,
-        shards_of: grants.shards_of,
+        placed: placed.into(),
+        covers_placed: covers.placed.into(),
+        unplaced: covers.unplaced,
         asks_reached_positions: asked,
-        fresh,
         spent: budget.spent(),
-        spare: Spare::default(),
-        actors: Default::default(),
-        resources: Default::default(),
+        levels: facts.access_levels().map(|level| level.name.clone()).collect(),
+        ..cold(facts, &names, &places, &actors)
     };
     let natives_of = actors.natives_of().into();
-    let vault = vault::compile(facts, &names);
     let (native, native_timed) = (actors.native, actors.native_timed);
     let psm = psm::compile(facts, &names, natives, native, native_timed, natives_of);
     Ok(Snapshot::new(Policy {
@@ -101,28 +84,54 @@ pub fn compile_within(
         people: names.people,
         accounts: names.accounts,
         types: Arc::new(names.types),
+        kinds: levels.kinds,
         objects: names.objects,
         subjects: actors.subjects,
         closure: actors.closure,
         closure_timed: actors.closure_timed,
-        resources: grants.covers.resources,
+        resources: covers.resources,
         direct: grants.direct,
         merged: grants.merged,
         covers: grants.apart,
-        covers_timed: grants.covers.timed,
+        covers_timed: covers.timed,
         shards: grants.shards,
         relative: grants.relative,
         says: levels.says,
         windows: grants.windows,
         locations: places.places.into(),
-        placements: grants.covers.placements,
+        placements: covers.placements,
         positions: actors.positions,
         reached_positions,
         cold: Cold {
+            edges: actors.edges,
+            roles: places.roles.into(),
             actors: names.actor_rows.into(),
             resources: names.resource_rows.into(),
+            level_kind: levels.kind_of,
+            levels_of: levels.of,
+            shard_location: grants.shard_location,
+            shard_merged: grants.shard_merged,
+            assignments: grants.assignments,
+            grants_of: grants.grants_of,
+            shards_of: grants.shards_of,
             ..cold
         },
-        kinds: levels.kinds,
     }))
+}
+
+/// What follows for explanations and lists from names, places and actors alone.
+fn cold(facts: &Facts, names: &Names, places: &Places, actors: &Actors) -> Cold {
+    Cold {
+        types: names.type_rows.iter().map(|(_, name)| name.clone()).collect(),
+        locations: facts.locations().map(|location| location.id.clone()).collect(),
+        logins: names.logins(facts),
+        held_at: actors.held_at(places).into_iter().collect(),
+        reports: actors.by(|subject| subject.manager).into(),
+        owned: actors.by(|subject| subject.owner).into(),
+        object_of: names.object_of().into(),
+        subjects_of: actors.subjects_of().into(),
+        pairs_of: names.pairs_of.clone(),
+        fresh: names.fresh(facts),
+        ..Cold::default()
+    }
 }

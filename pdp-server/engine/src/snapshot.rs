@@ -6,6 +6,7 @@
 //! a check intersects the two. What depends on the clock lies in lists of its own, so that a
 //! policy without windows pays nothing for them. The cold part is read by explanations only.
 
+mod memory;
 mod names;
 mod psm;
 mod vault;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
+pub use memory::Memory;
 pub(crate) use names::{NameTable, NameTableBuilder};
 pub(crate) use psm::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions};
 pub(crate) use vault::{Shared, Vault, VaultEntity};
@@ -105,7 +107,7 @@ pub(crate) struct Besides {
 }
 
 /// What only explanations, lists and the compiler read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Cold {
     pub(crate) actors: Table<ActorIx, ActorRef>,
     pub(crate) resources: Table<ResourceIx, ResourceRef>,
@@ -154,7 +156,7 @@ pub(crate) struct Cold {
 
 /// From which handles on names came one by one, after the policy was compiled as a whole. Below, handles
 /// of one kind are in the order of the names.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Fresh {
     pub(crate) actor: ActorIx,
     pub(crate) resource: ResourceIx,

@@ -75,6 +75,12 @@ impl<T: Copy + Ord> SortedSet<T> {
     }
 }
 
+impl<T> Default for SortedSet<T> {
+    fn default() -> Self {
+        std::iter::empty().collect()
+    }
+}
+
 impl<T> FromIterator<T> for SortedSet<T> {
     /// INVARIANT: the items are sorted, and each comes once.
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {

@@ -117,11 +117,8 @@ impl<'a, H: Listed> Candidates<'a, H> {
     pub(super) fn past(self, passed: impl Fn(H) -> bool) -> Merged<'a, H> {
         let Self { snapshot, mut runs, mut singles } = self;
         for Run { handles, removed } in &mut runs {
-            let past = |part: &'a [H]| {
-                let at = part.partition_point(|handle| passed(*handle));
-                part.get(at..).unwrap_or_default()
-            };
-            *handles = past(handles);
+            let at = handles.partition_point(|handle| passed(*handle));
+            *handles = handles.get(at..).unwrap_or_default();
             let first = handles.first().copied();
             let at = removed.partition_point(|handle| first.is_some_and(|first| *handle < first));
             *removed = removed.get(at..).unwrap_or_default();
