@@ -14,7 +14,7 @@ mod sets;
 mod table;
 
 pub(crate) use lists::{HasKey, Keyed, Lists, ListsBuilder, Run};
-pub(crate) use patch::Patch;
+pub(crate) use patch::{Patch, Spread};
 pub(crate) use sets::{Sets, Slice, SortedSet};
 pub(crate) use table::{Rows, Table};
 

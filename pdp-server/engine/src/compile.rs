@@ -59,7 +59,7 @@ pub fn compile_within(
     let actors = actors::compile(facts, &names, &places, &natives, &mut budget)?;
     let levels = levels::compile(facts, &names);
     let mut grants = grants::compile(facts, &names, &places, &levels);
-    let asked = facts.assignments().any(grants::asks_reached_positions);
+    let asked = grants.asks_reached_positions;
     let reached_positions = actors.reached_positions(asked, &mut budget)?;
     let vault = vault::compile(facts, &names);
     let placed = grants.covers.placed_resources(&names, &places);

@@ -15,6 +15,12 @@ pub(crate) struct ListsBuilder<H, T> {
 }
 
 impl<H: Handle, T> ListsBuilder<H, T> {
+    pub(crate) fn with_capacity(lists: usize, items: usize) -> Self {
+        let mut starts = Vec::with_capacity(lists + 1);
+        starts.push(0);
+        Self { starts, items: Vec::with_capacity(items), handle: PhantomData }
+    }
+
     /// Appends the list of the next handle.
     pub(crate) fn push(&mut self, list: impl IntoIterator<Item = T>) -> H {
         self.items.extend(list);
@@ -45,8 +51,8 @@ pub(super) fn start(at: usize) -> u32 {
 pub(crate) struct Lists<H: Handle, T> {
     /// Where each list begins, and at the end where the last one ends. Half as wide as a pointer, so
     /// that twice as many are in the caches.
-    starts: Arc<[u32]>,
-    items: Arc<[T]>,
+    starts: Arc<Vec<u32>>,
+    items: Arc<Vec<T>>,
     patch: Patch<H, Arc<[T]>>,
     /// How many handles there are. A handle that came later has an empty list until one is set.
     len: usize,
@@ -56,9 +62,7 @@ impl<H: Handle, T> Lists<H, T> {
     /// One list for each of the first `handles` handles, each in the order of `pairs`.
     pub(crate) fn from_pairs(handles: usize, mut pairs: Vec<(H, T)>) -> Self {
         pairs.sort_by_key(|(handle, _)| *handle);
-        let mut lists = ListsBuilder::default();
-        lists.items.reserve_exact(pairs.len());
-        lists.starts.reserve_exact(handles);
+        let mut lists = ListsBuilder::with_capacity(handles, pairs.len());
         let mut pairs = pairs.into_iter().peekable();
         for index in 0..handles {
             let handle = H::from_index(index);
@@ -100,7 +104,7 @@ impl<H: Handle, T> Lists<H, T> {
 
     /// The bytes of the base.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.starts) + size_of_val(&*self.items)
+        size_of_val(self.starts.as_slice()) + size_of_val(self.items.as_slice())
     }
 
     fn bounds(&self, handle: H) -> std::ops::Range<usize> {
@@ -118,6 +122,56 @@ fn bounds(starts: &[u32], index: usize, len: usize) -> std::ops::Range<usize> {
             assert!(index < len, "a handle of another snapshot");
             0..0
         }
+    }
+}
+
+impl<H: Handle, T: Copy> Lists<H, T> {
+    /// One list for each of the first `handles` handles, each in the order of `pairs`, which are gone
+    /// through twice: for many pairs, without putting them in order.
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: the handles are below `handles`")]
+    pub(crate) fn scattered<I: Iterator<Item = (H, T)>>(
+        handles: usize,
+        pairs: impl Fn() -> I,
+    ) -> Self {
+        let mut ends = vec![0_u32; handles + 1];
+        let mut first = None;
+        for (handle, item) in pairs() {
+            ends[handle.index() + 1] += 1;
+            first.get_or_insert(item);
+        }
+        let Some(first) = first else {
+            return ListsBuilder { starts: ends, items: Vec::new(), handle: PhantomData }.into();
+        };
+        let mut total = 0;
+        for end in &mut ends {
+            total += *end;
+            *end = total;
+        }
+        // `ends` is where each list begins, and moves to where it ends, as its items come.
+        let mut next = ends.clone();
+        let mut items = vec![first; total as usize];
+        for (handle, item) in pairs() {
+            let at = &mut next[handle.index()];
+            items[*at as usize] = item;
+            *at += 1;
+        }
+        ListsBuilder { starts: ends, items, handle: PhantomData }.into()
+    }
+
+    /// The same, each list in the order of a key.
+    pub(crate) fn sorted<K: Ord>(handles: usize, pairs: &[(H, T)], key: impl Fn(&T) -> K) -> Self {
+        let mut lists = Self::scattered(handles, || pairs.iter().copied());
+        let Self { starts, items, .. } = &mut lists;
+        if let Some(mut rest) = Arc::get_mut(items).map(Vec::as_mut_slice) {
+            let (_, ends) = starts.split_first().unwrap_or((&0, &[]));
+            let mut begin = 0;
+            for end in ends {
+                let (list, behind) = rest.split_at_mut((end - begin) as usize);
+                list.sort_by_key(&key);
+                (rest, begin) = (behind, *end);
+            }
+        }
+        lists
     }
 }
 
@@ -167,7 +221,8 @@ impl<H: Handle, T> Default for Lists<H, T> {
 impl<H: Handle, T> From<ListsBuilder<H, T>> for Lists<H, T> {
     fn from(ListsBuilder { starts, items, handle: _ }: ListsBuilder<H, T>) -> Self {
         let len = starts.len() - 1;
-        Self { starts: starts.into(), items: items.into(), patch: Patch::default(), len }
+        let (starts, items) = (Arc::new(starts), Arc::new(items));
+        Self { starts, items, patch: Patch::default(), len }
     }
 }
 
@@ -187,9 +242,9 @@ impl<H: Handle, T> Index<H> for Lists<H, T> {
 /// Lists that are searched by one part of their items, which lies apart: a search touches little else.
 #[derive(Debug)]
 pub(crate) struct Keyed<H: Handle, K, T> {
-    starts: Arc<[u32]>,
-    keys: Arc<[K]>,
-    items: Arc<[T]>,
+    starts: Arc<Vec<u32>>,
+    keys: Arc<Vec<K>>,
+    items: Arc<Vec<T>>,
     patch: Patch<H, Arc<KeyedList<K, T>>>,
     len: usize,
 }
@@ -245,7 +300,9 @@ impl<H: Handle, K, T> Keyed<H, K, T> {
 
     /// The bytes of the base.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.starts) + size_of_val(&*self.keys) + size_of_val(&*self.items)
+        size_of_val(self.starts.as_slice())
+            + size_of_val(self.keys.as_slice())
+            + size_of_val(self.items.as_slice())
     }
 
     /// The list of a handle.
@@ -286,7 +343,7 @@ impl<H: Handle, K: Copy, T: HasKey<K>> From<Lists<H, T>> for Keyed<H, K, T> {
     /// INVARIANT: the lists have just been made.
     fn from(Lists { starts, items, patch, len }: Lists<H, T>) -> Self {
         debug_assert!(patch.is_empty());
-        let keys = items.iter().map(HasKey::key).collect();
+        let keys = Arc::new(items.iter().map(HasKey::key).collect());
         Self { starts, keys, items, patch: Patch::default(), len }
     }
 }
@@ -325,6 +382,20 @@ mod tests {
             (&lists[at(0)], &lists[at(1)], &lists[at(2)]),
             (&['b'][..], &[][..], &['a', 'c'][..])
         );
+    }
+
+    #[test]
+    fn scattered_lists_are_those_of_the_pairs() {
+        let at = TypeIx::from_index;
+        let pairs = [(at(2), 'b'), (at(0), 'x'), (at(2), 'a'), (at(2), 'c')];
+        let lists = Lists::scattered(4, || pairs.into_iter());
+        let all = |lists: &Lists<TypeIx, char>| {
+            lists.handles().map(|h| lists[h].to_vec()).collect::<Vec<_>>()
+        };
+        assert_eq!(all(&lists), [vec!['x'], vec![], vec!['b', 'a', 'c'], vec![]]);
+        let sorted = Lists::sorted(4, &pairs, |letter| *letter);
+        assert_eq!(all(&sorted), [vec!['x'], vec![], vec!['a', 'b', 'c'], vec![]]);
+        assert_eq!(all(&Lists::scattered(1, std::iter::empty)), [vec![]]);
     }
 
     #[test]

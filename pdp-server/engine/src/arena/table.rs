@@ -19,6 +19,10 @@ impl<H: Handle, T> Rows<H, T> {
         H::from_index(self.rows.len() - 1)
     }
 
+    pub(crate) fn with_capacity(rows: usize) -> Self {
+        Self { rows: Vec::with_capacity(rows), handle: PhantomData }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
@@ -63,7 +67,7 @@ impl<H: Handle, T> IndexMut<H> for Rows<H, T> {
 /// Rows that are read, and the rows that differ from them. Cloning it copies two pointers.
 #[derive(Debug)]
 pub(crate) struct Table<H: Handle, T> {
-    base: Arc<[T]>,
+    base: Arc<Vec<T>>,
     patch: Patch<H, T>,
     /// How many handles there are: those of the base, then those that came later.
     len: usize,
@@ -110,7 +114,7 @@ impl<H: Handle, T: Clone> Table<H, T> {
 
     /// Makes the base anew.
     pub(crate) fn rebase(&mut self) {
-        self.base = self.iter().map(|(_, row)| row.clone()).collect();
+        self.base = Arc::new(self.iter().map(|(_, row)| row.clone()).collect());
         self.patch = Patch::default();
     }
 }
@@ -130,7 +134,7 @@ impl<H: Handle, T> Default for Table<H, T> {
 impl<H: Handle, T> From<Rows<H, T>> for Table<H, T> {
     fn from(Rows { rows, handle: _ }: Rows<H, T>) -> Self {
         let len = rows.len();
-        Self { base: rows.into(), patch: Patch::default(), len }
+        Self { base: Arc::new(rows), patch: Patch::default(), len }
     }
 }
 

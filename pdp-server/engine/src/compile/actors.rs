@@ -3,12 +3,12 @@
 use crate::actor::{Account, ActorRef, Membership, Person, Position};
 use crate::arena::{ActorIx, Lists, ListsBuilder, LocationIx, NativeIx, RoleIx, Rows, Table};
 use crate::facts::Facts;
-use crate::snapshot::{Edge, EdgeKind, Held, Subject, Timed};
+use crate::snapshot::{Edge, EdgeKind, Held, Place, Subject, Timed};
 use crate::time::Window;
 
 use super::budget::{Budget, TooLarge};
 use super::handles::Handles;
-use super::names::Names;
+use super::names::{Names, pair_at};
 use super::places::Places;
 use super::reach::{Reach, Rounds};
 use super::timeset::both;
@@ -34,10 +34,8 @@ pub(super) fn compile(
     let subjects = subjects(facts, names);
     let mut edges = EdgeList { names, places, edges: Vec::new(), budget };
     edges.collect(facts)?;
-    let mut edges = edges.edges;
-    edges.sort_unstable();
-    let edges = Lists::from_pairs(actors, edges);
-    let mut closure = ListsBuilder::default();
+    let edges = Lists::sorted(actors, &edges.edges, |edge| *edge);
+    let mut closure = ListsBuilder::with_capacity(actors, edges.total() + actors);
     let mut closure_timed = ListsBuilder::default();
     let mut reach = Reach::new(&edges, Rounds::new(actors));
     for (subject, row) in subjects.iter() {
@@ -173,9 +171,9 @@ impl EdgeList<'_> {
     fn positions(&mut self, holder: ActorIx, positions: &[Position]) -> Result<(), TooLarge> {
         let places = self.places;
         let above = |role: RoleIx| places.roles[role].1;
-        let climbs = |lower, upper| places.climbs_to(lower, upper);
+        let place = |location: LocationIx| places.places[location];
         for position in held(positions, self.names) {
-            let edges = position_edges(position, &self.names.pairs_of, above, climbs);
+            let edges = position_edges(position, &self.names.pairs_of, above, place);
             for edge in edges {
                 self.budget.edges(1)?;
                 self.edges.push((holder, edge));
@@ -195,14 +193,25 @@ pub(super) fn position_edges<'a>(
     position: Timed<Held>,
     pairs_of: &'a Lists<RoleIx, (LocationIx, ActorIx)>,
     above: impl Fn(RoleIx) -> Option<RoleIx> + 'a,
-    climbs_to: impl Fn(LocationIx, LocationIx) -> bool + Copy + 'a,
+    place: impl Fn(LocationIx) -> Place,
 ) -> impl Iterator<Item = Edge> + 'a {
     let Timed { item: Held { role, location }, window } = position;
     let by = EdgeKind::Position(role, location);
+    let top = place(location).top;
+    let parent = |at: &LocationIx| place(*at).parent.filter(|_| *at != top);
+    let up: Vec<LocationIx> = std::iter::successors(Some(location), parent).collect();
     std::iter::successors(Some(role), move |role| above(*role))
-        .flat_map(move |role| &pairs_of[role])
-        .filter(move |(at, _)| climbs_to(location, *at))
-        .map(move |(_, pair)| Edge { to: *pair, window, by })
+        .flat_map(move |role| on_the_way(&pairs_of[role], &up))
+        .map(move |pair| Edge { to: pair, window, by })
+}
+
+/// The pairs of a role at the locations of a way up.
+fn on_the_way(pairs: &[(LocationIx, ActorIx)], up: &[LocationIx]) -> Vec<ActorIx> {
+    if pairs.len() < up.len() {
+        let on_it = pairs.iter().filter(|(location, _)| up.contains(location));
+        return on_it.map(|(_, pair)| *pair).collect();
+    }
+    up.iter().filter_map(|location| pair_at(pairs, *location)).collect()
 }
 
 /// The positions of everything that a subject counts as: where they are held, and when it counts.
@@ -233,8 +242,9 @@ impl Actors {
         &self,
         named: impl Fn(&Subject) -> Option<ActorIx>,
     ) -> Lists<ActorIx, ActorIx> {
-        let pairs = self.subjects.iter().filter_map(|(ix, row)| Some((named(row)?, ix)));
-        Lists::from_pairs(self.subjects.len(), pairs.collect())
+        let pairs: Vec<_> =
+            self.subjects.iter().filter_map(|(ix, row)| Some((named(row)?, ix))).collect();
+        Lists::scattered(self.subjects.len(), || pairs.iter().copied())
     }
 
     /// The positions turned round: who holds one where, in the order of a walk of the forest.
@@ -286,16 +296,13 @@ fn turned<H: crate::arena::Handle>(
     closure: &Lists<H, ActorIx>,
     closure_timed: &Lists<H, Timed<ActorIx>>,
 ) -> Lists<ActorIx, H> {
-    let mut pairs = Vec::with_capacity(closure.total() + closure_timed.total());
-    for from in closure.handles() {
-        pairs.extend(closure[from].iter().map(|actor| (*actor, from)));
-        // An actor with several windows stands in the list as often, one after the other.
-        let mut last = None;
-        for Timed { item, window: _ } in &closure_timed[from] {
-            if last.replace(*item) != Some(*item) {
-                pairs.push((*item, from));
-            }
-        }
-    }
-    Lists::from_pairs(actors, pairs)
+    let pairs = || {
+        closure.handles().flat_map(|from| {
+            let always = closure[from].iter().map(move |actor| (*actor, from));
+            // An actor with several windows stands in the list as often, one after the other.
+            let timed = closure_timed[from].chunk_by(|one, other| one.item == other.item);
+            always.chain(timed.filter_map(move |windows| Some((windows.first()?.item, from))))
+        })
+    };
+    Lists::scattered(actors, pairs)
 }

@@ -2,10 +2,11 @@
 //! the same placements share one cover.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::BuildHasherDefault;
 
 use crate::actor::{Person, Position};
 use crate::arena::{
-    CoverIx, Lists, ListsBuilder, LocationIx, ResourceIx, Rows, ShardIx, Table, TypeIx,
+    CoverIx, Lists, ListsBuilder, LocationIx, ResourceIx, Rows, ShardIx, Spread, Table, TypeIx,
 };
 use crate::facts::Facts;
 use crate::id::LocationId;
@@ -103,7 +104,8 @@ impl Covers {
             places,
             shard_of,
             known: names.type_rows.iter().map(|_| HashMap::new()).collect(),
-            resources: Rows::default(),
+            in_one_place: HashMap::default(),
+            resources: Rows::with_capacity(names.resource_rows.len()),
             always: ListsBuilder::default(),
             timed: ListsBuilder::default(),
             placements: ListsBuilder::default(),
@@ -151,7 +153,7 @@ impl Covers {
             .collect();
         placed.sort_unstable();
         placed.dedup();
-        Lists::from_pairs(names.type_rows.len(), placed)
+        Lists::scattered(names.type_rows.len(), || placed.iter().copied())
     }
 
     /// Which shards are merged: those that are small and cover few. Where the lists would be too long
@@ -183,6 +185,8 @@ struct Building<'a> {
     places: &'a Places,
     shard_of: &'a HashMap<(LocationIx, TypeIx), ShardIx>,
     known: Rows<TypeIx, HashMap<Box<[Placement]>, CoverIx>>,
+    /// The same for what is listed in one place, as most is.
+    in_one_place: HashMap<(TypeIx, LocationIx), CoverIx, BuildHasherDefault<Spread>>,
     resources: Rows<ResourceIx, Object>,
     always: ListsBuilder<CoverIx, ShardIx>,
     timed: ListsBuilder<CoverIx, Timed<ShardIx>>,
@@ -195,7 +199,17 @@ struct Building<'a> {
 
 impl Building<'_> {
     fn cover(&mut self, kind: TypeIx, placed: &[Placement]) -> CoverIx {
-        if let Some(cover) = self.known[kind].get(placed) {
+        let one_place = match placed {
+            [Placement { location, window, by: PlacedBy::Listing }] if window.is_always() => {
+                Some((kind, *location))
+            }
+            _ => None,
+        };
+        let known = match &one_place {
+            Some(place) => self.in_one_place.get(place),
+            None => self.known[kind].get(placed),
+        };
+        if let Some(cover) = known {
             return *cover;
         }
         let places = self.places;
@@ -212,7 +226,10 @@ impl Building<'_> {
         if placed.is_empty() {
             self.unplaced[kind] = Some(cover);
         }
-        self.known[kind].insert(placed.into(), cover);
+        match one_place {
+            Some(place) => self.in_one_place.insert(place, cover),
+            None => self.known[kind].insert(placed.into(), cover),
+        };
         cover
     }
 }

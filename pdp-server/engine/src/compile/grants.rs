@@ -32,13 +32,17 @@ pub(super) struct Grants {
     pub(super) apart: Lists<CoverIx, ShardIx>,
     pub(super) covers: Covers,
     pub(super) shards_of: Lists<TypeIx, (u32, ShardIx)>,
+    /// Whether some assignment is resolved by the positions of everything that a subject counts as.
+    pub(super) asks_reached_positions: bool,
 }
 
 pub(super) fn compile(facts: &Facts, names: &Names, places: &Places, levels: &Levels) -> Grants {
     let sorted = Sorted::new(facts, names, levels);
     let covers = Covers::new(facts, names, places, &sorted.shard_of);
     let shards_of = sorted.shards_of(names, places);
-    let shards = Lists::from_pairs(sorted.shard_location.len(), sorted.shards);
+    let assignee = |grant: &Grant| grant.assignee;
+    let shard_count = sorted.shard_location.len();
+    let shards = Lists::sorted(shard_count, &sorted.shards, assignee);
     let shard_merged = covers.merged(&shards);
     let shards = GrantLists::from(shards);
     let (mut merged, mut apart) = (ListsBuilder::default(), ListsBuilder::default());
@@ -49,16 +53,23 @@ pub(super) fn compile(facts: &Facts, names: &Names, places: &Places, levels: &Le
         apart.push(alone);
     }
     Grants {
+        asks_reached_positions: sorted.asks_reached_positions,
         shards_of,
         windows: sorted.windows.into(),
         assignments: sorted.assignments.into(),
-        direct: Lists::from_pairs(names.resource_rows.len(), sorted.direct).into(),
+        direct: Lists::sorted(names.resource_rows.len(), &sorted.direct, assignee).into(),
         merged: Keyed::from(Lists::from(merged)),
         shards,
         shard_location: sorted.shard_location.into(),
         shard_merged,
-        relative: Lists::from_pairs(names.type_rows.len(), sorted.relative),
-        grants_of: Lists::from_pairs(names.actor_rows.len(), sorted.grants_of),
+        relative: Lists::sorted(
+            names.type_rows.len(),
+            &sorted.relative,
+            |entry: &RelativeGrant| entry.grant.assignee,
+        ),
+        grants_of: Lists::scattered(names.actor_rows.len(), || {
+            sorted.grants_of.iter().map(|grant| (grant.assignee, *grant))
+        }),
         apart: apart.into(),
         covers,
     }
@@ -79,7 +90,8 @@ struct Sorted {
     shard_of: HashMap<(LocationIx, TypeIx), ShardIx>,
     shard_location: Rows<ShardIx, LocationIx>,
     relative: Vec<(TypeIx, RelativeGrant)>,
-    grants_of: Vec<(ActorIx, Grant)>,
+    grants_of: Vec<Grant>,
+    asks_reached_positions: bool,
 }
 
 // === impl Sorted ===
@@ -88,13 +100,14 @@ impl Sorted {
     fn new(facts: &Facts, names: &Names, levels: &Levels) -> Self {
         let mut sorted = Self {
             windows: std::iter::once(Window::ALWAYS).collect(),
-            assignments: Rows::default(),
+            assignments: Rows::with_capacity(facts.assignments().len()),
             direct: Vec::new(),
             shards: Vec::new(),
             shard_of: HashMap::new(),
             shard_location: Rows::default(),
             relative: Vec::new(),
             grants_of: Vec::with_capacity(facts.assignments().len()),
+            asks_reached_positions: false,
         };
         let mut windows = HashMap::from([(Window::ALWAYS, WindowIx::from_index(0))]);
         for assignment in facts.shared_assignments() {
@@ -112,10 +125,6 @@ impl Sorted {
             };
             sorted.add(names, levels, assignment, grant);
         }
-        // Lists keep the order of their pairs: within each list, by assignee.
-        sorted.direct.sort_by_key(|(_, grant)| grant.assignee);
-        sorted.shards.sort_by_key(|(_, grant)| grant.assignee);
-        sorted.relative.sort_by_key(|(_, relative)| relative.grant.assignee);
         sorted
     }
 
@@ -129,7 +138,8 @@ impl Sorted {
 
     fn add(&mut self, names: &Names, levels: &Levels, assignment: &Assignment, grant: Grant) {
         let kind = levels.kind_of[grant.level];
-        self.grants_of.push((grant.assignee, grant));
+        self.grants_of.push(grant);
+        self.asks_reached_positions |= asks_reached_positions(assignment);
         match &assignment.scope {
             Scope::On(resource) => self.direct.push((names.resource(resource), grant)),
             Scope::In(location) => {

@@ -231,9 +231,9 @@ impl<'a> Objects<'a> {
         let mut objects = Self {
             types: type_rows,
             names: NameTableBuilder::with_capacity(all),
-            rows: Rows::default(),
-            kind: Rows::default(),
-            is: Rows::default(),
+            rows: Rows::with_capacity(all),
+            kind: Rows::with_capacity(all),
+            is: Rows::with_capacity(all),
         };
         let mut actors = (0..).map(ActorIx::from_index);
         let mut next = || super::handles::known(actors.next());

@@ -64,14 +64,3 @@ fn places(facts: &Facts, names: &Names) -> Rows<LocationIx, Place> {
     }
     places
 }
-
-impl Places {
-    /// Whether `upper` is on `up` of `lower` (A5).
-    pub(super) fn climbs_to(&self, lower: LocationIx, upper: LocationIx) -> bool {
-        let lies_in = |inner: LocationIx, outer: LocationIx| {
-            let (inner, outer) = (&self.places[inner], &self.places[outer]);
-            outer.first <= inner.first && inner.first < outer.after
-        };
-        lies_in(lower, upper) && lies_in(upper, self.places[lower].top)
-    }
-}

@@ -36,11 +36,8 @@ pub(super) fn compile(facts: &Facts, names: &Names) -> Vault {
     }
     let resources = names.resource_rows.len();
     let entities = entities(facts, names);
-    let turned = |pairs: &[(ResourceIx, Shared)]| {
-        pairs.iter().map(|(of, shared)| (shared.to, *of)).collect()
-    };
-    let owned = entities.iter().filter_map(|(ix, entity)| Some((entity.owner?, ix))).collect();
-    let children = entities.iter().filter_map(|(ix, entity)| Some((entity.parent?, ix))).collect();
+    let owned = || entities.iter().filter_map(|(ix, entity)| Some((entity.owner?, ix)));
+    let children = || entities.iter().filter_map(|(ix, entity)| Some((entity.parent?, ix)));
     let actors = names.actor_rows.len();
     let groups_with = group_shares.iter().map(|(of, shared): &(_, Shared)| (shared.to, *of));
     Vault {
@@ -48,13 +45,15 @@ pub(super) fn compile(facts: &Facts, names: &Names) -> Vault {
             group_names.len(),
             groups_of.iter().map(|(resource, group)| (*group, *resource)).collect(),
         ),
-        shared_with: Lists::from_pairs(actors, turned(&shares)),
+        shared_with: Lists::scattered(actors, || {
+            shares.iter().map(|(of, shared)| (shared.to, *of))
+        }),
         groups_shared_with: Lists::from_pairs(actors, groups_with.collect()),
-        owned: Lists::from_pairs(actors, owned),
-        children: Lists::from_pairs(resources, children),
+        owned: Lists::scattered(actors, owned),
+        children: Lists::scattered(resources, children),
         entities: entities.into(),
-        shares: Lists::from_pairs(resources, shares),
-        groups_of: Lists::from_pairs(resources, groups_of),
+        shares: Lists::scattered(resources, || shares.iter().copied()),
+        groups_of: Lists::scattered(resources, || groups_of.iter().copied()),
         group_shares: Lists::from_pairs(group_names.len(), group_shares),
         groups,
         group_names,

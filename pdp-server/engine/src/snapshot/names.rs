@@ -22,7 +22,7 @@ static KEY: LazyLock<(u64, u64)> = LazyLock::new(|| {
 #[derive(Debug)]
 pub(crate) struct NameTable<H> {
     /// A power of two of places, at least a quarter of them free.
-    places: Arc<[Place<H>]>,
+    places: Arc<Vec<Place<H>>>,
     patch: Patch<u128, Option<H>>,
 }
 
@@ -91,7 +91,7 @@ impl<H: Copy> NameTable<H> {
                 self.places.iter().filter(|place| self.patch.get(&place.fingerprint).is_none());
             let kept = kept.filter_map(|place| Some((place.fingerprint, place.handle?)));
             let came = self.patch.iter().filter_map(|(print, handle)| Some((*print, (*handle)?)));
-            let mut table = NameTableBuilder::default();
+            let mut table = NameTableBuilder::with_capacity(self.places.len() / 2);
             kept.chain(came).for_each(|(print, handle)| table.add(print, handle));
             *self = table.into();
         }
@@ -99,7 +99,7 @@ impl<H: Copy> NameTable<H> {
 
     /// The bytes of the table.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.places)
+        size_of_val(self.places.as_slice())
     }
 
     #[inline]
@@ -175,7 +175,7 @@ impl<H: Copy> NameTableBuilder<H> {
 
 impl<H> From<NameTableBuilder<H>> for NameTable<H> {
     fn from(NameTableBuilder { places, names: _ }: NameTableBuilder<H>) -> Self {
-        Self { places: places.into(), patch: Patch::default() }
+        Self { places: Arc::new(places), patch: Patch::default() }
     }
 }
 

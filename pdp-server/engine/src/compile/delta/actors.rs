@@ -242,8 +242,8 @@ impl Draft<'_> {
     fn edges_of(&self, position: Timed<Held>) -> impl Iterator<Item = Edge> + '_ {
         let policy = &self.policy;
         let above = |role: RoleIx| policy.cold.roles[role].1;
-        let climbs = |lower: LocationIx, upper: LocationIx| policy.climbs_to(lower, upper);
-        position_edges(position, &policy.cold.pairs_of, above, climbs)
+        let place = |location: LocationIx| policy.locations[location];
+        position_edges(position, &policy.cold.pairs_of, above, place)
     }
 
     /// Gives a handle to a pair that nothing has named yet: those who hold a position below count as it.
