@@ -52,6 +52,23 @@ pub enum EmbeddedError {
 #[derive(Debug)]
 pub struct Filled(TempDir);
 
+/// Applies one change set.
+///
+/// # Errors
+/// [`EmbeddedError`] if it is refused or the disk fails.
+pub fn apply(
+    publisher: &Publisher,
+    tenant: &TenantId,
+    changes: &[Change],
+) -> Result<(), EmbeddedError> {
+    let request =
+        Apply { changes, expected: None, dry_run: false, request_id: None, on_behalf_of: None };
+    match publisher.apply(tenant, request) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(EmbeddedError::Apply(Box::new(error))),
+    }
+}
+
 /// A running server. It ends when it is dropped, or with [`Embedded::stop`].
 #[derive(Debug)]
 pub struct Embedded {
@@ -69,13 +86,17 @@ impl Filled {
     /// # Errors
     /// [`EmbeddedError`] if the policy is refused or the disk fails.
     pub fn with(changes: &[Change]) -> Result<Self, EmbeddedError> {
-        let folder = tempfile::tempdir()?;
-        let publisher = Publisher::open(Store::open(folder.path())?, Clock::system())?;
-        let request =
-            Apply { changes, expected: None, dry_run: false, request_id: None, on_behalf_of: None };
-        let applied = publisher.apply(&TenantId::new(DEFAULT_TENANT)?, request);
-        applied.map_err(|error| EmbeddedError::Apply(Box::new(error)))?;
-        Ok(Self(folder))
+        let filled = Self(tempfile::tempdir()?);
+        apply(&filled.publisher()?, &TenantId::new(DEFAULT_TENANT)?, changes)?;
+        Ok(filled)
+    }
+
+    /// A publisher on the store, for as long as nothing else is.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`] if the store does not open.
+    pub fn publisher(&self) -> Result<Publisher, EmbeddedError> {
+        Ok(Publisher::open(Store::open(self.path())?, Clock::system())?)
     }
 
     /// The folder.

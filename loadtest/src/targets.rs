@@ -2,6 +2,7 @@
 //! sides are measured by turns in one run, as a median over rounds with its spread; what cannot be
 //! measured yet says why, and counts as nothing.
 
+mod change;
 mod inside;
 mod miss;
 mod served;
@@ -180,24 +181,6 @@ fn unmeasured() -> Vec<Target> {
             "other engines / check, same questions",
             Bound::AtLeast(25.0),
             "no other engine is built in",
-        ),
-        none(
-            9,
-            "one change, compile part / commit",
-            Bound::AtMost(0.05),
-            "a change compiles the whole policy",
-        ),
-        none(
-            10,
-            "p99.9 of readers while publishing / quiet",
-            Bound::AtMost(1.2),
-            "a change compiles the whole policy, so ten a second cannot be published at size",
-        ),
-        none(
-            11,
-            "memory of the snapshot's hot part / allowance",
-            Bound::AtMost(1.0),
-            "the snapshot does not tell its size",
         ),
         none(
             14,

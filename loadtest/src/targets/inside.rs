@@ -13,6 +13,7 @@ use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{PermissionRef, Revision, SubjectRef};
 use pdp_engine::snapshot::Snapshot;
 
+use super::change;
 use super::miss::Chase;
 use super::{Bound, Settings, Target, TargetsError, ratios};
 use crate::organisation::{NOW, Organisation};
@@ -57,9 +58,14 @@ pub(super) fn measure(
     let asks = questions(settings, &organisation, &snapshot)?;
     say("in process: checks, explanations and lists");
     targets.extend(checks(settings, &snapshot, &asks));
-    drop(snapshot);
+    targets.extend(change::memory(&facts, &snapshot));
     say("in process: compiling");
     targets.extend(compiling(settings, &facts)?);
+    say("in process: readers beside a writer");
+    targets.extend(change::readers(settings, &facts, &asks)?);
+    say("in process: one change after the other");
+    let mut facts = facts;
+    targets.extend(change::one_change(settings, &mut facts, snapshot)?);
     drop(facts);
     say("in process: unrelated data");
     targets.extend(unrelated(settings)?);

@@ -9,7 +9,7 @@ use crate::arena::{
     TypeIx,
 };
 use crate::facts::Facts;
-use crate::id::{AccountId, ObjectId, TypeName};
+use crate::id::{AccountId, BusinessRoleId, LocationId, ObjectId, TypeName};
 use crate::level::LevelRef;
 use crate::resource::{BuiltInType, ResourceRef};
 use crate::snapshot::{Besides, Fresh, Is, NameTable, NameTableBuilder};
@@ -31,6 +31,8 @@ pub(super) struct Names {
     pub(super) types: HashMap<Arc<str>, TypeIx>,
     pub(super) type_rows: Rows<TypeIx, TypeName>,
     levels: HashMap<LevelRef, LevelIx>,
+    /// Apart from all other objects, so that they stay in the caches: everything is placed somewhere.
+    locations: NameTable<LocationIx>,
     pub(super) objects: NameTable<ResourceIx>,
     pub(super) resource_rows: Rows<ResourceIx, ResourceRef>,
     pub(super) resource_kind: Rows<ResourceIx, TypeIx>,
@@ -66,6 +68,10 @@ impl Handles for Names {
 
     fn is(&self, object: ResourceIx) -> Is {
         self.resource_is[object]
+    }
+
+    fn location(&self, id: &LocationId) -> LocationIx {
+        super::handles::known(self.locations.get(id.as_str()).copied())
     }
 
     fn level(&self, level: &LevelRef) -> LevelIx {
@@ -108,6 +114,7 @@ impl Names {
             types,
             type_rows,
             levels: levels.enumerate().map(level).collect(),
+            locations: locations(facts),
             objects: objects.into(),
             resource_rows: rows,
             resource_kind: kind,
@@ -164,6 +171,14 @@ fn people(facts: &Facts) -> NameTable<ActorIx> {
     table.into()
 }
 
+fn locations(facts: &Facts) -> NameTable<LocationIx> {
+    let mut table = NameTableBuilder::with_capacity(facts.locations().len());
+    for (index, location) in facts.locations().enumerate() {
+        table.insert(location.id.as_str(), LocationIx::from_index(index));
+    }
+    table.into()
+}
+
 fn accounts(facts: &Facts) -> NameTable<ActorIx> {
     let mut table = NameTableBuilder::with_capacity(facts.accounts().len());
     for (index, account) in (facts.people().len()..).zip(facts.accounts()) {
@@ -189,7 +204,7 @@ fn actor_rows(facts: &Facts) -> Rows<ActorIx, ActorRef> {
 
 /// The pairs that something names, in order. A pair is an actor only where something names it: nobody
 /// else can tell that it exists.
-fn pairs(facts: &Facts) -> Vec<(&crate::id::BusinessRoleId, &crate::id::LocationId)> {
+fn pairs(facts: &Facts) -> Vec<(&BusinessRoleId, &LocationId)> {
     let assignees = facts.assignments().map(|assignment| &assignment.to);
     let members = facts.management_roles().flat_map(|role| role.members.iter().map(|m| &m.of));
     let eligible = facts.eligibilities().map(|eligibility| &eligibility.key.to);
