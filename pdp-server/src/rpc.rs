@@ -7,6 +7,8 @@
 //! blocking is allowed.
 
 mod audit;
+mod borrowed;
+mod deciding;
 mod decision;
 mod explanation;
 mod ext_authz;
@@ -51,6 +53,7 @@ use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
 use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
+use deciding::Deciding;
 pub use decision::MAX_BATCH;
 pub use failure::ERROR_DOMAIN;
 pub(crate) use failure::Failure;
@@ -175,10 +178,14 @@ impl Door {
         let authorization = AuthorizationServer::new(authorization)
             .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
-        routes.add_service(decisions).add_service(policies).add_service(tenants);
-        routes.add_service(audits).add_service(sessions).add_service(authorization);
-        routes.add_service(health.service());
-        routes.add_service(describe().build_v1()?).add_service(describe().build_v1alpha()?);
+        routes.add_service(Deciding::new(self, decisions));
+        routes.add_service(authorization).add_service(health.service());
+        routes.add_service(policies);
+        routes.add_service(tenants);
+        routes.add_service(audits);
+        routes.add_service(sessions);
+        routes.add_service(describe().build_v1()?);
+        routes.add_service(describe().build_v1alpha()?);
         Ok(routes.routes())
     }
 
@@ -227,13 +234,21 @@ impl Door {
         rpc: Rpc,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<Response<T>, Status> {
-        work.await.map(Response::new).map_err(|failure| {
-            self.metrics.failed(rpc, failure.code());
-            if failure.is_for_operators() {
-                tracing::error!(rpc = rpc.as_str(), %failure, "a request failed");
-            }
-            failure.into()
-        })
+        self.answered(rpc, work.await)
+    }
+
+    /// The same, once it is there.
+    fn answered<T>(&self, rpc: Rpc, answered: Result<T, Failure>) -> Result<Response<T>, Status> {
+        answered.map(Response::new).map_err(|failure| self.failed(rpc, failure).into())
+    }
+
+    /// Counts a failure, and tells operators of one that is for them.
+    fn failed(&self, rpc: Rpc, failure: Failure) -> Failure {
+        self.metrics.failed(rpc, failure.code());
+        if failure.is_for_operators() {
+            tracing::error!(rpc = rpc.as_str(), %failure, "a request failed");
+        }
+        failure
     }
 }
 
