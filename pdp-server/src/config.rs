@@ -19,6 +19,7 @@ pub use authzen::{PersonTypes, PublicUrl};
 pub use file::FileError;
 
 use crate::rpc::MAX_BATCH;
+pub use crate::threads::GrpcThreads;
 
 /// The default of `max_message_bytes`: a change set of [`crate::rpc::MAX_CHANGES`] facts of a
 /// kilobyte or two each.
@@ -101,6 +102,8 @@ settings! {
     grpc: SocketAddr, "PDP_GRPC", "ADDR";
     /// Address of the HTTP door: AuthZEN, health and metrics
     http: SocketAddr, "PDP_HTTP", "ADDR";
+    /// Threads that serve gRPC connections: `per-core`, a number, or `shared` for those of everything else
+    grpc_threads: GrpcThreads, "PDP_GRPC_THREADS", "COUNT";
     /// Allow addresses that other machines can reach, although there is neither TLS nor authentication
     insecure: bool, "PDP_INSECURE", "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true;
     /// What to log: a level, or a filter such as `info,pdp_server::rpc=debug`
@@ -158,6 +161,8 @@ pub struct Config {
     pub grpc: SocketAddr,
     /// Address of the HTTP door.
     pub http: SocketAddr,
+    /// Threads that serve gRPC connections.
+    pub grpc_threads: GrpcThreads,
     /// Addresses beyond loopback are allowed.
     pub insecure: bool,
     /// The filter of the logs.
@@ -258,6 +263,7 @@ impl Settings {
             gateway,
             grpc,
             http,
+            grpc_threads,
             insecure,
             log,
             log_format,
@@ -280,6 +286,7 @@ impl Settings {
             gateway: gateway.map(GatewayFile::open).transpose()?,
             grpc: grpc.unwrap_or_else(|| loopback(7070)),
             http: http.unwrap_or_else(|| loopback(7071)),
+            grpc_threads: grpc_threads.unwrap_or_default(),
             insecure: insecure.unwrap_or(false),
             log: log.unwrap_or_else(|| "info".to_owned()),
             log_format: log_format.unwrap_or_default(),
@@ -337,6 +344,7 @@ impl fmt::Display for Config {
             gateway,
             grpc,
             http,
+            grpc_threads,
             insecure,
             log,
             log_format,
@@ -363,6 +371,7 @@ impl fmt::Display for Config {
         }
         writeln!(f, "grpc: {}", quoted(&grpc.to_string()))?;
         writeln!(f, "http: {}", quoted(&http.to_string()))?;
+        writeln!(f, "grpc_threads: {}", quoted(&grpc_threads.to_string()))?;
         writeln!(f, "insecure: {insecure}")?;
         writeln!(f, "log: {}", quoted(log))?;
         writeln!(f, "log_format: {log_format}")?;

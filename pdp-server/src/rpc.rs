@@ -3,13 +3,14 @@
 //! policy is stored.
 //!
 //! A deciding RPC loads the snapshot once and answers from it on the thread that received it,
-//! without a lock, a log line or a copy of the question. Everything that takes longer runs where
-//! blocking is allowed.
+//! without a lock, a log line or a copy of the question. Everything that takes longer runs on other
+//! threads, from the reading of its message to the bytes of its answer.
 
 mod audit;
 mod borrowed;
 mod deciding;
 mod decision;
+mod elsewhere;
 mod explanation;
 mod ext_authz;
 mod failure;
@@ -44,6 +45,7 @@ use pdp_proto::v1::decision_service_server::{
 use pdp_proto::v1::policy_service_server::{PolicyServiceServer, SERVICE_NAME as POLICY};
 use pdp_proto::v1::session_service_server::{SERVICE_NAME as SESSION, SessionServiceServer};
 use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
+use tokio::runtime::Handle;
 use tonic::service::Routes;
 use tonic::{Response, Status};
 use tonic_health::ServingStatus;
@@ -55,6 +57,7 @@ use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
 use deciding::Deciding;
 pub use decision::MAX_BATCH;
+use elsewhere::Elsewhere;
 pub use failure::ERROR_DOMAIN;
 pub(crate) use failure::Failure;
 pub(crate) use last_resort::LastResortLayer;
@@ -153,11 +156,12 @@ impl Door {
         live
     }
 
-    /// Every service, with health and reflection.
+    /// Every service, with health and reflection. What may take its time runs on `rest`.
     pub(crate) fn routes(
         self: &Arc<Self>,
         health: &Health,
         gateway: Gateway,
+        rest: &Handle,
     ) -> Result<Routes, ReflectionError> {
         let describe = || {
             tonic_reflection::server::Builder::configure()
@@ -178,14 +182,14 @@ impl Door {
         let authorization = AuthorizationServer::new(authorization)
             .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
-        routes.add_service(Deciding::new(self, decisions));
+        routes.add_service(Deciding::new(self, Elsewhere::new(decisions, rest)));
         routes.add_service(authorization).add_service(health.service());
-        routes.add_service(policies);
-        routes.add_service(tenants);
-        routes.add_service(audits);
-        routes.add_service(sessions);
-        routes.add_service(describe().build_v1()?);
-        routes.add_service(describe().build_v1alpha()?);
+        routes.add_service(Elsewhere::new(policies, rest));
+        routes.add_service(Elsewhere::new(tenants, rest));
+        routes.add_service(Elsewhere::new(audits, rest));
+        routes.add_service(Elsewhere::new(sessions, rest));
+        routes.add_service(Elsewhere::new(describe().build_v1()?, rest));
+        routes.add_service(Elsewhere::new(describe().build_v1alpha()?, rest));
         Ok(routes.routes())
     }
 
