@@ -114,8 +114,7 @@ pub async fn run(
     clock: Clock,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Config { max_message_bytes, max_live_streams, max_wait, grace, drain, .. } = config;
-    let limits = Limits { max_message_bytes, max_wait, max_live_streams };
+    let (limits, grace, drain) = (limits(&config), config.grace, config.drain);
     let (patience, options) = (config.http_timeout, authzen_options(&config));
     let door = Door::new(clock.clone(), Arc::new(Metrics::new()), decision_ids()?, limits);
     let health = Health::not_serving_yet().await;
@@ -226,6 +225,16 @@ async fn serve_http(
     Ok(())
 }
 
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_message_bytes: config.max_message_bytes,
+        max_wait: config.max_wait,
+        max_live_streams: config.max_live_streams,
+        max_check_streams: config.max_check_streams,
+        check_stream_idle: config.check_stream_idle,
+    }
+}
+
 fn decision_ids() -> Result<DecisionIds, RunError> {
     let system = |source| RunError::System { doing: "drawing random numbers", source };
     DecisionIds::new().map_err(system)
@@ -253,6 +262,7 @@ async fn upkeep(door: std::sync::Weak<Door>, mut resting: oneshot::Receiver<()>)
         let Some(door) = door.upgrade() else { return };
         let tidy = move || {
             door.metrics().upkeep();
+            door.sweep_streams(UPKEEP_INTERVAL);
             if let Some(publisher) = door.publisher() {
                 // Whatever became of it, no decision honours what has run out or does not stand.
                 if let Err(error) = publisher.sweep_sessions() {

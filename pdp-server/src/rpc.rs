@@ -8,6 +8,7 @@
 
 mod audit;
 mod borrowed;
+mod check_stream;
 mod deciding;
 mod decision;
 mod elsewhere;
@@ -55,6 +56,7 @@ use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
 use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
+use check_stream::OpenStreams;
 use deciding::Deciding;
 pub use decision::MAX_BATCH;
 use elsewhere::Elsewhere;
@@ -81,6 +83,7 @@ pub(crate) struct Door {
     metrics: Arc<Metrics>,
     decision_ids: DecisionIds,
     streams: LiveStreams,
+    check_streams: OpenStreams,
     lists: RunningLists,
     max_message_bytes: usize,
     max_wait: Duration,
@@ -95,6 +98,10 @@ pub(crate) struct Limits {
     pub(crate) max_wait: Duration,
     /// How many streams may be open.
     pub(crate) max_live_streams: usize,
+    /// How many streams of checks may be open.
+    pub(crate) max_check_streams: usize,
+    /// How long nothing may go over one of them.
+    pub(crate) check_stream_idle: Duration,
 }
 
 /// Why reflection cannot be served.
@@ -112,8 +119,16 @@ impl Door {
         decision_ids: DecisionIds,
         limits: Limits,
     ) -> Arc<Self> {
-        let Limits { max_message_bytes, max_wait, max_live_streams } = limits;
+        let Limits {
+            max_message_bytes,
+            max_wait,
+            max_live_streams,
+            max_check_streams,
+            check_stream_idle,
+        } = limits;
         let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
+        let gauge = metrics.check_streams();
+        let check_streams = OpenStreams::new(max_check_streams, check_stream_idle, gauge);
         let lists = RunningLists::new(MAX_RUNNING_LISTS);
         let publisher = OnceLock::new();
         Arc::new(Self {
@@ -122,6 +137,7 @@ impl Door {
             metrics,
             decision_ids,
             streams,
+            check_streams,
             lists,
             max_message_bytes,
             max_wait,
@@ -144,16 +160,23 @@ impl Door {
         &self.metrics
     }
 
-    /// Ends the streams that would go on for ever.
+    /// Ends the streams that would go on for ever; streams of checks once what they have taken is
+    /// answered.
     pub(crate) fn end_watches(&self) {
         self.streams.cancel_endless();
+        self.check_streams.close();
+    }
+
+    /// Ends the streams of checks that nothing goes over, where this is asked so often.
+    pub(crate) fn sweep_streams(&self, every: Duration) {
+        self.check_streams.sweep(every);
     }
 
     /// Ends every stream.
     pub(crate) fn cancel_streams(&self) -> usize {
         let live = self.streams.len();
         self.streams.cancel_all();
-        live
+        live + self.check_streams.cancel()
     }
 
     /// Every service, with health and reflection. What may take its time runs on `rest`.

@@ -242,3 +242,78 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+    use std::future::{Ready, ready};
+
+    use tonic::codegen::BoxFuture;
+    use tonic::server::UnaryService;
+    use tonic::transport::{Channel, Endpoint};
+    use tonic_prost::ProstCodec;
+
+    use super::*;
+    use crate::threads::{GrpcThreads, Threads};
+
+    /// Tells the thread that serves it.
+    #[derive(Clone)]
+    struct Told;
+
+    impl Service<Request<Body>> for Told {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = BoxFuture<Response<Body>, Infallible>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            let codec = ProstCodec::<String, ()>::default();
+            Box::pin(async { Ok(tonic::server::Grpc::new(codec).unary(Self, request).await) })
+        }
+    }
+
+    impl UnaryService<()> for Told {
+        type Response = String;
+        type Future = Ready<Result<tonic::Response<String>, tonic::Status>>;
+
+        fn call(&mut self, _: tonic::Request<()>) -> Self::Future {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            ready(Ok(tonic::Response::new(name)))
+        }
+    }
+
+    async fn ask(channel: &Channel) -> String {
+        let mut client = tonic::client::Grpc::new(channel.clone());
+        client.ready().await.unwrap();
+        let (path, codec) = ("/a.B/C".parse().unwrap(), ProstCodec::<(), String>::default());
+        client.unary(tonic::Request::new(()), path, codec).await.unwrap().into_inner()
+    }
+
+    #[tokio::test]
+    async fn connections_are_spread_evenly_and_stay_with_their_thread() {
+        let threads = Threads::start(GrpcThreads::Count(2.try_into().unwrap())).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = watch::channel(false);
+        let serving = threads.rest().spawn(serve(listener, Told, threads.lanes(), stopped));
+        let mut connections = Vec::new();
+        let mut of_thread = BTreeMap::<String, usize>::new();
+        for _ in 0..6 {
+            let endpoint = Endpoint::from_shared(address.clone()).unwrap();
+            let channel = endpoint.connect().await.unwrap();
+            let thread = ask(&channel).await;
+            assert_eq!(ask(&channel).await, thread);
+            *of_thread.entry(thread).or_default() += 1;
+            connections.push(channel);
+        }
+        assert_eq!(of_thread.into_values().collect::<Vec<_>>(), [3, 3]);
+        stop.send(true).unwrap();
+        drop(connections);
+        serving.await.unwrap().unwrap();
+        threads.stop().await;
+    }
+}

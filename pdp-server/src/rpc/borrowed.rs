@@ -32,6 +32,15 @@ pub(super) struct BatchCheckRequest<'a> {
     pub(super) at_least: u64,
 }
 
+/// A `CheckStreamRequest`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct CheckStreamRequest<'a> {
+    pub(super) number: u64,
+    pub(super) tenant: &'a str,
+    pub(super) question: Option<Question<'a>>,
+    pub(super) at_least: u64,
+}
+
 /// A `Question`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Question<'a> {
@@ -130,6 +139,36 @@ impl<'a> From<&'a v1::BatchCheckRequest> for BatchCheckRequest<'a> {
         let count = questions.len();
         let questions = questions.iter().map(Question::from).collect();
         Self { tenant, questions, count, at_least: *at_least }
+    }
+}
+
+// === impl CheckStreamRequest ===
+
+impl<'a> CheckStreamRequest<'a> {
+    /// Reads one.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut message = Self::default();
+        let read = fields(bytes, DEPTH, |tag, kind, from| {
+            match tag {
+                1 => message.number = from.number(kind)?,
+                2 => message.tenant = from.text(kind)?,
+                3 => {
+                    from.message(kind, message.question.get_or_insert_default(), Question::field)?
+                }
+                4 => message.at_least = from.number(kind)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        });
+        read.map(|()| message).map_err(|Unreadable| refused::<v1::CheckStreamRequest>(bytes))
+    }
+}
+
+impl<'a> From<&'a v1::CheckStreamRequest> for CheckStreamRequest<'a> {
+    fn from(wire: &'a v1::CheckStreamRequest) -> Self {
+        let v1::CheckStreamRequest { number, tenant, question, at_least } = wire;
+        let question = question.as_ref().map(Question::from);
+        Self { number: *number, tenant, question, at_least: *at_least }
     }
 }
 

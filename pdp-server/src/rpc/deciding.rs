@@ -21,12 +21,13 @@ use prost::Message;
 use prost::bytes::{Buf as _, Bytes};
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::{Request, Response, Status};
+use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
+use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
 use super::Door;
-use super::borrowed::{self, BatchCheckRequest, CheckRequest};
+use super::borrowed::{self, BatchCheckRequest, CheckRequest, CheckStreamRequest};
+use super::check_stream::{OpenStream, check_stream};
 use super::decision::MAX_BATCH;
 use super::failure::Failure;
 use super::malformed::{Malformed, required};
@@ -36,6 +37,7 @@ use crate::telemetry::{DecisionRpc, Rpc};
 /// The paths of the RPCs.
 const CHECK: &str = "/pdp.v1.DecisionService/Check";
 const BATCH_CHECK: &str = "/pdp.v1.DecisionService/BatchCheck";
+const CHECK_STREAM: &str = "/pdp.v1.DecisionService/CheckStream";
 
 /// How much memory a short message gets at first, in bytes: a question or a decision fits.
 const SHORT: usize = 256;
@@ -64,11 +66,14 @@ enum Attempt<T> {
     },
 }
 
-/// Reads nothing and writes a message.
+/// Leaves messages in the bytes that they came in, and writes answers.
 struct AsReceived<T>(PhantomData<T>);
 
 /// Answers a request of one of the RPCs.
 struct Answer<'a, T>(&'a Arc<Door>, fn(&Arc<Door>, Request<Bytes>) -> Answering<T>);
+
+/// Answers a CheckStream.
+struct Answers<'a>(&'a Arc<Door>);
 
 // === impl Deciding ===
 
@@ -115,6 +120,10 @@ where
                 });
                 Ok(door.grpc().unary(answer, request).await)
             }),
+            CHECK_STREAM => Box::pin(async move {
+                let answers = Answers(&door);
+                Ok(door.grpc().streaming(answers, request).await)
+            }),
             _ => self.others.call(request),
         }
     }
@@ -126,6 +135,16 @@ impl<T> UnaryService<Bytes> for Answer<'_, T> {
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         (self.1)(self.0, request)
+    }
+}
+
+impl StreamingService<Bytes> for Answers<'_> {
+    type Response = v1::CheckStreamResponse;
+    type ResponseStream = OpenStream;
+    type Future = Ready<Answered<OpenStream>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        ready(check_stream(self.0, request, |bytes| CheckStreamRequest::read(bytes)))
     }
 }
 
@@ -166,8 +185,8 @@ pub(super) fn batch_check<M: Send + Sync + 'static>(
             });
         }
         door.attempt(tenant, at_least, |snapshot, now| {
-            let result = |(index, wire)| v1::BatchCheckResult {
-                result: Some(match decide(snapshot, wire, now) {
+            let result = |(index, decided): (usize, Result<_, Malformed>)| v1::BatchCheckResult {
+                result: Some(match decided {
                     Ok(decided) => v1::batch_check_result::Result::Decision(
                         door.told(DecisionRpc::BatchCheck, &decided),
                     ),
@@ -177,8 +196,9 @@ pub(super) fn batch_check<M: Send + Sync + 'static>(
                     }
                 }),
             };
+            let decided = decide_all(snapshot, &questions, now).into_iter();
             Ok(v1::BatchCheckResponse {
-                results: questions.into_iter().enumerate().map(result).collect(),
+                results: decided.enumerate().map(result).collect(),
                 revision: snapshot.revision().get(),
             })
         })
@@ -216,8 +236,17 @@ fn answer<M: Send + Sync + 'static, T: Send + 'static>(
     }))
 }
 
+/// Decides many questions on one snapshot. The results are in the order of the questions.
+pub(super) fn decide_all(
+    snapshot: &Snapshot,
+    questions: &[borrowed::Question<'_>],
+    now: Timestamp,
+) -> Vec<Result<SessionDecision, Malformed>> {
+    questions.iter().map(|wire| decide(snapshot, *wire, now)).collect()
+}
+
 /// Decides one question.
-pub(super) fn decide(
+fn decide(
     snapshot: &Snapshot,
     wire: borrowed::Question<'_>,
     now: Timestamp,

@@ -9,8 +9,9 @@ use pdp_engine::time::Timestamp;
 use pdp_proto::v1;
 use pdp_proto::v1::decision_service_server::DecisionService;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::check_stream::{OpenStream, check_stream};
 use super::deciding::{batch_check, check};
 use super::explanation::explained;
 use super::failure::Failure;
@@ -43,6 +44,15 @@ impl DecisionService for Service {
         request: Request<v1::BatchCheckRequest>,
     ) -> Result<Response<v1::BatchCheckResponse>, Status> {
         batch_check(&self.0, request, |message| Ok(message.into())).await
+    }
+
+    type CheckStreamStream = OpenStream;
+
+    async fn check_stream(
+        &self,
+        request: Request<Streaming<v1::CheckStreamRequest>>,
+    ) -> Result<Response<OpenStream>, Status> {
+        check_stream(&self.0, request, |message| Ok(message.into()))
     }
 
     async fn explain(

@@ -94,6 +94,9 @@ fn agree(bytes: &[u8]) -> Result<(), TestCaseError> {
     let wire = v1::CheckRequest::decode(bytes).map_err(|error| error.to_string());
     let read = CheckRequest::read(bytes).map_err(said);
     prop_assert_eq!(read, wire.as_ref().map(CheckRequest::from).map_err(Clone::clone));
+    let wire = v1::CheckStreamRequest::decode(bytes).map_err(|error| error.to_string());
+    let read = CheckStreamRequest::read(bytes).map_err(said);
+    prop_assert_eq!(read, wire.as_ref().map(CheckStreamRequest::from).map_err(Clone::clone));
     let wire = v1::BatchCheckRequest::decode(bytes).map_err(|error| error.to_string());
     let read = BatchCheckRequest::read(bytes, MOST).map_err(said);
     let expected = wire.as_ref().map(BatchCheckRequest::from).map_err(Clone::clone);
@@ -123,9 +126,15 @@ proptest! {
     ) {
         let first = questions.first().cloned();
         let one = v1::CheckRequest { tenant: tenant.clone(), question: first, at_least };
-        let one = one.encode_to_vec();
+        let next = v1::CheckStreamRequest {
+            number: at_least.rotate_left(7),
+            tenant: tenant.clone(),
+            question: questions.last().cloned(),
+            at_least,
+        };
+        let (one, next) = (one.encode_to_vec(), next.encode_to_vec());
         let many = v1::BatchCheckRequest { tenant, questions, at_least }.encode_to_vec();
-        for bytes in [one.clone(), many.clone(), [&one[..], &many].concat(), [&many[..], &one].concat()] {
+        for bytes in [one.clone(), many.clone(), next.clone(), [&next[..], &next].concat(), [&one[..], &many].concat(), [&many[..], &one].concat()] {
             agree(&bytes)?;
             let at = cut.index(bytes.len() + 1);
             agree(bytes.get(..at).unwrap())?;
