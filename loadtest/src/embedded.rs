@@ -7,7 +7,7 @@ use std::path::Path;
 use pdp_engine::facts::Change;
 use pdp_engine::id::{IdError, TenantId};
 use pdp_server::clock::Clock;
-use pdp_server::config::{ConfigError, Settings};
+use pdp_server::config::{ConfigError, GrpcThreads, Settings};
 use pdp_server::publish::{Apply, ApplyError, DEFAULT_TENANT, PublishError, Publisher};
 use pdp_server::store::{Store, StoreError};
 use pdp_server::{BindError, Listeners, RunError, run};
@@ -99,6 +99,19 @@ impl Filled {
         Ok(Publisher::open(Store::open(self.path())?, Clock::system())?)
     }
 
+    /// Another store of the same content.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`] if the disk fails.
+    pub fn copied(&self) -> Result<Self, EmbeddedError> {
+        let folder = tempfile::tempdir()?;
+        for file in std::fs::read_dir(self.path())? {
+            let file = file?;
+            std::fs::copy(file.path(), folder.path().join(file.file_name()))?;
+        }
+        Ok(Self(folder))
+    }
+
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -114,10 +127,19 @@ impl Embedded {
     /// # Errors
     /// [`EmbeddedError`] if there is no port or no thread.
     pub fn start(folder: &Path) -> Result<Self, EmbeddedError> {
+        Self::start_on(folder, GrpcThreads::default())
+    }
+
+    /// The same, with these threads for gRPC.
+    ///
+    /// # Errors
+    /// As [`Embedded::start`].
+    pub fn start_on(folder: &Path, threads: GrpcThreads) -> Result<Self, EmbeddedError> {
         let any_port = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let settings = Settings {
             data: Some(folder.to_path_buf()),
             grpc: any_port,
+            grpc_threads: Some(threads),
             http: any_port,
             grace_ms: Some(0),
             ..Settings::default()

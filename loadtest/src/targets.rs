@@ -159,18 +159,6 @@ fn unmeasured() -> Vec<Target> {
     let none = |number, name: &str, bound, why: &str| Target::unmeasured(number, name, bound, why);
     vec![
         none(
-            3,
-            "this server / the transport's default runtime, throughput",
-            Bound::AtLeast(1.7),
-            "the server runs on that runtime itself",
-        ),
-        none(
-            4,
-            "stream of checks / unary echo, checks a second",
-            Bound::AtLeast(5.0),
-            "there is no stream of checks",
-        ),
-        none(
             5,
             "check in batches, cold uniform, in memory misses",
             Bound::AtMost(2.5),

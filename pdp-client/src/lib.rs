@@ -42,6 +42,8 @@
 //! [`Obligations`]), and whether somebody may hand out an Access Level is
 //! [`Client::check_delegation`]. The lists, such as [`Client::list_subjects`], ask backwards.
 //!
+//! Who asks much, such as a sidecar, opens a stream of checks with [`Client::check_stream`].
+//!
 //! Brokers open, renew and end privileged sessions with [`Client::sessions`], and watch there for the
 //! work that is due when they end.
 //!
@@ -71,6 +73,7 @@ mod reason;
 mod refusal;
 mod retry;
 mod session;
+mod stream;
 mod tenant;
 
 pub use apply::{Applied, ChangeSet};
@@ -99,5 +102,6 @@ pub use session::{
     RevocationState, Session, SessionEnd, SessionPages, SessionState, Sessions, Task, Watch,
     WatchEvent, Watched,
 };
+pub use stream::{CheckAnswers, CheckQuestions};
 pub use tenant::{Tenant, Tenants};
 pub use tonic::Code;

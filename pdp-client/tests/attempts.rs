@@ -72,6 +72,16 @@ impl v1::decision_service_server::DecisionService for Scripted {
         Ok(Response::new(v1::BatchCheckResponse { results: Vec::new(), revision: 5 }))
     }
 
+    type CheckStreamStream = tokio_stream::Empty<Result<v1::CheckStreamResponse, Status>>;
+
+    async fn check_stream(
+        &self,
+        request: Request<tonic::Streaming<v1::CheckStreamRequest>>,
+    ) -> Result<Response<Self::CheckStreamStream>, Status> {
+        self.play(&request).await?;
+        Ok(Response::new(tokio_stream::empty()))
+    }
+
     async fn explain(
         &self,
         request: Request<v1::ExplainRequest>,

@@ -56,7 +56,9 @@ pub(crate) enum Failure {
     #[error("{0}")]
     PolicyTooLarge(String),
     #[error("{live} streams are open already; the limit is {maximum}")]
-    TooManyStreams { live: usize, maximum: usize },
+    TooManyStreams { limit: &'static str, live: usize, maximum: usize },
+    #[error("nothing has gone over the stream for {} s", .idle.as_secs_f64())]
+    StreamIdle { idle: Duration },
     #[error("{maximum} lists are being made already, which is the limit; try again")]
     TooManyLists { maximum: usize },
     #[error("nobody waits for the answer any more")]
@@ -140,6 +142,7 @@ impl Failure {
             Self::TooManyStreams { .. } | Self::TooManyLists { .. } => Code::ResourceExhausted,
             Self::CallerGone => Code::Cancelled,
             Self::RevisionNotReached { .. }
+            | Self::StreamIdle { .. }
             | Self::Store(_)
             | Self::Starting
             | Self::ShuttingDown => Code::Unavailable,
@@ -155,6 +158,7 @@ impl Failure {
                 "LIMIT_EXCEEDED"
             }
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::StreamIdle { .. } => "STREAM_IDLE",
             Self::TooManyLists { .. } => "TOO_MANY_LISTS",
             Self::CallerGone => "CALLER_GONE",
             Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
@@ -202,8 +206,8 @@ impl Failure {
             ],
             Self::MessageTooLarge(_) => vec![("limit", "max_message_bytes".to_owned())],
             Self::PolicyTooLarge(_) => vec![("limit", "compiled_policy".to_owned())],
-            Self::TooManyStreams { live, maximum } => vec![
-                ("limit", "max_live_streams".to_owned()),
+            Self::TooManyStreams { limit, live, maximum } => vec![
+                ("limit", (*limit).to_owned()),
                 ("maximum", maximum.to_string()),
                 ("actual", live.to_string()),
             ],
@@ -237,6 +241,7 @@ impl Failure {
             Self::Step(error) => of_step(error),
             Self::SessionAccount(account) => vec![("account", account.to_string())],
             Self::Malformed(_)
+            | Self::StreamIdle { .. }
             | Self::TenantHasSessions(_)
             | Self::CallerGone
             | Self::PageTokenInvalid
@@ -260,6 +265,7 @@ impl Failure {
             | Self::Starting
             | Self::ShuttingDown => Some(RETRY_DELAY),
             Self::Malformed(_)
+            | Self::StreamIdle { .. }
             | Self::Limit { .. }
             | Self::MessageTooLarge(_)
             | Self::PolicyTooLarge(_)

@@ -1,5 +1,5 @@
-//! Questions as they arrive and decisions as they leave. A question borrows from the message it
-//! came in: asking copies nothing. Which family a question belongs to is decided here, once.
+//! Questions as they arrive and decisions as they leave. A question borrows from the message, or from
+//! the bytes, that it came in: asking copies nothing. Which family a question belongs to is decided here, once.
 
 use pdp_engine::check::check;
 use pdp_engine::delegate::{DelegationAction, DelegationQuestion, RecipientRef, ScopeRef};
@@ -17,7 +17,7 @@ use pdp_engine::vault::{VaultQuestion, check_vault};
 use pdp_proto::v1;
 
 use super::malformed::{Malformed, required, value_of};
-use super::{inbound, outbound};
+use super::{borrowed, inbound, outbound};
 
 /// The last instant that a message can say: 9999-12-31T23:59:59.999999Z. A session that may last
 /// longer is told to end then.
@@ -95,20 +95,22 @@ impl<'a> Asked<'a> {
 
 /// The question of a message, as far as it holds one. Whether its names can be names is the
 /// engine's to say.
-pub(crate) fn question(wire: &v1::Question) -> Result<Asked<'_>, Malformed> {
-    use v1::question::Permission as Wire;
-    let v1::Question { subject: who, permission, resource, counterpart, no_routing } = wire;
-    let subject = subject("subject", who.as_ref())?;
+pub(crate) fn question<'a>(
+    wire: impl Into<borrowed::Question<'a>>,
+) -> Result<Asked<'a>, Malformed> {
+    use borrowed::Permission as Wire;
+    let borrowed::Question { subject: who, permission, resource, counterpart, no_routing } =
+        wire.into();
+    let subject = subject("subject", who)?;
     let permission = match permission {
         None => return Err(no_permission()),
         Some(Wire::Operation(name)) => operation(name),
         Some(Wire::Right(name)) => right(name),
         Some(Wire::VaultAction(action)) => AnyPermission::Vault(action),
-        Some(Wire::Session(session)) => self::session(session),
+        Some(Wire::Session(level)) => AnyPermission::Session(level),
     };
-    let resource = object(required("resource", resource.as_ref())?);
-    let counterpart = counterpart.as_ref().map(object);
-    Asked::new(subject, permission, resource, counterpart, !no_routing)
+    let resource = object(required("resource", resource)?);
+    Asked::new(subject, permission, resource, counterpart.map(object), !no_routing)
 }
 
 /// What to say where no permission is named.
@@ -137,13 +139,13 @@ pub(super) fn session(wire: &v1::SessionPermission) -> AnyPermission<'_> {
 /// Who asks.
 pub(super) fn subject<'a>(
     field: &str,
-    wire: Option<&'a v1::Subject>,
+    wire: Option<impl Into<borrowed::Subject<'a>>>,
 ) -> Result<SubjectRef<'a>, Malformed> {
-    let v1::Subject { subject } = required(field, wire)?;
-    match subject {
+    let borrowed::Subject(who) = required(field, wire)?.into();
+    match who {
         None => Err(Malformed::new(field, "names neither a person nor an account")),
-        Some(v1::subject::Subject::Person(id)) => Ok(SubjectRef::Person(id)),
-        Some(v1::subject::Subject::Account(id)) => Ok(SubjectRef::Account(id)),
+        Some(borrowed::Who::Person(id)) => Ok(SubjectRef::Person(id)),
+        Some(borrowed::Who::Account(id)) => Ok(SubjectRef::Account(id)),
     }
 }
 
@@ -201,9 +203,9 @@ fn scope(wire: &v1::Scope) -> Result<ScopeRef<'_>, Malformed> {
 }
 
 /// A resource's name.
-pub(super) fn object(wire: &v1::ResourceRef) -> ObjectRef<'_> {
-    let v1::ResourceRef { r#type, id } = wire;
-    ObjectRef { type_name: r#type, id }
+pub(super) fn object<'a>(wire: impl Into<borrowed::ResourceRef<'a>>) -> ObjectRef<'a> {
+    let borrowed::ResourceRef { type_name, id } = wire.into();
+    ObjectRef { type_name, id }
 }
 
 /// What the engine refused to answer, by the field that the message calls it.

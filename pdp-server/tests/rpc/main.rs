@@ -17,5 +17,6 @@ mod policy;
 mod refused_facts;
 mod served;
 mod sessions;
+mod streams;
 mod tenants;
 mod writes;

@@ -16,6 +16,8 @@ fn door() -> Arc<Door> {
         max_message_bytes: 1 << 20,
         max_wait: Duration::from_secs(1),
         max_live_streams: 1,
+        max_check_streams: 1,
+        check_stream_idle: Duration::from_secs(60),
     };
     Door::new(clock, Arc::new(Metrics::new()), DecisionIds::new().unwrap(), limits)
 }
