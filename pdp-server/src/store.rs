@@ -10,6 +10,7 @@
 //! of it; the next change of the policy covers it, too.
 
 mod audit;
+mod load;
 mod record;
 mod rows;
 mod session;
@@ -22,6 +23,7 @@ pub(crate) mod sample;
 mod tests;
 
 use std::io::ErrorKind;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -42,8 +44,9 @@ use crate::audit::{Digest, Entry};
 use crate::receipt::RequestId;
 use crate::session::StoredSessions;
 use audit::{AUDIT, AUDIT_HEADS, tenant_created, tenant_deleted};
+use load::load_tenant;
 use record::TenantRecord;
-use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, load_tenant, write_commit};
+use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, write_commit};
 
 /// The name of the store's file in the data folder.
 pub const FILE_NAME: &str = "pdp.redb";
@@ -257,6 +260,7 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(folder)?;
         let file = dir.join(FILE_NAME);
         let named = |source| StoreError::File { file: file.clone(), source: Box::new(source) };
+        load::read_ahead(&file);
         let db = builder().create(&file).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { dir: dir.to_owned() },
             DatabaseError::Storage(StorageError::Io(source)) if !is_damage(&source) => {
@@ -303,11 +307,12 @@ impl Store {
     fn load_tenants(&self) -> Result<Vec<StoredTenant>, StoreError> {
         let txn = self.db.begin_read()?;
         let facts = txn.open_table(FACTS)?;
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut tenants = Vec::new();
         let mut loaded = 0;
         for row in txn.open_table(TENANTS)?.iter()? {
             let (name, record) = row?;
-            let mut tenant = load_tenant(name.value(), record.value(), &facts)?;
+            let mut tenant = load_tenant(name.value(), record.value(), &facts, threads)?;
             loaded += tenant.facts.len() as u64;
             tenant.sessions = session::load(&txn, &tenant.id)?;
             tenant.seen = audit::last_instant(&txn, &tenant.id)?;

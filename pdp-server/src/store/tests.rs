@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pdp_engine::facts::{Change, Delta};
+use pdp_engine::id::RecentNames;
 use proptest::prelude::*;
 use redb::ReadableDatabase;
 
@@ -376,7 +377,12 @@ proptest! {
     fn every_fact_reads_back_as_written(fact in fact()) {
         let key = fact.key();
         let bytes = record::encode(&fact);
-        let read = record::decode(kind_number(key.kind()), &record::name(&key), &bytes);
+        let read = record::decode(
+            kind_number(key.kind()),
+            &record::name(&key),
+            &bytes,
+            &mut RecentNames::default(),
+        );
         prop_assert_eq!(read, Ok(fact));
     }
 

@@ -1,6 +1,7 @@
 //! Applying a change set: all of it, or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::cascade::{Consequence, Referrers};
@@ -31,6 +32,8 @@ pub struct Applied {
 #[derive(Default)]
 pub(super) struct Journal {
     pub(super) touched: BTreeMap<FactKey, Touch>,
+    /// Every fact counts as touched, and none was there before: they were loaded. `touched` is empty.
+    pub(super) whole: bool,
     referrers: Option<Referrers>,
 }
 
@@ -47,6 +50,14 @@ impl Journal {
         let touch = self.touched.entry(key).or_insert(Touch { before, change, cascade });
         touch.change = change;
         touch.cascade = cascade;
+    }
+
+    /// The last change that touched the fact of this key.
+    pub(super) fn change(&self, key: &FactKey) -> Option<usize> {
+        if self.whole {
+            return Some(0);
+        }
+        self.touched.get(key).map(|touch| touch.change)
     }
 }
 
@@ -66,7 +77,7 @@ impl Facts {
                 rejections.push(Rejection { change: position, key: change.key(), problem });
             }
         }
-        rejections.extend(resulting_state(self, &journal));
+        rejections.extend(resulting_state(self, &journal, NonZeroUsize::MIN));
         if !rejections.is_empty() {
             self.restore(journal.touched.into_iter().map(|(key, touch)| (key, touch.before)));
             return Err(Rejected::new(rejections));
@@ -87,17 +98,32 @@ impl Facts {
     /// changed something must not decide.
     ///
     /// # Errors
-    /// [`Rejected`] lists what is wrong; each change position is the position in `stored`.
+    /// [`Rejected`] lists what is wrong; each change position is the position of the fact in the
+    /// order of an export.
     pub fn load(stored: impl IntoIterator<Item = Fact>) -> Result<Self, Rejected> {
-        let mut loaded = Self::default();
-        let mut journal = Journal::default();
-        for (position, fact) in stored.into_iter().enumerate() {
-            let key = fact.key();
-            let before = loaded.insert(fact);
-            journal.note(key, before, position, false);
+        Self::load_on(NonZeroUsize::MIN, stored)
+    }
+
+    /// The same, checked by so many threads.
+    ///
+    /// # Errors
+    /// As [`Facts::load`].
+    pub fn load_on(
+        threads: NonZeroUsize,
+        stored: impl IntoIterator<Item = Fact>,
+    ) -> Result<Self, Rejected> {
+        let loaded = Self::gathered(stored);
+        let journal = Journal { whole: true, ..Journal::default() };
+        let mut rejections = resulting_state(&loaded, &journal, threads);
+        if rejections.is_empty() {
+            return Ok(loaded);
         }
-        let rejections = resulting_state(&loaded, &journal);
-        if rejections.is_empty() { Ok(loaded) } else { Err(Rejected::new(rejections)) }
+        let positions: HashMap<FactKey, usize> =
+            loaded.iter().enumerate().map(|(position, fact)| (fact.key(), position)).collect();
+        for rejection in &mut rejections {
+            rejection.change = positions.get(&rejection.key).copied().unwrap_or_default();
+        }
+        Err(Rejected::new(rejections))
     }
 
     fn restore(&mut self, entries: impl Iterator<Item = (FactKey, Option<Fact>)>) {
@@ -133,7 +159,7 @@ impl Facts {
     fn put(&mut self, fact: Fact, position: usize, journal: &mut Journal) {
         let fact = self.merged(normalized(fact));
         if let Some(referrers) = &mut journal.referrers {
-            referrers.note(&fact);
+            referrers.note(fact.borrowed());
         }
         let key = fact.key();
         let before = self.insert(fact);

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::reference::{actor_rests_on, object, references};
-use super::{Fact, FactKey, Facts};
+use super::reference::{actor_rests_on, object, references, refers};
+use super::{Fact, FactKey, FactKind, FactRef, Facts};
 use crate::actor::{Account, Membership, Position};
 use crate::id::LocationId;
 use crate::level::{AccessLevel, Assignment};
@@ -24,13 +24,13 @@ pub(super) struct Referrers(HashMap<FactKey, BTreeSet<FactKey>>);
 impl Referrers {
     pub(super) fn new(facts: &Facts) -> Self {
         let mut referrers = Self(HashMap::new());
-        facts.iter().for_each(|fact| referrers.note(&fact));
+        FactKind::ALL.iter().flat_map(|kind| facts.borrowed(*kind)).for_each(|fact| referrers.note(fact));
         referrers
     }
 
-    pub(super) fn note(&mut self, fact: &Fact) {
+    pub(super) fn note(&mut self, fact: FactRef<'_>) {
         references(fact, &mut |_, target| {
-            self.0.entry(target).or_default().insert(fact.key());
+            self.0.entry(target.key()).or_default().insert(fact.key());
         });
     }
 
@@ -44,11 +44,8 @@ impl Referrers {
     ) -> Vec<(FactKey, Consequence)> {
         let key = &deleted.key();
         let listed = self.0.get(key).into_iter().flatten();
-        let still = listed.filter_map(|referrer| facts.get(referrer)).filter(|fact| {
-            let mut refers = false;
-            references(fact, &mut |_, target| refers |= target == *key);
-            refers
-        });
+        let still = listed.filter_map(|referrer| facts.get(referrer));
+        let still = still.filter(|fact| refers(fact.borrowed(), key));
         still.filter_map(|fact| Some((fact.key(), consequence(facts, &fact, deleted)?))).collect()
     }
 }
@@ -168,11 +165,7 @@ fn dismiss(members: &mut Vec<Membership>, key: &FactKey) {
 pub(super) fn could_take(facts: &Facts, referrer: &Fact, deleted: &Fact) -> bool {
     match consequence(facts, referrer, deleted) {
         Some(Consequence::Goes) => true,
-        Some(Consequence::Becomes(changed)) => {
-            let (key, mut still) = (deleted.key(), false);
-            references(&changed, &mut |_, target| still |= target == key);
-            !still
-        }
+        Some(Consequence::Becomes(changed)) => !refers(changed.borrowed(), &deleted.key()),
         None => false,
     }
 }
