@@ -112,6 +112,12 @@ macro_rules! fact_kinds {
         })+
 
         impl Fact {
+            /// Its kind.
+            #[must_use]
+            pub const fn kind(&self) -> FactKind {
+                match self { $(Self::$kind(_) => FactKind::$kind,)+ }
+            }
+
             fn borrowed(&self) -> FactRef<'_> {
                 match self { $(Self::$kind(fact) => FactRef::$kind(fact),)+ }
             }

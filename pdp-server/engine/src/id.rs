@@ -4,7 +4,9 @@
 //! name. Cloning is a reference count. Nothing here knows what a name stands for.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// The longest name accepted, in bytes of UTF-8 (semantics, section 1).
@@ -149,8 +151,36 @@ impl RecentNames {
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $validate:path;)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Eq)]
         pub struct $name(Arc<str>);
+
+        // Names are shared wherever that is cheap: then looking at the characters is saved.
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                if Arc::ptr_eq(&self.0, &other.0) {
+                    return Ordering::Equal;
+                }
+                self.0.cmp(&other.0)
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
 
         impl $name {
             /// Checks and takes a name.
@@ -304,7 +334,10 @@ mod tests {
         let first = LocationId::shared("zurich", &mut recent).unwrap();
         let again = LocationId::shared("zurich", &mut recent).unwrap();
         assert!(Arc::ptr_eq(&first.0, &again.0));
-        assert!(matches!(LocationId::shared("a\n", &mut recent), Err(IdError::ControlCharacter { .. })));
+        assert!(matches!(
+            LocationId::shared("a\n", &mut recent),
+            Err(IdError::ControlCharacter { .. })
+        ));
         // Whatever was met in between, a name is itself.
         for number in 0..4 * RECENT_NAMES {
             let name = format!("n{number}");

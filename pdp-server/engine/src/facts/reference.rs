@@ -58,6 +58,28 @@ impl Target<'_> {
         }
     }
 
+    /// Its kind, from 1, and where its name lies in memory; `None` for what is named too rarely for
+    /// that to be of use.
+    fn place(self) -> Option<(u8, usize, usize)> {
+        let at = |name: &str| name.as_ptr().addr();
+        Some(match self {
+            Self::ResourceType(name) => (1, at(name.as_str()), 0),
+            Self::Location(id) => (2, at(id.as_str()), 0),
+            Self::BusinessRole(id) => (3, at(id.as_str()), 0),
+            Self::AccessLevel(level) => (4, at(level.type_name.as_str()), at(level.name.as_str())),
+            Self::Person(id) => (5, at(id.as_str()), 0),
+            Self::Account(id) => (6, at(id.as_str()), 0),
+            Self::Group(id) => (7, at(id.as_str()), 0),
+            Self::SetGroup(id) => (8, at(id.as_str()), 0),
+            Self::ManagementRoleDefinition(id) => (9, at(id.as_str()), 0),
+            Self::ManagementRole(id) => (10, at(id.as_str()), 0),
+            Self::PermissionLevel(id) => (11, at(id.as_str()), 0),
+            Self::Resource(_) | Self::Object(..) | Self::Computer(_) | Self::ResourceGroup(_) => {
+                return None;
+            }
+        })
+    }
+
     /// Whether it is the fact of this key.
     pub(super) fn is(self, key: &FactKey) -> bool {
         match (self, key) {
@@ -113,12 +135,46 @@ impl Target<'_> {
     }
 }
 
+/// How many targets are remembered: those of every type, level and place, as a rule.
+const REMEMBERED: usize = 1 << 12;
+
+/// Targets that were found to exist, while the facts stay as they are. Names are remembered by where
+/// their characters lie: what was read together shares them.
+pub(super) struct Existing<'a> {
+    facts: &'a Facts,
+    found: Vec<(u8, usize, usize)>,
+}
+
+// === impl Existing ===
+
+impl<'a> Existing<'a> {
+    pub(super) fn among(facts: &'a Facts) -> Self {
+        Self { facts, found: vec![(0, 0, 0); REMEMBERED] }
+    }
+
+    /// Whether the target is among the facts. It has to outlive the facts' being looked at, so that
+    /// no other name comes to lie where it lies.
+    pub(super) fn has(&mut self, target: Target<'a>) -> bool {
+        let Some(place) = target.place() else { return target.exists(self.facts) };
+        let (kind, first, second) = place;
+        let spread = (first ^ second.rotate_left(7) ^ usize::from(kind)).wrapping_mul(0x9e37_79b1);
+        match self.found.get_mut((spread >> 12) % REMEMBERED) {
+            Some(found) if *found == place => true,
+            Some(found) => {
+                let exists = target.exists(self.facts);
+                if exists {
+                    *found = place;
+                }
+                exists
+            }
+            None => target.exists(self.facts),
+        }
+    }
+}
+
 /// Calls `visit` with the field and the target of every reference that `fact` makes. Built-in
 /// resource types always exist and are left out.
-pub(super) fn references<'a>(
-    fact: FactRef<'a>,
-    visit: &mut dyn FnMut(&'static str, Target<'a>),
-) {
+pub(super) fn references<'a>(fact: FactRef<'a>, visit: &mut dyn FnMut(&'static str, Target<'a>)) {
     match fact {
         FactRef::ResourceType(_) => {}
         FactRef::Location(location) => {
@@ -192,10 +248,7 @@ fn resource<'a>(resource: &'a Resource, visit: &mut dyn FnMut(&'static str, Targ
     }
 }
 
-fn management_role<'a>(
-    role: &'a ManagementRole,
-    visit: &mut dyn FnMut(&'static str, Target<'a>),
-) {
+fn management_role<'a>(role: &'a ManagementRole, visit: &mut dyn FnMut(&'static str, Target<'a>)) {
     if let Some(definition) = &role.definition {
         visit("definition", Target::ManagementRoleDefinition(definition));
     }
@@ -227,10 +280,7 @@ fn psm<'a>(psm: &'a Psm, visit: &mut dyn FnMut(&'static str, Target<'a>)) {
     }
 }
 
-fn eligibility<'a>(
-    eligibility: &'a Eligibility,
-    visit: &mut dyn FnMut(&'static str, Target<'a>),
-) {
+fn eligibility<'a>(eligibility: &'a Eligibility, visit: &mut dyn FnMut(&'static str, Target<'a>)) {
     actor("to", &eligibility.key.to, visit);
     visit("level", Target::PermissionLevel(&eligibility.key.level));
     match &eligibility.key.scope {

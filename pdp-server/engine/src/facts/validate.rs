@@ -9,9 +9,11 @@ use std::num::NonZeroUsize;
 
 use super::apply::Journal;
 use super::cascade::could_take;
-use super::reference::references;
+use super::reference::{Existing, references};
 use super::rejection::{Problem, Rejection};
-use super::{FactKey, FactKind, FactRef, Facts, MAX_FACTS, MAX_PERMISSIONS_PER_TYPE, MAX_TEXT_BYTES};
+use super::{
+    FactKey, FactKind, FactRef, Facts, MAX_FACTS, MAX_PERMISSIONS_PER_TYPE, MAX_TEXT_BYTES,
+};
 use crate::actor::{ActorRef, Membership, Person, Position};
 use crate::level::{Assignment, Scope};
 use crate::psm::{Eligibility, EligibilityKind, EligibilityScope};
@@ -20,6 +22,12 @@ use crate::time::Window;
 
 /// How many referrers a refused delete names.
 const LISTED_REFERRERS: usize = 5;
+
+/// Up to how many facts that are gone are compared one by one.
+const FEW: usize = 4;
+
+/// From how many facts on it is of use to remember what exists.
+const MANY: usize = 1 << 10;
 
 /// How many facts a thread judges before it leaves as many to each of the others.
 const STRETCH: usize = 1 << 10;
@@ -34,7 +42,8 @@ pub(super) fn resulting_state(
     if facts.len() > MAX_FACTS {
         let last = journal.touched.last_key_value().map(|(key, _)| key.clone());
         let last = last.or_else(|| facts.iter().last().map(|fact| fact.key()));
-        if let Some((key, change)) = last.and_then(|key| Some((key.clone(), journal.change(&key)?))) {
+        if let Some((key, change)) = last.and_then(|key| Some((key.clone(), journal.change(&key)?)))
+        {
             let problem = Problem::TooManyFacts { actual: facts.len() };
             rejections.push(Rejection { change, key, problem });
         }
@@ -43,7 +52,8 @@ pub(super) fn resulting_state(
         every(facts, journal, threads, &mut rejections);
     } else {
         let touched = journal.touched.keys().filter_map(|key| facts.borrow(key));
-        touched.for_each(|fact| one(facts, journal, fact, &mut rejections));
+        let mut existing = (journal.touched.len() > MANY).then(|| Existing::among(facts));
+        touched.for_each(|fact| one(facts, journal, fact, &mut existing, &mut rejections));
         vault::vault(facts, journal, &mut rejections);
     }
     level::tokens(facts, journal, &mut rejections);
@@ -54,17 +64,12 @@ pub(super) fn resulting_state(
 }
 
 /// Judges every fact by itself, and by what it refers to.
-fn every(
-    facts: &Facts,
-    journal: &Journal,
-    threads: NonZeroUsize,
-    rejections: &mut Vec<Rejection>,
-) {
+fn every(facts: &Facts, journal: &Journal, threads: NonZeroUsize, rejections: &mut Vec<Rejection>) {
     let part = |turn: usize| {
-        let mut rejections = Vec::new();
+        let (mut rejections, mut existing) = (Vec::new(), Some(Existing::among(facts)));
         let all = FactKind::ALL.iter().flat_map(|kind| facts.borrowed(*kind)).enumerate();
         for (_, fact) in all.filter(|(index, _)| index / STRETCH % threads == turn) {
-            one(facts, journal, fact, &mut rejections);
+            one(facts, journal, fact, &mut existing, &mut rejections);
             vault::one(facts, journal, fact, &mut rejections);
         }
         rejections
@@ -85,7 +90,13 @@ fn every(
 }
 
 /// What is wrong with one fact.
-fn one(facts: &Facts, journal: &Journal, fact: FactRef<'_>, rejections: &mut Vec<Rejection>) {
+fn one<'a>(
+    facts: &'a Facts,
+    journal: &Journal,
+    fact: FactRef<'a>,
+    existing: &mut Option<Existing<'a>>,
+    rejections: &mut Vec<Rejection>,
+) {
     let mut reject = |problem| {
         let key = fact.key();
         if let Some(change) = journal.change(&key) {
@@ -93,7 +104,11 @@ fn one(facts: &Facts, journal: &Journal, fact: FactRef<'_>, rejections: &mut Vec
         }
     };
     references(fact, &mut |field, target| {
-        if !target.exists(facts) {
+        let exists = match existing {
+            Some(existing) => existing.has(target),
+            None => target.exists(facts),
+        };
+        if !exists {
             reject(Problem::Dangling { field, target: target.key() });
         }
     });
@@ -255,12 +270,13 @@ fn still_referenced(facts: &Facts, journal: &Journal, rejections: &mut Vec<Rejec
     if gone.is_empty() {
         return;
     }
-    let mut named = Vec::new();
+    let (mut named, few) = (Vec::new(), gone.len() <= FEW);
     for fact in FactKind::ALL.iter().flat_map(|kind| facts.borrowed(*kind)) {
         references(fact, &mut |_, target| {
-            let key = target.key();
-            if gone.contains_key(&key) {
-                named.push(key);
+            if few {
+                named.extend(gone.keys().find(|key| target.is(key)).cloned());
+            } else {
+                named.extend(Some(target.key()).filter(|key| gone.contains_key(key)));
             }
         });
         if named.is_empty() {

@@ -116,9 +116,8 @@ fn include_cycles(facts: &Facts, journal: &Journal, out: &mut Vec<Rejection>) {
     let included = |role: &ManagementRoleId| {
         facts.management_role(role).map_or(&[][..], |role| &role.includes)
     };
-    let touched = |role: &ManagementRoleId| {
-        journal.change(&FactKey::ManagementRole(role.clone())).is_some()
-    };
+    let touched =
+        |role: &ManagementRoleId| journal.change(&FactKey::ManagementRole(role.clone())).is_some();
     let mut done: BTreeSet<&ManagementRoleId> = BTreeSet::new();
     let loaded = facts.management_roles().map(|role| &role.id).filter(|_| journal.whole);
     for start in loaded.chain(journal.touched.keys().filter_map(management_role)) {

@@ -75,9 +75,8 @@ pub(super) fn tokens(facts: &Facts, journal: &Journal, rejections: &mut Vec<Reje
     if touched.is_empty() && !journal.whole {
         return;
     }
-    let of_touched = |level: &&AccessLevel| {
-        journal.whole || touched.contains(&level.name.type_name)
-    };
+    let of_touched =
+        |level: &&AccessLevel| journal.whole || touched.contains(&level.name.type_name);
     let mut by_token: BTreeMap<(&TypeName, String), Vec<&LevelRef>> = BTreeMap::new();
     for level in facts.access_levels().filter(of_touched) {
         by_token.entry((&level.name.type_name, level.name.token())).or_default().push(&level.name);

@@ -19,12 +19,7 @@ pub(super) fn vault(facts: &Facts, journal: &Journal, out: &mut Vec<Rejection>) 
 }
 
 /// What is wrong with one fact, by itself.
-pub(super) fn one(
-    facts: &Facts,
-    journal: &Journal,
-    fact: FactRef<'_>,
-    out: &mut Vec<Rejection>,
-) {
+pub(super) fn one(facts: &Facts, journal: &Journal, fact: FactRef<'_>, out: &mut Vec<Rejection>) {
     Check { facts, journal, out }.fact(fact);
 }
 
