@@ -27,6 +27,16 @@ pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// The default of `max_live_streams`: each may hold a thread while its caller reads slowly.
 pub const DEFAULT_MAX_LIVE_STREAMS: usize = 64;
 
+/// The default of `max_imports`: what each has sent is held in memory until it is whole.
+pub const DEFAULT_MAX_IMPORTS: usize = 2;
+
+/// The default of `max_import_bytes`: some ten million facts. In memory they take about four times as
+/// much.
+pub const DEFAULT_MAX_IMPORT_BYTES: usize = 1 << 30;
+
+/// The default of `max_import_ms`: the largest import over a slow network.
+pub const DEFAULT_MAX_IMPORT: Duration = Duration::from_secs(600);
+
 /// The default of `max_wait_ms`: longer than any change set takes to become visible.
 pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(10);
 
@@ -51,6 +61,9 @@ const MAX_MS: u64 = 3_600_000;
 /// The bounds of `max_message_bytes`: a Check with the longest names fits the lower one, and the
 /// upper one keeps a message within what a machine can hold several of.
 const MESSAGE_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 30;
+
+/// The bounds of `max_import_bytes`: beyond the upper one no machine holds it.
+const IMPORT_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=64 << 30;
 
 // One entry a setting: its type, its flag and variable, its placeholder in the help.
 macro_rules! settings {
@@ -113,6 +126,12 @@ settings! {
     max_message_bytes: usize, "PDP_MAX_MESSAGE_BYTES", "BYTES";
     /// How many exports may run at a time
     max_live_streams: usize, "PDP_MAX_LIVE_STREAMS", "COUNT";
+    /// How many imports may be under way at a time
+    max_imports: usize, "PDP_MAX_IMPORTS", "COUNT";
+    /// How large an import may be, in bytes as sent
+    max_import_bytes: usize, "PDP_MAX_IMPORT_BYTES", "BYTES";
+    /// How long an import may take to arrive, in milliseconds
+    max_import_ms: u64, "PDP_MAX_IMPORT_MS", "MS";
     /// The longest wait for a revision that a request names, in milliseconds
     max_wait_ms: u64, "PDP_MAX_WAIT_MS", "MS";
     /// How long to go on serving after saying NOT_SERVING, in milliseconds
@@ -170,6 +189,12 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// How many streams may be open.
     pub max_live_streams: usize,
+    /// How many imports may be under way.
+    pub max_imports: usize,
+    /// How large an import may be, in bytes as sent.
+    pub max_import_bytes: usize,
+    /// How long an import may take to arrive.
+    pub max_import: Duration,
     /// The longest wait for a revision.
     pub max_wait: Duration,
     /// How long to go on serving after saying NOT_SERVING.
@@ -264,6 +289,9 @@ impl Settings {
             otlp_endpoint,
             max_message_bytes,
             max_live_streams,
+            max_imports,
+            max_import_bytes,
+            max_import_ms,
             max_wait_ms,
             grace_ms,
             drain_ms,
@@ -286,6 +314,9 @@ impl Settings {
             otlp_endpoint,
             max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),
+            max_imports: max_imports.unwrap_or(DEFAULT_MAX_IMPORTS),
+            max_import_bytes: max_import_bytes.unwrap_or(DEFAULT_MAX_IMPORT_BYTES),
+            max_import: millis("max_import_ms", max_import_ms, DEFAULT_MAX_IMPORT)?,
             max_wait: millis("max_wait_ms", max_wait_ms, DEFAULT_MAX_WAIT)?,
             grace: millis("grace_ms", grace_ms, DEFAULT_GRACE)?,
             drain: millis("drain_ms", drain_ms, DEFAULT_DRAIN)?,
@@ -315,6 +346,8 @@ impl Config {
         }
         bounds("max_message_bytes", self.max_message_bytes, MESSAGE_BYTES)?;
         bounds("max_live_streams", self.max_live_streams, 1..=256)?;
+        bounds("max_imports", self.max_imports, 1..=64)?;
+        bounds("max_import_bytes", self.max_import_bytes, IMPORT_BYTES)?;
         bounds("max_evaluations", self.max_evaluations, 1..=MAX_BATCH)?;
         bounds("max_body_bytes", self.max_body_bytes, MESSAGE_BYTES)?;
         let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
@@ -343,6 +376,9 @@ impl fmt::Display for Config {
             otlp_endpoint,
             max_message_bytes,
             max_live_streams,
+            max_imports,
+            max_import_bytes,
+            max_import,
             max_wait,
             grace,
             drain,
@@ -371,6 +407,9 @@ impl fmt::Display for Config {
         }
         writeln!(f, "max_message_bytes: {max_message_bytes}")?;
         writeln!(f, "max_live_streams: {max_live_streams}")?;
+        writeln!(f, "max_imports: {max_imports}")?;
+        writeln!(f, "max_import_bytes: {max_import_bytes}")?;
+        writeln!(f, "max_import_ms: {}", max_import.as_millis())?;
         writeln!(f, "max_wait_ms: {}", max_wait.as_millis())?;
         writeln!(f, "grace_ms: {}", grace.as_millis())?;
         writeln!(f, "drain_ms: {}", drain.as_millis())?;

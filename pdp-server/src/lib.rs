@@ -38,7 +38,7 @@ use decision_id::DecisionIds;
 use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
-use rpc::{Door, Health, LastResortLayer, Limits, ReflectionError};
+use rpc::{Door, Health, ImportLimits, LastResortLayer, Limits, ReflectionError};
 use store::{Store, StoreError};
 use telemetry::Metrics;
 
@@ -124,8 +124,8 @@ pub async fn run(
     clock: Clock,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Config { max_message_bytes, max_live_streams, max_wait, grace, drain, .. } = config;
-    let limits = Limits { max_message_bytes, max_wait, max_live_streams };
+    let Config { grace, drain, .. } = config;
+    let limits = limits(&config);
     let (patience, options) = (config.http_timeout, authzen_options(&config));
     let door = Door::new(clock.clone(), Arc::new(Metrics::new()), decision_ids()?, limits);
     let health = Health::not_serving_yet().await;
@@ -198,6 +198,17 @@ pub async fn run(
     outcome
 }
 
+/// What the gRPC door takes.
+fn limits(config: &Config) -> Limits {
+    let Config { max_message_bytes, max_live_streams, max_wait, .. } = *config;
+    let imports = ImportLimits {
+        at_once: config.max_imports,
+        bytes: config.max_import_bytes,
+        time: config.max_import,
+    };
+    Limits { max_message_bytes, max_wait, max_live_streams, imports }
+}
+
 /// Waits for what the upkeep has begun.
 async fn at_rest(upkeep: tokio::task::JoinHandle<()>) {
     if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
@@ -217,7 +228,10 @@ async fn finish(ended: impl Future<Output = ()>, door: &Door, drain: Duration) {
 
 /// Opens the store, loads the policy, and applies the bundle that the settings name.
 fn load_policy(data: &Path, bundle: Option<&Path>, clock: Clock) -> Result<Publisher, RunError> {
-    let publisher = Publisher::open(Store::open(data)?, clock)?;
+    let began = Instant::now();
+    let store = Store::open(data)?;
+    tracing::info!(took_ms = began.elapsed().as_millis(), "store opened and verified");
+    let publisher = Publisher::open(store, clock)?;
     if let Some(bundle) = bundle {
         load::apply(&publisher, bundle)?;
     }

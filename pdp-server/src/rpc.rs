@@ -12,6 +12,7 @@ mod explanation;
 mod ext_authz;
 mod failure;
 mod fresh;
+mod import;
 mod inbound;
 mod last_resort;
 mod list;
@@ -54,6 +55,8 @@ use crate::telemetry::{Metrics, Rpc};
 pub use decision::MAX_BATCH;
 pub use failure::ERROR_DOMAIN;
 pub(crate) use failure::Failure;
+pub(crate) use import::ImportLimits;
+use import::Imports;
 pub(crate) use last_resort::LastResortLayer;
 pub(crate) use list::first_account;
 pub(crate) use malformed::Malformed;
@@ -76,6 +79,7 @@ pub(crate) struct Door {
     decision_ids: DecisionIds,
     streams: LiveStreams,
     lists: RunningLists,
+    imports: Imports,
     max_message_bytes: usize,
     max_wait: Duration,
 }
@@ -89,6 +93,8 @@ pub(crate) struct Limits {
     pub(crate) max_wait: Duration,
     /// How many streams may be open.
     pub(crate) max_live_streams: usize,
+    /// What imports may take.
+    pub(crate) imports: ImportLimits,
 }
 
 /// Why reflection cannot be served.
@@ -106,7 +112,8 @@ impl Door {
         decision_ids: DecisionIds,
         limits: Limits,
     ) -> Arc<Self> {
-        let Limits { max_message_bytes, max_wait, max_live_streams } = limits;
+        let Limits { max_message_bytes, max_wait, max_live_streams, imports } = limits;
+        let imports = Imports::new(imports);
         let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
         let lists = RunningLists::new(MAX_RUNNING_LISTS);
         let publisher = OnceLock::new();
@@ -117,6 +124,7 @@ impl Door {
             decision_ids,
             streams,
             lists,
+            imports,
             max_message_bytes,
             max_wait,
         })

@@ -23,7 +23,6 @@ pub(crate) mod sample;
 mod tests;
 
 use std::io::ErrorKind;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -33,8 +32,8 @@ use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
 use prost::Message;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageBackend, StorageError, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError,
+    WriteTransaction,
 };
 
 pub use record::RecordError;
@@ -44,7 +43,6 @@ use crate::audit::{Digest, Entry};
 use crate::receipt::RequestId;
 use crate::session::StoredSessions;
 use audit::{AUDIT, AUDIT_HEADS, tenant_created, tenant_deleted};
-use load::load_tenant;
 use record::TenantRecord;
 use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, write_commit};
 
@@ -298,32 +296,10 @@ impl Store {
     /// # Errors
     /// A record that cannot be read, or facts that are missing.
     pub(crate) fn load(&self) -> Result<Vec<StoredTenant>, StoreError> {
-        self.load_tenants().map_err(|error| match &self.file {
+        load::tenants(&self.db).map_err(|error| match &self.file {
             Some(file) => StoreError::File { file: file.clone(), source: Box::new(error) },
             None => error,
         })
-    }
-
-    fn load_tenants(&self) -> Result<Vec<StoredTenant>, StoreError> {
-        let txn = self.db.begin_read()?;
-        let facts = txn.open_table(FACTS)?;
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let mut tenants = Vec::new();
-        let mut loaded = 0;
-        for row in txn.open_table(TENANTS)?.iter()? {
-            let (name, record) = row?;
-            let mut tenant = load_tenant(name.value(), record.value(), &facts, threads)?;
-            loaded += tenant.facts.len() as u64;
-            tenant.sessions = session::load(&txn, &tenant.id)?;
-            tenant.seen = audit::last_instant(&txn, &tenant.id)?;
-            tenants.push(tenant);
-        }
-        let stored = facts.len()?;
-        if stored != loaded {
-            let detail = format!("{stored} facts are stored and {loaded} belong to a tenant");
-            return Err(StoreError::Corrupt { detail });
-        }
-        Ok(tenants)
     }
 
     /// What was answered to a request id, if it is remembered.

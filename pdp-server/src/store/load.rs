@@ -8,10 +8,11 @@ use pdp_engine::facts::{Fact, Facts};
 use pdp_engine::id::{RecentNames, TenantId};
 use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
-use redb::ReadableTable;
+use redb::{Database, ReadableDatabase as _, ReadableTable, ReadableTableMetadata as _};
 
 use super::record::{self, TenantRecord};
-use super::{StoreError, StoredTenant};
+use super::rows::{FACTS, TENANTS};
+use super::{StoreError, StoredTenant, audit, session};
 use crate::session::StoredSessions;
 
 /// How many rows a thread takes at a time: they are copied while the others wait, and decoded while
@@ -24,8 +25,31 @@ const WORTH_THREADS: u64 = 1 << 14;
 type Key = (&'static str, u8, &'static str);
 type Range<'a> = redb::Range<'a, Key, &'static [u8]>;
 
+/// Every tenant with its facts.
+pub(super) fn tenants(db: &Database) -> Result<Vec<StoredTenant>, StoreError> {
+    let txn = db.begin_read()?;
+    let facts = txn.open_table(FACTS)?;
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let mut tenants = Vec::new();
+    let mut loaded = 0;
+    for row in txn.open_table(TENANTS)?.iter()? {
+        let (name, record) = row?;
+        let mut tenant = load_tenant(name.value(), record.value(), &facts, threads)?;
+        loaded += tenant.facts.len() as u64;
+        tenant.sessions = session::load(&txn, &tenant.id)?;
+        tenant.seen = audit::last_instant(&txn, &tenant.id)?;
+        tenants.push(tenant);
+    }
+    let stored = facts.len()?;
+    if stored != loaded {
+        let detail = format!("{stored} facts are stored and {loaded} belong to a tenant");
+        return Err(StoreError::Corrupt { detail });
+    }
+    Ok(tenants)
+}
+
 /// One tenant with its facts.
-pub(super) fn load_tenant(
+fn load_tenant(
     name: &str,
     record: &[u8],
     facts: &impl ReadableTable<Key, &'static [u8]>,
@@ -148,11 +172,7 @@ impl Source<'_> {
 // === impl Batch ===
 
 impl Batch {
-    fn decode(
-        &self,
-        tenant: &TenantId,
-        recent: &mut RecentNames,
-    ) -> Result<Vec<Fact>, StoreError> {
+    fn decode(&self, tenant: &TenantId, recent: &mut RecentNames) -> Result<Vec<Fact>, StoreError> {
         let mut facts = Vec::with_capacity(self.rows.len());
         let mut rest = self.bytes.as_slice();
         for Row { kind, name, record } in &self.rows {

@@ -4,7 +4,7 @@ use tower::Service as _;
 use super::*;
 use crate::clock::Clock;
 use crate::decision_id::DecisionIds;
-use crate::rpc::Limits;
+use crate::rpc::{ImportLimits, Limits};
 use crate::telemetry::Metrics;
 
 const QUESTION: &str = r#"{"subject": {"type": "user", "id": "a"}, "action": {"name": "read"},
@@ -16,6 +16,7 @@ fn door() -> Arc<Door> {
         max_message_bytes: 1 << 20,
         max_wait: Duration::from_secs(1),
         max_live_streams: 1,
+        imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
     Door::new(clock, Arc::new(Metrics::new()), DecisionIds::new().unwrap(), limits)
 }

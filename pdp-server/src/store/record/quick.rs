@@ -24,12 +24,7 @@ const ASSIGNMENT: u8 = kind_number(FactKind::Assignment);
 
 /// The fact in `bytes`, which lies under this kind and name, if it is one of those and is written as
 /// this version writes it.
-pub(super) fn fact(
-    kind: u8,
-    name: &str,
-    bytes: &[u8],
-    recent: &mut RecentNames,
-) -> Option<Fact> {
+pub(super) fn fact(kind: u8, name: &str, bytes: &[u8], recent: &mut RecentNames) -> Option<Fact> {
     if kind != RESOURCE && kind != ASSIGNMENT {
         return None;
     }
@@ -237,7 +232,6 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message as _;
     use proptest::prelude::*;
 
     use super::super::{decode_any, encode, place};
@@ -288,7 +282,13 @@ mod tests {
             prost::encoding::encode_varint(value, &mut bytes);
             assert_eq!(Fields(&bytes).varint(), Some(value));
         }
-        for wrong in [&[][..], &[0x80], &[0x80, 0], &[0xff; 11], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]] {
+        for wrong in [
+            &[][..],
+            &[0x80],
+            &[0x80, 0],
+            &[0xff; 11],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+        ] {
             assert_eq!(Fields(wrong).varint(), None, "{wrong:?}");
         }
     }
