@@ -65,6 +65,7 @@ mod delegation;
 #[cfg(feature = "engine")]
 pub mod engine;
 mod health;
+mod import;
 mod list;
 mod obligation;
 mod policy;
@@ -89,6 +90,7 @@ pub use delegation::{
     DelegationAction, DelegationExplanation, DelegationQuestion, Level, Recipient, Relative, Scope,
 };
 pub use health::Health;
+pub use import::{Import, Imported};
 pub use list::{ApprovalQuestion, Because, Item, Items, Listing, SubjectKinds};
 pub use obligation::{AccountMode, Obligations, OnEnd, Privileged};
 pub use pdp_proto::v1;

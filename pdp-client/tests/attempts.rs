@@ -187,6 +187,13 @@ impl v1::policy_service_server::PolicyService for Scripted {
         Ok(Response::new(v1::ApplyResponse { revision: 6, ..Default::default() }))
     }
 
+    async fn import(
+        &self,
+        _: Request<tonic::Streaming<v1::ImportRequest>>,
+    ) -> Result<Response<v1::ImportResponse>, Status> {
+        Ok(Response::new(v1::ImportResponse::default()))
+    }
+
     async fn export(
         &self,
         _: Request<v1::ExportRequest>,

@@ -35,6 +35,15 @@ pub const DEFAULT_MAX_CHECK_STREAMS: usize = 1_024;
 /// The default of `check_stream_idle_ms`: a caller that has been quiet for so long opens another one soon
 /// enough.
 pub const DEFAULT_CHECK_STREAM_IDLE: Duration = Duration::from_secs(300);
+/// The default of `max_imports`: what each has sent is held in memory until it is whole.
+pub const DEFAULT_MAX_IMPORTS: usize = 2;
+
+/// The default of `max_import_bytes`: some ten million facts. In memory they take about four times as
+/// much.
+pub const DEFAULT_MAX_IMPORT_BYTES: usize = 1 << 30;
+
+/// The default of `max_import_ms`: the largest import over a slow network.
+pub const DEFAULT_MAX_IMPORT: Duration = Duration::from_secs(600);
 
 /// The default of `max_wait_ms`: longer than any change set takes to become visible.
 pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(10);
@@ -60,6 +69,9 @@ const MAX_MS: u64 = 3_600_000;
 /// The bounds of `max_message_bytes`: a Check with the longest names fits the lower one, and the
 /// upper one keeps a message within what a machine can hold several of.
 const MESSAGE_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 30;
+
+/// The bounds of `max_import_bytes`: beyond the upper one no machine holds it.
+const IMPORT_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=64 << 30;
 
 // One entry a setting: its type, its flag and variable, its placeholder in the help.
 macro_rules! settings {
@@ -128,6 +140,12 @@ settings! {
     max_check_streams: usize, "PDP_MAX_CHECK_STREAMS", "COUNT";
     /// How long nothing may go over a stream of checks before it is ended, in milliseconds
     check_stream_idle_ms: u64, "PDP_CHECK_STREAM_IDLE_MS", "MS";
+    /// How many imports may be under way at a time
+    max_imports: usize, "PDP_MAX_IMPORTS", "COUNT";
+    /// How large an import may be, in bytes as sent
+    max_import_bytes: usize, "PDP_MAX_IMPORT_BYTES", "BYTES";
+    /// How long an import may take to arrive, in milliseconds
+    max_import_ms: u64, "PDP_MAX_IMPORT_MS", "MS";
     /// The longest wait for a revision that a request names, in milliseconds
     max_wait_ms: u64, "PDP_MAX_WAIT_MS", "MS";
     /// How long to go on serving after saying NOT_SERVING, in milliseconds
@@ -191,6 +209,12 @@ pub struct Config {
     pub max_check_streams: usize,
     /// How long nothing may go over one of them.
     pub check_stream_idle: Duration,
+    /// How many imports may be under way.
+    pub max_imports: usize,
+    /// How large an import may be, in bytes as sent.
+    pub max_import_bytes: usize,
+    /// How long an import may take to arrive.
+    pub max_import: Duration,
     /// The longest wait for a revision.
     pub max_wait: Duration,
     /// How long to go on serving after saying NOT_SERVING.
@@ -288,6 +312,9 @@ impl Settings {
             max_live_streams,
             max_check_streams,
             check_stream_idle_ms,
+            max_imports,
+            max_import_bytes,
+            max_import_ms,
             max_wait_ms,
             grace_ms,
             drain_ms,
@@ -317,6 +344,9 @@ impl Settings {
                 check_stream_idle_ms,
                 DEFAULT_CHECK_STREAM_IDLE,
             )?,
+            max_imports: max_imports.unwrap_or(DEFAULT_MAX_IMPORTS),
+            max_import_bytes: max_import_bytes.unwrap_or(DEFAULT_MAX_IMPORT_BYTES),
+            max_import: millis("max_import_ms", max_import_ms, DEFAULT_MAX_IMPORT)?,
             max_wait: millis("max_wait_ms", max_wait_ms, DEFAULT_MAX_WAIT)?,
             grace: millis("grace_ms", grace_ms, DEFAULT_GRACE)?,
             drain: millis("drain_ms", drain_ms, DEFAULT_DRAIN)?,
@@ -347,6 +377,8 @@ impl Config {
         bounds("max_message_bytes", self.max_message_bytes, MESSAGE_BYTES)?;
         bounds("max_live_streams", self.max_live_streams, 1..=256)?;
         bounds("max_check_streams", self.max_check_streams, 1..=65_536)?;
+        bounds("max_imports", self.max_imports, 1..=64)?;
+        bounds("max_import_bytes", self.max_import_bytes, IMPORT_BYTES)?;
         bounds("max_evaluations", self.max_evaluations, 1..=MAX_BATCH)?;
         bounds("max_body_bytes", self.max_body_bytes, MESSAGE_BYTES)?;
         let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
@@ -378,6 +410,9 @@ impl fmt::Display for Config {
             max_live_streams,
             max_check_streams,
             check_stream_idle,
+            max_imports,
+            max_import_bytes,
+            max_import,
             max_wait,
             grace,
             drain,
@@ -409,6 +444,9 @@ impl fmt::Display for Config {
         writeln!(f, "max_live_streams: {max_live_streams}")?;
         writeln!(f, "max_check_streams: {max_check_streams}")?;
         writeln!(f, "check_stream_idle_ms: {}", check_stream_idle.as_millis())?;
+        writeln!(f, "max_imports: {max_imports}")?;
+        writeln!(f, "max_import_bytes: {max_import_bytes}")?;
+        writeln!(f, "max_import_ms: {}", max_import.as_millis())?;
         writeln!(f, "max_wait_ms: {}", max_wait.as_millis())?;
         writeln!(f, "grace_ms: {}", grace.as_millis())?;
         writeln!(f, "drain_ms: {}", drain.as_millis())?;

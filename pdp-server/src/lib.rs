@@ -37,7 +37,7 @@ use decision_id::DecisionIds;
 use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
-use rpc::{Door, Health, Limits, ReflectionError};
+use rpc::{Door, Health, ImportLimits, Limits, ReflectionError};
 use store::{Store, StoreError};
 use telemetry::Metrics;
 use threads::Threads;
@@ -189,6 +189,7 @@ pub async fn run(
     outcome
 }
 
+/// What the gRPC door takes.
 /// Waits for what the upkeep has begun.
 async fn at_rest(upkeep: tokio::task::JoinHandle<()>) {
     if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
@@ -208,7 +209,10 @@ async fn finish(ended: impl Future<Output = ()>, door: &Door, drain: Duration) {
 
 /// Opens the store, loads the policy, and applies the bundle that the settings name.
 fn load_policy(data: &Path, bundle: Option<&Path>, clock: Clock) -> Result<Publisher, RunError> {
-    let publisher = Publisher::open(Store::open(data)?, clock)?;
+    let began = Instant::now();
+    let store = Store::open(data)?;
+    tracing::info!(took_ms = began.elapsed().as_millis(), "store opened and verified");
+    let publisher = Publisher::open(store, clock)?;
     if let Some(bundle) = bundle {
         load::apply(&publisher, bundle)?;
     }
@@ -232,6 +236,11 @@ fn limits(config: &Config) -> Limits {
         max_live_streams: config.max_live_streams,
         max_check_streams: config.max_check_streams,
         check_stream_idle: config.check_stream_idle,
+        imports: ImportLimits {
+            at_once: config.max_imports,
+            bytes: config.max_import_bytes,
+            time: config.max_import,
+        },
     }
 }
 

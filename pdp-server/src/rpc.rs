@@ -16,6 +16,7 @@ mod explanation;
 mod ext_authz;
 mod failure;
 mod fresh;
+mod import;
 mod inbound;
 mod last_resort;
 mod list;
@@ -62,6 +63,8 @@ pub use decision::MAX_BATCH;
 use elsewhere::Elsewhere;
 pub use failure::ERROR_DOMAIN;
 pub(crate) use failure::Failure;
+pub(crate) use import::ImportLimits;
+use import::Imports;
 pub(crate) use last_resort::LastResortLayer;
 pub(crate) use list::first_account;
 pub(crate) use malformed::Malformed;
@@ -85,6 +88,7 @@ pub(crate) struct Door {
     streams: LiveStreams,
     check_streams: OpenStreams,
     lists: RunningLists,
+    imports: Imports,
     max_message_bytes: usize,
     max_wait: Duration,
 }
@@ -102,6 +106,8 @@ pub(crate) struct Limits {
     pub(crate) max_check_streams: usize,
     /// How long nothing may go over one of them.
     pub(crate) check_stream_idle: Duration,
+    /// What imports may take.
+    pub(crate) imports: ImportLimits,
 }
 
 /// Why reflection cannot be served.
@@ -125,7 +131,9 @@ impl Door {
             max_live_streams,
             max_check_streams,
             check_stream_idle,
+            imports,
         } = limits;
+        let imports = Imports::new(imports);
         let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
         let gauge = metrics.check_streams();
         let check_streams = OpenStreams::new(max_check_streams, check_stream_idle, gauge);
@@ -139,6 +147,7 @@ impl Door {
             streams,
             check_streams,
             lists,
+            imports,
             max_message_bytes,
             max_wait,
         })

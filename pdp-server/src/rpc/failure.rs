@@ -61,6 +61,12 @@ pub(crate) enum Failure {
     StreamIdle { idle: Duration },
     #[error("{maximum} lists are being made already, which is the limit; try again")]
     TooManyLists { maximum: usize },
+    #[error("{maximum} imports are under way already, which is the limit; try again")]
+    TooManyImports { maximum: usize },
+    #[error("the import did not arrive within {} s; nothing was applied", .limit.as_secs_f64())]
+    ImportTooSlow { limit: Duration },
+    #[error("the import broke off, and nothing was applied: {}", .0.message())]
+    Transport(Status),
     #[error("nobody waits for the answer any more")]
     CallerGone,
     #[error("this is no page token of this server; start the list again")]
@@ -114,7 +120,7 @@ type Fact = (&'static str, String);
 
 impl Failure {
     /// The gRPC status code.
-    pub(crate) const fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Malformed(_)
             | Self::Limit { .. }
@@ -139,7 +145,11 @@ impl Failure {
             },
             Self::Refused(_) => Code::PermissionDenied,
             Self::RevisionConflict { .. } => Code::Aborted,
-            Self::TooManyStreams { .. } | Self::TooManyLists { .. } => Code::ResourceExhausted,
+            Self::TooManyStreams { .. }
+            | Self::TooManyLists { .. }
+            | Self::TooManyImports { .. } => Code::ResourceExhausted,
+            Self::ImportTooSlow { .. } => Code::DeadlineExceeded,
+            Self::Transport(status) => status.code(),
             Self::CallerGone => Code::Cancelled,
             Self::RevisionNotReached { .. }
             | Self::StreamIdle { .. }
@@ -160,6 +170,9 @@ impl Failure {
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
             Self::StreamIdle { .. } => "STREAM_IDLE",
             Self::TooManyLists { .. } => "TOO_MANY_LISTS",
+            Self::TooManyImports { .. } => "TOO_MANY_IMPORTS",
+            Self::ImportTooSlow { .. } => "IMPORT_TOO_SLOW",
+            Self::Transport(_) => "IMPORT_BROKEN_OFF",
             Self::CallerGone => "CALLER_GONE",
             Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
             Self::PageTokenMismatch => "PAGE_TOKEN_MISMATCH",
@@ -214,6 +227,12 @@ impl Failure {
             Self::TooManyLists { maximum } => {
                 vec![("limit", "max_running_lists".to_owned()), ("maximum", maximum.to_string())]
             }
+            Self::TooManyImports { maximum } => {
+                vec![("limit", "max_imports".to_owned()), ("maximum", maximum.to_string())]
+            }
+            Self::ImportTooSlow { limit } => {
+                vec![("limit_ms", limit.as_millis().to_string())]
+            }
             Self::PageTokenExpired { token, actual } => {
                 vec![("token", token.to_string()), ("actual", actual.to_string())]
             }
@@ -244,6 +263,7 @@ impl Failure {
             | Self::StreamIdle { .. }
             | Self::TenantHasSessions(_)
             | Self::CallerGone
+            | Self::Transport(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::Store(_)
@@ -260,6 +280,7 @@ impl Failure {
             Self::RevisionNotReached { .. } => Some(REVISION_RETRY_DELAY),
             Self::TooManyStreams { .. }
             | Self::TooManyLists { .. }
+            | Self::TooManyImports { .. }
             | Self::Step(StepError::TooMany(_))
             | Self::Store(_)
             | Self::Starting
@@ -270,6 +291,8 @@ impl Failure {
             | Self::MessageTooLarge(_)
             | Self::PolicyTooLarge(_)
             | Self::CallerGone
+            | Self::ImportTooSlow { .. }
+            | Self::Transport(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::PageTokenExpired { .. }

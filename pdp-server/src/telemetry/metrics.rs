@@ -56,6 +56,7 @@ words! {
         ListSubjects = "DecisionService/ListSubjects",
         ListApprovers = "DecisionService/ListApprovers",
         Apply = "PolicyService/Apply",
+        Import = "PolicyService/Import",
         Export = "PolicyService/Export",
         Get = "PolicyService/Get",
         List = "PolicyService/List",

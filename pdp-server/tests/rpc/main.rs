@@ -11,6 +11,7 @@ mod errors;
 mod ext_authz;
 mod facts;
 mod families;
+mod imports;
 mod lifecycle;
 mod lists;
 mod policy;

@@ -9,6 +9,7 @@ mod behalf;
 mod cases;
 mod families;
 mod gateway;
+mod importing;
 mod lists;
 mod served;
 mod sessions;

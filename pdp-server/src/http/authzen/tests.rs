@@ -4,7 +4,7 @@ use tower::Service as _;
 use super::*;
 use crate::clock::Clock;
 use crate::decision_id::DecisionIds;
-use crate::rpc::Limits;
+use crate::rpc::{ImportLimits, Limits};
 use crate::telemetry::Metrics;
 
 const QUESTION: &str = r#"{"subject": {"type": "user", "id": "a"}, "action": {"name": "read"},
@@ -18,6 +18,7 @@ fn door() -> Arc<Door> {
         max_live_streams: 1,
         max_check_streams: 1,
         check_stream_idle: Duration::from_secs(60),
+        imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
     Door::new(clock, Arc::new(Metrics::new()), DecisionIds::new().unwrap(), limits)
 }
