@@ -170,12 +170,6 @@ fn unmeasured() -> Vec<Target> {
             "there is no stream of checks",
         ),
         none(
-            5,
-            "check in batches, cold uniform, in memory misses",
-            Bound::AtMost(2.5),
-            "the engine has no call for batches",
-        ),
-        none(
             6,
             "other engines / check, same questions",
             Bound::AtLeast(25.0),

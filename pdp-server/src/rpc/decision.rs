@@ -17,7 +17,7 @@ use super::failure::Failure;
 use super::list::Seen;
 use super::malformed::{Malformed, required};
 use super::patience::patience;
-use super::question::{decided, delegation, question};
+use super::question::{check_all, decided, delegation, question};
 use super::{Door, explanation, list};
 use crate::telemetry::{DecisionRpc, ListRpc, Rpc};
 
@@ -162,8 +162,9 @@ impl Service {
         }
         let wanted = Wanted { tenant, at_least: *at_least, metadata: request.metadata() };
         self.on_snapshot(wanted, |snapshot, now| {
-            let result = |(index, wire)| v1::BatchCheckResult {
-                result: Some(match decide(snapshot, wire, now) {
+            let answers = check_all(questions.iter().map(question), snapshot, now);
+            let result = |(index, answer)| v1::BatchCheckResult {
+                result: Some(match answer {
                     Ok(decision) => {
                         self.0.metrics.decided(DecisionRpc::BatchCheck, &decision.decision);
                         v1::batch_check_result::Result::Decision(decided(&decision))
@@ -175,7 +176,7 @@ impl Service {
                 }),
             };
             v1::BatchCheckResponse {
-                results: questions.iter().enumerate().map(result).collect(),
+                results: answers.into_iter().enumerate().map(result).collect(),
                 revision: snapshot.revision().get(),
             }
         })

@@ -9,7 +9,7 @@ use crate::arena::{
 };
 use crate::facts::Facts;
 use crate::level::{Assignment, Relative, Scope};
-use crate::snapshot::{Grant, GrantLists, RelativeGrant};
+use crate::snapshot::{Grant, GrantLists, RelativeGrant, RelativeLists};
 use crate::time::Window;
 
 use super::covers::{CoverRows, Covers};
@@ -26,7 +26,7 @@ pub(super) struct Grants {
     pub(super) shards: GrantLists<ShardIx>,
     pub(super) shard_location: Table<ShardIx, LocationIx>,
     pub(super) shard_merged: Table<ShardIx, bool>,
-    pub(super) relative: Lists<TypeIx, RelativeGrant>,
+    pub(super) relative: RelativeLists,
     pub(super) grants_of: Lists<ActorIx, Grant>,
     /// The shards of each cover that stay by themselves.
     pub(super) apart: Lists<CoverIx, ShardIx>,
@@ -57,7 +57,7 @@ pub(super) fn compile(facts: &Facts, names: &Names, places: &Places, levels: &Le
         shards,
         shard_location: sorted.shard_location.into(),
         shard_merged,
-        relative: Lists::from_pairs(names.type_rows.len(), sorted.relative),
+        relative: Lists::from_pairs(names.type_rows.len(), sorted.relative).into(),
         grants_of: Lists::from_pairs(names.actor_rows.len(), sorted.grants_of),
         apart: apart.into(),
         covers,
