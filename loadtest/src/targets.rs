@@ -159,12 +159,6 @@ fn unmeasured() -> Vec<Target> {
     let none = |number, name: &str, bound, why: &str| Target::unmeasured(number, name, bound, why);
     vec![
         none(
-            5,
-            "check in batches, cold uniform, in memory misses",
-            Bound::AtMost(2.5),
-            "the engine has no call for batches",
-        ),
-        none(
             6,
             "other engines / check, same questions",
             Bound::AtLeast(25.0),

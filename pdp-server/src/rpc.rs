@@ -71,7 +71,7 @@ pub(crate) use malformed::Malformed;
 use malformed::name;
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
-pub(crate) use question::{Asked, last_instant};
+pub(crate) use question::{Asked, check_all, last_instant};
 use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};
 use stream::LiveStreams;
 

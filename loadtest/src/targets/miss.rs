@@ -10,7 +10,7 @@ use crate::random::{Dice, Purpose};
 const LINE: usize = 64;
 
 /// How many steps a measurement takes.
-const STEPS: u32 = 1_000_000;
+const STEPS: u32 = 200_000;
 
 /// A buffer whose places form one cycle without a pattern.
 #[derive(Debug)]

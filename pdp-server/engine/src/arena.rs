@@ -8,11 +8,13 @@
 //! came of it, so it is always in range. An index that is not is a bug, and stops that one request
 //! rather than reading an empty list: an empty list could hide a deny.
 
+mod filter;
 mod lists;
 mod patch;
 mod sets;
 mod table;
 
+pub(crate) use filter::Filter;
 pub(crate) use lists::{HasKey, Keyed, Lists, ListsBuilder, Run};
 pub(crate) use patch::{Patch, Spread};
 pub(crate) use sets::{Sets, Slice, SortedSet};

@@ -17,7 +17,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 pub use memory::Memory;
-pub(crate) use names::{NameTable, NameTableBuilder};
+pub(crate) use names::{Fingerprint, LookUp, NameTable, NameTableBuilder};
 pub(crate) use psm::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions};
 pub(crate) use vault::{Shared, Vault, VaultEntity};
 
@@ -40,6 +40,9 @@ pub(crate) type Names<H> = Arc<HashMap<Arc<str>, H>>;
 
 /// Lists of grants, each sorted by assignee.
 pub(crate) type GrantLists<H> = Keyed<H, ActorIx, Grant>;
+
+/// Lists of grants with relative scopes, each sorted by assignee.
+pub(crate) type RelativeLists = Keyed<TypeIx, ActorIx, RelativeGrant>;
 
 /// What questions are answered from: a compiled policy, and the sessions that are open.
 #[derive(Debug, Clone)]
@@ -76,7 +79,7 @@ pub struct Policy {
     pub(crate) covers: Lists<CoverIx, ShardIx>,
     pub(crate) covers_timed: Lists<CoverIx, Timed<ShardIx>>,
     pub(crate) shards: GrantLists<ShardIx>,
-    pub(crate) relative: Lists<TypeIx, RelativeGrant>,
+    pub(crate) relative: RelativeLists,
 
     // What grants say, and when.
     pub(crate) says: Lists<LevelIx, Option<Qualifier>>,
@@ -373,6 +376,14 @@ impl Subject {
 impl HasKey<ActorIx> for Grant {
     fn key(&self) -> ActorIx {
         self.assignee
+    }
+}
+
+// === impl RelativeGrant ===
+
+impl HasKey<ActorIx> for RelativeGrant {
+    fn key(&self) -> ActorIx {
+        self.grant.assignee
     }
 }
 

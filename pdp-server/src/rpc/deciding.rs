@@ -31,7 +31,7 @@ use super::check_stream::{OpenStream, check_stream};
 use super::decision::MAX_BATCH;
 use super::failure::Failure;
 use super::malformed::{Malformed, required};
-use super::question::{decided, question};
+use super::question::{check_all, decided, question};
 use crate::telemetry::{DecisionRpc, Rpc};
 
 /// The paths of the RPCs.
@@ -242,7 +242,7 @@ pub(super) fn decide_all(
     questions: &[borrowed::Question<'_>],
     now: Timestamp,
 ) -> Vec<Result<SessionDecision, Malformed>> {
-    questions.iter().map(|wire| decide(snapshot, *wire, now)).collect()
+    check_all(questions.iter().map(|wire| question(*wire)), snapshot, now)
 }
 
 /// Decides one question.

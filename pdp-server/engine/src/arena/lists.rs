@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Index;
 use std::sync::Arc;
 
+use super::filter::{Filter, Filters};
 use super::{Handle, Patch};
 
 /// Lists that are being put together, end to end.
@@ -244,6 +245,7 @@ impl<H: Handle, T> Index<H> for Lists<H, T> {
 pub(crate) struct Keyed<H: Handle, K, T> {
     starts: Arc<Vec<u32>>,
     keys: Arc<Vec<K>>,
+    filters: Filters,
     items: Arc<Vec<T>>,
     patch: Patch<H, Arc<KeyedList<K, T>>>,
     len: usize,
@@ -253,13 +255,15 @@ pub(crate) struct Keyed<H: Handle, K, T> {
 #[derive(Debug)]
 struct KeyedList<K, T> {
     keys: Box<[K]>,
+    filter: Filters,
     items: Box<[T]>,
 }
 
-/// One of those lists: the keys, and the items beside them.
+/// One of those lists: the keys, which ones there may be, and the items beside them.
 #[derive(Debug)]
 pub(crate) struct Run<'a, K, T> {
     pub(crate) keys: &'a [K],
+    pub(crate) filter: Filter<'a>,
     pub(crate) items: &'a [T],
 }
 
@@ -276,11 +280,12 @@ pub(crate) trait HasKey<K> {
     fn key(&self) -> K;
 }
 
-impl<H: Handle, K: Copy, T: HasKey<K>> Keyed<H, K, T> {
+impl<H: Handle, K: Handle, T: HasKey<K>> Keyed<H, K, T> {
     /// Puts a list in place of the one that the handle has.
     pub(crate) fn set(&mut self, handle: H, list: Vec<T>) {
-        let keys = list.iter().map(HasKey::key).collect();
-        self.patch.set(handle, Arc::new(KeyedList { keys, items: list.into() }));
+        let keys: Box<[K]> = list.iter().map(HasKey::key).collect();
+        let filter = Filters::new(&[0, start(keys.len())], &keys);
+        self.patch.set(handle, Arc::new(KeyedList { keys, filter, items: list.into() }));
     }
 
     /// Adds a list with the next handle.
@@ -302,6 +307,7 @@ impl<H: Handle, K, T> Keyed<H, K, T> {
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(self.starts.as_slice())
             + size_of_val(self.keys.as_slice())
+            + self.filters.bytes()
             + size_of_val(self.items.as_slice())
     }
 
@@ -309,17 +315,20 @@ impl<H: Handle, K, T> Keyed<H, K, T> {
     #[expect(clippy::indexing_slicing, reason = "INVARIANT: see the arena's")]
     #[inline]
     pub(crate) fn run(&self, handle: H) -> Run<'_, K, T> {
-        match self.patch.get(&handle) {
-            Some(list) => Run { keys: &list.keys, items: &list.items },
+        match self.patch.get(&handle).map(|list| &**list) {
+            Some(KeyedList { keys, filter, items }) => {
+                Run { keys, filter: filter.of(0..keys.len()), items }
+            }
             None => {
                 let at = bounds(&self.starts, handle.index(), self.len);
-                Run { keys: &self.keys[at.clone()], items: &self.items[at] }
+                let filter = self.filters.of(at.clone());
+                Run { keys: &self.keys[at.clone()], filter, items: &self.items[at] }
             }
         }
     }
 }
 
-impl<H: Handle, K: Copy, T: HasKey<K> + Clone> Keyed<H, K, T> {
+impl<H: Handle, K: Handle, T: HasKey<K> + Clone> Keyed<H, K, T> {
     /// Changes a list.
     pub(crate) fn edit(&mut self, handle: H, edit: impl FnOnce(&mut Vec<T>)) {
         let mut list = self[handle].to_vec();
@@ -339,21 +348,23 @@ impl<H: Handle, K: Copy, T: HasKey<K> + Clone> Keyed<H, K, T> {
     }
 }
 
-impl<H: Handle, K: Copy, T: HasKey<K>> From<Lists<H, T>> for Keyed<H, K, T> {
+impl<H: Handle, K: Handle, T: HasKey<K>> From<Lists<H, T>> for Keyed<H, K, T> {
     /// INVARIANT: the lists have just been made.
     fn from(Lists { starts, items, patch, len }: Lists<H, T>) -> Self {
         debug_assert!(patch.is_empty());
-        let keys = Arc::new(items.iter().map(HasKey::key).collect());
-        Self { starts, keys, items, patch: Patch::default(), len }
+        let keys: Arc<Vec<K>> = Arc::new(items.iter().map(HasKey::key).collect());
+        let filters = Filters::new(&starts, &keys);
+        Self { starts, keys, filters, items, patch: Patch::default(), len }
     }
 }
 
 impl<H: Handle, K, T> Clone for Keyed<H, K, T> {
     fn clone(&self) -> Self {
-        let Self { starts, keys, items, patch, len } = self;
+        let Self { starts, keys, filters, items, patch, len } = self;
         Self {
             starts: Arc::clone(starts),
             keys: Arc::clone(keys),
+            filters: filters.clone(),
             items: Arc::clone(items),
             patch: patch.clone(),
             len: *len,

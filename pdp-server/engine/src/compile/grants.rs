@@ -9,7 +9,7 @@ use crate::arena::{
 };
 use crate::facts::Facts;
 use crate::level::{Assignment, Relative, Scope};
-use crate::snapshot::{Grant, GrantLists, RelativeGrant};
+use crate::snapshot::{Grant, GrantLists, RelativeGrant, RelativeLists};
 use crate::time::Window;
 
 use super::covers::{CoverRows, Covers};
@@ -26,7 +26,7 @@ pub(super) struct Grants {
     pub(super) shards: GrantLists<ShardIx>,
     pub(super) shard_location: Table<ShardIx, LocationIx>,
     pub(super) shard_merged: Table<ShardIx, bool>,
-    pub(super) relative: Lists<TypeIx, RelativeGrant>,
+    pub(super) relative: RelativeLists,
     pub(super) grants_of: Lists<ActorIx, Grant>,
     /// The shards of each cover that stay by themselves.
     pub(super) apart: Lists<CoverIx, ShardIx>,
@@ -66,7 +66,8 @@ pub(super) fn compile(facts: &Facts, names: &Names, places: &Places, levels: &Le
             names.type_rows.len(),
             &sorted.relative,
             |entry: &RelativeGrant| entry.grant.assignee,
-        ),
+        )
+        .into(),
         grants_of: Lists::scattered(names.actor_rows.len(), || {
             sorted.grants_of.iter().map(|grant| (grant.assignee, *grant))
         }),

@@ -33,6 +33,19 @@ pub(crate) struct NameTableBuilder<H> {
     names: usize,
 }
 
+/// What a name is looked for by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fingerprint(u128);
+
+/// A look-up that has begun: the first place that it looks at is read. Many of them can be under way
+/// at once, and what they wait for then comes together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LookUp<H> {
+    wanted: Fingerprint,
+    /// `None` where the table has no places.
+    first: Option<Place<H>>,
+}
+
 /// Two places are one cache line.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(32))]
@@ -117,6 +130,45 @@ impl<H: Copy> NameTable<H> {
                 Some(_) => at = (at + 1) & mask,
             }
         }
+    }
+}
+
+// === impl NameTable: look-ups in two steps ===
+
+impl<H: Copy> NameTable<H> {
+    /// Begins to look for a name.
+    #[inline]
+    pub(crate) fn begin(&self, wanted: Fingerprint) -> LookUp<H> {
+        let mask = self.places.len().wrapping_sub(1);
+        LookUp { wanted, first: self.places.get(start(wanted.0, mask)).copied() }
+    }
+
+    /// The handle of the name that has been looked for in this table.
+    #[inline]
+    pub(crate) fn end(
+        &self,
+        LookUp { wanted: Fingerprint(wanted), first }: LookUp<H>,
+    ) -> Option<H> {
+        match first {
+            Some(place) if self.patch.is_empty() && place.fingerprint == wanted => place.handle,
+            _ => self.find(wanted).copied(),
+        }
+    }
+}
+
+// === impl Fingerprint ===
+
+impl Fingerprint {
+    /// Of a name in a table that holds one kind of things.
+    #[inline]
+    pub(crate) fn of(name: &str) -> Self {
+        Self(fingerprint(UNQUALIFIED, name))
+    }
+
+    /// Of a name of a type in a table that holds those of several.
+    #[inline]
+    pub(crate) fn of_type(kind: TypeIx, name: &str) -> Self {
+        Self(fingerprint(qualified(kind), name))
     }
 }
 
