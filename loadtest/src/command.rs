@@ -3,6 +3,7 @@
 mod floor;
 mod generate;
 mod run;
+mod scale;
 mod targets;
 
 use std::fs;
@@ -30,6 +31,11 @@ enum Command {
     Floor(floor::FloorArgs),
     /// Measure the targets, and say which are met
     Targets(targets::TargetsArgs),
+    /// Measure how cost grows with the policy, and draw it
+    Scale(scale::Scale),
+    /// One part of one size, for `scale`
+    #[command(hide = true)]
+    ScalePart(scale::ScalePart),
 }
 
 // === impl Cli ===
@@ -42,6 +48,8 @@ impl Cli {
             Command::Run(it) => it.run(),
             Command::Floor(it) => it.run(),
             Command::Targets(it) => it.run(),
+            Command::Scale(it) => it.run(),
+            Command::ScalePart(it) => it.run(),
         }
     }
 }

@@ -61,6 +61,19 @@ pub struct Embedded {
     serving: Option<JoinHandle<Result<(), RunError>>>,
 }
 
+/// Has the default tenant of the store in the folder hold these changes, in one change set.
+///
+/// # Errors
+/// [`EmbeddedError`] if the policy is refused or the disk fails.
+pub fn fill(folder: &Path, changes: &[Change]) -> Result<(), EmbeddedError> {
+    let publisher = Publisher::open(Store::open(folder)?, Clock::system())?;
+    let request =
+        Apply { changes, expected: None, dry_run: false, request_id: None, on_behalf_of: None };
+    let applied = publisher.apply(&TenantId::new(DEFAULT_TENANT)?, request);
+    applied.map_err(|error| EmbeddedError::Apply(Box::new(error)))?;
+    Ok(())
+}
+
 // === impl Filled ===
 
 impl Filled {
@@ -70,11 +83,7 @@ impl Filled {
     /// [`EmbeddedError`] if the policy is refused or the disk fails.
     pub fn with(changes: &[Change]) -> Result<Self, EmbeddedError> {
         let folder = tempfile::tempdir()?;
-        let publisher = Publisher::open(Store::open(folder.path())?, Clock::system())?;
-        let request =
-            Apply { changes, expected: None, dry_run: false, request_id: None, on_behalf_of: None };
-        let applied = publisher.apply(&TenantId::new(DEFAULT_TENANT)?, request);
-        applied.map_err(|error| EmbeddedError::Apply(Box::new(error)))?;
+        fill(folder.path(), changes)?;
         Ok(Self(folder))
     }
 
