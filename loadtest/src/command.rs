@@ -2,6 +2,7 @@
 
 mod floor;
 mod generate;
+mod hostile;
 mod run;
 mod scale;
 mod targets;
@@ -33,6 +34,8 @@ enum Command {
     Targets(targets::TargetsArgs),
     /// Measure how cost grows with the policy, and draw it
     Scale(scale::Scale),
+    /// Measure what other clients feel of one that behaves badly, or asks for much
+    Hostile(hostile::HostileArgs),
     /// One part of one size, for `scale`
     #[command(hide = true)]
     ScalePart(scale::ScalePart),
@@ -49,6 +52,7 @@ impl Cli {
             Command::Floor(it) => it.run(),
             Command::Targets(it) => it.run(),
             Command::Scale(it) => it.run(),
+            Command::Hostile(it) => it.run(),
             Command::ScalePart(it) => it.run(),
         }
     }

@@ -9,6 +9,7 @@
 pub mod drive;
 pub mod embedded;
 pub mod floor;
+pub mod hostile;
 pub mod matrix;
 pub mod memory;
 pub mod organisation;

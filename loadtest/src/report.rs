@@ -1,11 +1,13 @@
 //! What a run came to, for people and for machines: a table, JSON, a plot.
 
+mod hostile;
 mod plot;
 mod scale;
 
 use std::fmt::Write as _;
 use std::fs;
 
+pub use hostile::HostileReport;
 pub use plot::{PlotError, plot};
 pub use scale::{ScaleReport, plot_scale};
 

@@ -202,12 +202,25 @@ fn scale_measures_each_size_and_draws_it() {
 }
 
 #[test]
+fn hostile_guests_are_at_work_and_nobody_gets_a_wrong_answer() {
+    let small = ["hostile", "--size", "500", "--questions", "1000", "--milliseconds", "150"];
+    let report = json(&[&small[..], &["--connections", "2", "--load", "0.05", "--json"]].concat());
+    let felt = report["evening"]["felt"].as_array().unwrap();
+    assert_eq!(felt.len(), 6);
+    for felt in felt {
+        assert!(felt["done"].as_u64().unwrap() > 0, "{felt}");
+        assert!(felt["ratio"]["median"].as_f64().unwrap() > 0.0, "{felt}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_in_a_line() {
     for (arguments, why) in [
         (&["generate", "--people", "1", "--out", "x"][..], "`people` is 1"),
         (&["targets", "--rounds", "2"], "`rounds` is 2; it must be 5 to"),
         (&["scale", "--sizes", "500,400"], "must grow"),
         (&["scale", "--sizes", "5"], "`size` is 5"),
+        (&["hostile", "--load", "7"], "`load, in thousandths` is 7000"),
         (&["run", "--embedded", "--size", "50", "--seconds=-1"], "`seconds` is -1"),
         (&["run", "--embedded", "--writes", "2"], "`writes` is 2"),
         (&["run", "--server", "nowhere", "--size", "50", "--count", "9"], "`nowhere`"),
