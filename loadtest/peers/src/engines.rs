@@ -152,7 +152,7 @@ fn report(settings: &Settings, asked: &[Asked], sides: &[Side]) -> anyhow::Resul
         let spread = |values: &[f64]| Spread::of(values).context("there are rounds");
         Ok(Line {
             name: side.peer.name(),
-            load_ms: side.load_ms,
+            load_ms: Some(side.load_ms),
             asked: side.asked,
             p50_us: spread(&side.p50)?,
             p99_us: spread(&side.p99)?,

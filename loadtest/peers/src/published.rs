@@ -221,7 +221,7 @@ fn lines(
         let ratios = p50.iter().zip(ours).map(|(their, our)| their / our.max(1e-9));
         Ok(Line {
             name: peer.name(),
-            load_ms: 0.0,
+            load_ms: None,
             asked: settings.questions * settings.rounds,
             p50_us: spread(p50)?,
             p99_us: spread(p99)?,

@@ -9,7 +9,8 @@ use pdp_loadtest::targets::Spread;
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub(crate) struct Line {
     pub(crate) name: &'static str,
-    pub(crate) load_ms: f64,
+    /// What loading the policy took, where it says something.
+    pub(crate) load_ms: Option<f64>,
     /// How many questions were measured, in all rounds.
     pub(crate) asked: usize,
     pub(crate) p50_us: Spread,
@@ -93,8 +94,12 @@ pub(crate) fn table(out: &mut String, lines: &[Line]) {
     put(out, format_args!("{:<34}{head}", "engine"));
     for line in lines {
         let Line { name, load_ms, asked, p50_us, p99_us, ratio, target, knows_relative: _ } = line;
-        let cells =
-            [shown(*load_ms), asked.to_string(), shown(p50_us.median), shown(p99_us.median)];
+        let cells = [
+            load_ms.map_or_else(|| "-".to_owned(), shown),
+            asked.to_string(),
+            shown(p50_us.median),
+            shown(p99_us.median),
+        ];
         let cells: String = cells.iter().map(|it| format!("{it:>14}")).collect();
         let target = target.map_or_else(String::new, |it| format!(">= {it}"));
         let spread = format!("{} to {}", shown(ratio.least), shown(ratio.most));

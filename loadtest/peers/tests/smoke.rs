@@ -60,7 +60,8 @@ fn published_applications_are_decided_alike() {
 #[test]
 fn cerbos_gives_every_answer() {
     let small = ["cerbos", "--size", "300", "--questions", "200", "--milliseconds", "100"];
-    let report = report(&[&small[..], &["--connections", "2", "--in-flight", "2", "--json"]].concat());
+    let report =
+        report(&[&small[..], &["--connections", "2", "--in-flight", "2", "--json"]].concat());
     let lines = report["report"]["lines"].as_array().unwrap();
     assert_eq!(lines.len(), 4);
     for line in lines {

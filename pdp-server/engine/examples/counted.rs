@@ -317,7 +317,12 @@ fn level(type_name: &str, name: &str) -> Result<LevelRef, IdError> {
 
 /// The declared types by turns; the last one is built in and has no resources.
 const fn type_of(resource: u64) -> &'static str {
-    TYPES[(resource % 3) as usize]
+    let [doc, sheet, plan, _] = TYPES;
+    match resource % 3 {
+        0 => doc,
+        1 => sheet,
+        _ => plan,
+    }
 }
 
 fn resource(n: u64) -> Result<ResourceRef, IdError> {
