@@ -8,9 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pdp_engine::actor::{ActorRef, Membership, Position};
+use pdp_engine::actor::{Account, ActorRef, Membership, Position};
 use pdp_engine::facts::Facts;
-use pdp_engine::id::GroupId;
+use pdp_engine::id::{GroupId, PersonId};
 use pdp_engine::level::{AccessLevel, Relative, Scope};
 use pdp_engine::permission::{Pattern, PermissionKind, Qualifier};
 use pdp_engine::resource::BuiltInType;
@@ -159,12 +159,12 @@ impl World {
     }
 
     fn take_given(&mut self, facts: &Facts, now: Timestamp) {
-        let counts = |to: &ActorRef| match to {
-            ActorRef::Person(id) => facts.person(id).is_some_and(|it| it.enabled),
-            ActorRef::Account(id) => facts.account(id).is_some_and(|it| it.enabled),
+        let to_somebody = |to: &ActorRef| match to {
+            ActorRef::Person(id) => !is_disabled(facts, id),
+            ActorRef::Account(id) => facts.account(id).is_some_and(|it| counts(facts, it)),
             _ => true,
         };
-        let open = facts.assignments().filter(|it| it.window.contains(now) && counts(&it.to));
+        let open = facts.assignments().filter(|it| it.window.contains(now) && to_somebody(&it.to));
         self.given.extend(open.map(|assignment| Given {
             to: assignment.to.to_string(),
             type_name: assignment.level.type_name.to_string(),
@@ -230,14 +230,11 @@ impl World {
                 self.counts(ActorRef::Person(owner.clone()).to_string(), actor);
             }
         }
-        let disabled = |id| facts.person(id).is_none_or(|it| !it.enabled);
         for person in facts.people().filter(|it| !it.enabled) {
             self.parents.remove(&format!("person:{}", person.id));
         }
-        for account in facts.accounts() {
-            if !account.enabled || account.owner.as_ref().is_some_and(disabled) {
-                self.parents.remove(&format!("account:{}", account.id));
-            }
+        for account in facts.accounts().filter(|it| !counts(facts, it)) {
+            self.parents.remove(&format!("account:{}", account.id));
         }
     }
 
@@ -292,6 +289,16 @@ impl World {
             put(BuiltInType::Location.as_str(), id, object);
         }
     }
+}
+
+/// A disabled person counts as nobody (A8).
+fn is_disabled(facts: &Facts, id: &PersonId) -> bool {
+    facts.person(id).is_none_or(|it| !it.enabled)
+}
+
+/// Nor does a disabled account, or one of a disabled owner.
+fn counts(facts: &Facts, account: &Account) -> bool {
+    account.enabled && !account.owner.as_ref().is_some_and(|owner| is_disabled(facts, owner))
 }
 
 fn open(positions: &[Position], now: Timestamp) -> impl Iterator<Item = &Position> {
