@@ -59,7 +59,8 @@ pub struct PolicyFigures {
     pub miss_ns: f64,
     /// What the facts take, in bytes resident.
     pub facts_bytes: Option<u64>,
-    /// What the compiled snapshot takes beside them, with what compiling left behind.
+    /// How much more is resident with the compiled snapshot; nothing where it fits into what loading the
+    /// facts gave back to the allocator.
     pub snapshot_bytes: Option<u64>,
     /// The most memory that the process had.
     pub peak_bytes: Option<u64>,
@@ -139,7 +140,7 @@ impl PolicyFigures {
             cold_ns: median(&cold),
             miss_ns: median(&misses),
             facts_bytes: beside(before, with_facts),
-            snapshot_bytes: beside(with_facts, with_snapshot),
+            snapshot_bytes: beside(with_facts, with_snapshot).filter(|more| *more > 0),
             peak_bytes: peak(),
         })
     }
