@@ -78,6 +78,15 @@ pub struct Embedded {
     serving: Option<JoinHandle<Result<(), RunError>>>,
 }
 
+/// Has the default tenant of the store in the folder hold these changes, in one change set.
+///
+/// # Errors
+/// [`EmbeddedError`] if the policy is refused or the disk fails.
+pub fn fill(folder: &Path, changes: &[Change]) -> Result<(), EmbeddedError> {
+    let publisher = Publisher::open(Store::open(folder)?, Clock::system())?;
+    apply(&publisher, &TenantId::new(DEFAULT_TENANT)?, changes)
+}
+
 // === impl Filled ===
 
 impl Filled {
@@ -86,9 +95,9 @@ impl Filled {
     /// # Errors
     /// [`EmbeddedError`] if the policy is refused or the disk fails.
     pub fn with(changes: &[Change]) -> Result<Self, EmbeddedError> {
-        let filled = Self(tempfile::tempdir()?);
-        apply(&filled.publisher()?, &TenantId::new(DEFAULT_TENANT)?, changes)?;
-        Ok(filled)
+        let folder = tempfile::tempdir()?;
+        fill(folder.path(), changes)?;
+        Ok(Self(folder))
     }
 
     /// A publisher on the store, for as long as nothing else is.

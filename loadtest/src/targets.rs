@@ -4,9 +4,9 @@
 
 mod change;
 mod inside;
-mod miss;
-mod served;
-mod startup;
+pub(crate) mod miss;
+pub(crate) mod served;
+pub(crate) mod startup;
 
 use std::time::Duration;
 
@@ -264,7 +264,8 @@ impl Target {
 // === impl Bound ===
 
 impl Bound {
-    fn holds(self, value: f64) -> bool {
+    /// Whether a value keeps to it.
+    pub(crate) fn holds(self, value: f64) -> bool {
         // What is not a number holds nothing.
         match self {
             Self::AtLeast(least) => value >= least,
@@ -283,7 +284,7 @@ impl std::fmt::Display for Bound {
 }
 
 /// One side over the other, round by round.
-fn ratios(over: &[f64], under: &[f64]) -> Vec<f64> {
+pub(crate) fn ratios(over: &[f64], under: &[f64]) -> Vec<f64> {
     over.iter().zip(under).map(|(over, under)| over / under.max(f64::MIN_POSITIVE)).collect()
 }
 

@@ -141,7 +141,7 @@ async fn ready(
 }
 
 /// Asks until the server answers; gives up after ten minutes, which is longer than any policy loads.
-pub(super) async fn until_ready(
+pub(crate) async fn until_ready(
     connection: &mut Connection,
     requests: &Requests,
 ) -> Result<(), TargetsError> {
@@ -155,7 +155,7 @@ pub(super) async fn until_ready(
     }
 }
 
-fn clean(what: &'static str, summary: Summary) -> Result<Summary, TargetsError> {
+pub(crate) fn clean(what: &'static str, summary: Summary) -> Result<Summary, TargetsError> {
     if is_clean(&summary) && summary.requests > 0 {
         return Ok(summary);
     }
