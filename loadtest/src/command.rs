@@ -2,7 +2,9 @@
 
 mod floor;
 mod generate;
+mod hostile;
 mod run;
+mod scale;
 mod targets;
 
 use std::fs;
@@ -30,6 +32,13 @@ enum Command {
     Floor(floor::FloorArgs),
     /// Measure the targets, and say which are met
     Targets(targets::TargetsArgs),
+    /// Measure how cost grows with the policy, and draw it
+    Scale(scale::Scale),
+    /// Measure what other clients feel of one that behaves badly, or asks for much
+    Hostile(hostile::HostileArgs),
+    /// One part of one size, for `scale`
+    #[command(hide = true)]
+    ScalePart(scale::ScalePart),
 }
 
 // === impl Cli ===
@@ -42,6 +51,9 @@ impl Cli {
             Command::Run(it) => it.run(),
             Command::Floor(it) => it.run(),
             Command::Targets(it) => it.run(),
+            Command::Scale(it) => it.run(),
+            Command::Hostile(it) => it.run(),
+            Command::ScalePart(it) => it.run(),
         }
     }
 }

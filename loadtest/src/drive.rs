@@ -3,6 +3,7 @@
 
 mod closed;
 mod open;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::wire::{MAX_BATCH, Prepared, Raw, Requests};
 
 pub use closed::closed_loop;
 pub use open::open_loop;
+pub use stream::stream_loop;
 
 /// The most connections: each has its own histograms, and a machine has few cores.
 pub const MAX_CONNECTIONS: usize = 1_024;

@@ -7,7 +7,7 @@ use std::path::Path;
 use pdp_engine::facts::Change;
 use pdp_engine::id::{IdError, TenantId};
 use pdp_server::clock::Clock;
-use pdp_server::config::{ConfigError, Settings};
+use pdp_server::config::{ConfigError, GrpcThreads, Settings};
 use pdp_server::publish::{Apply, ApplyError, DEFAULT_TENANT, PublishError, Publisher};
 use pdp_server::store::{Store, StoreError};
 use pdp_server::{BindError, Listeners, RunError, run};
@@ -52,6 +52,23 @@ pub enum EmbeddedError {
 #[derive(Debug)]
 pub struct Filled(TempDir);
 
+/// Applies one change set.
+///
+/// # Errors
+/// [`EmbeddedError`] if it is refused or the disk fails.
+pub fn apply(
+    publisher: &Publisher,
+    tenant: &TenantId,
+    changes: &[Change],
+) -> Result<(), EmbeddedError> {
+    let request =
+        Apply { changes, expected: None, dry_run: false, request_id: None, on_behalf_of: None };
+    match publisher.apply(tenant, request) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(EmbeddedError::Apply(Box::new(error))),
+    }
+}
+
 /// A running server. It ends when it is dropped, or with [`Embedded::stop`].
 #[derive(Debug)]
 pub struct Embedded {
@@ -59,6 +76,15 @@ pub struct Embedded {
     endpoint: String,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<Result<(), RunError>>>,
+}
+
+/// Has the default tenant of the store in the folder hold these changes, in one change set.
+///
+/// # Errors
+/// [`EmbeddedError`] if the policy is refused or the disk fails.
+pub fn fill(folder: &Path, changes: &[Change]) -> Result<(), EmbeddedError> {
+    let publisher = Publisher::open(Store::open(folder)?, Clock::system())?;
+    apply(&publisher, &TenantId::new(DEFAULT_TENANT)?, changes)
 }
 
 // === impl Filled ===
@@ -70,11 +96,28 @@ impl Filled {
     /// [`EmbeddedError`] if the policy is refused or the disk fails.
     pub fn with(changes: &[Change]) -> Result<Self, EmbeddedError> {
         let folder = tempfile::tempdir()?;
-        let publisher = Publisher::open(Store::open(folder.path())?, Clock::system())?;
-        let request =
-            Apply { changes, expected: None, dry_run: false, request_id: None, on_behalf_of: None };
-        let applied = publisher.apply(&TenantId::new(DEFAULT_TENANT)?, request);
-        applied.map_err(|error| EmbeddedError::Apply(Box::new(error)))?;
+        fill(folder.path(), changes)?;
+        Ok(Self(folder))
+    }
+
+    /// A publisher on the store, for as long as nothing else is.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`] if the store does not open.
+    pub fn publisher(&self) -> Result<Publisher, EmbeddedError> {
+        Ok(Publisher::open(Store::open(self.path())?, Clock::system())?)
+    }
+
+    /// Another store of the same content.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`] if the disk fails.
+    pub fn copied(&self) -> Result<Self, EmbeddedError> {
+        let folder = tempfile::tempdir()?;
+        for file in std::fs::read_dir(self.path())? {
+            let file = file?;
+            std::fs::copy(file.path(), folder.path().join(file.file_name()))?;
+        }
         Ok(Self(folder))
     }
 
@@ -93,10 +136,19 @@ impl Embedded {
     /// # Errors
     /// [`EmbeddedError`] if there is no port or no thread.
     pub fn start(folder: &Path) -> Result<Self, EmbeddedError> {
+        Self::start_on(folder, GrpcThreads::default())
+    }
+
+    /// The same, with these threads for gRPC.
+    ///
+    /// # Errors
+    /// As [`Embedded::start`].
+    pub fn start_on(folder: &Path, threads: GrpcThreads) -> Result<Self, EmbeddedError> {
         let any_port = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let settings = Settings {
             data: Some(folder.to_path_buf()),
             grpc: any_port,
+            grpc_threads: Some(threads),
             http: any_port,
             grace_ms: Some(0),
             ..Settings::default()

@@ -1,5 +1,6 @@
-//! The floor: a server that answers without doing anything, over the same transport with the same
-//! settings, asked by the same client. What a real server is slower by is its own.
+//! The floor: a server that answers without doing anything, on the real server's own transport (its
+//! threads, its settings, its layers), asked by the same client. What a real server is slower by is its
+//! own.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -8,14 +9,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pdp_proto::v1;
+use pdp_server::config::GrpcThreads;
+use pdp_server::threads::Threads;
+use pdp_server::transport::serve;
 use prost::Message as _;
 use prost::bytes::Bytes;
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
+use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::wire::Raw;
 
@@ -31,10 +35,8 @@ pub const MANY: &str = "/pdp.loadtest.Floor/Many";
 /// How many decisions the batch floor answers.
 pub const BATCH: usize = 100;
 
-/// As in the server, so that both have the same transport.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
-const MAX_CONCURRENT_STREAMS: u32 = 1_024;
+/// The path of the stream that answers whatever it is sent with constant decisions.
+pub const STREAM: &str = "/pdp.loadtest.Floor/Stream";
 
 /// Why there is no floor.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +47,9 @@ pub struct FloorError(#[from] std::io::Error);
 #[derive(Debug)]
 pub struct Floor {
     endpoint: String,
-    stop: Option<oneshot::Sender<()>>,
-    runtime: Option<Runtime>,
+    stop: watch::Sender<bool>,
+    /// Ends what runs on them.
+    _threads: Threads,
 }
 
 /// The service.
@@ -54,6 +57,7 @@ pub struct Floor {
 struct Service {
     one: Bytes,
     many: Bytes,
+    streamed: Bytes,
 }
 
 /// Answers with what it holds.
@@ -63,35 +67,19 @@ struct Constant(Bytes);
 // === impl Floor ===
 
 impl Floor {
-    /// Starts one on loopback, on threads of its own: the transport's defaults, as the server's.
+    /// Starts one on loopback, on threads of its own: as many as the server has for this setting.
     ///
     /// # Errors
     /// [`FloorError`] if the operating system gives no threads or no port.
-    pub fn start() -> Result<Self, FloorError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("loadtest-floor")
-            .enable_all()
-            .build()?;
+    pub fn start(threads: GrpcThreads) -> Result<Self, FloorError> {
         let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        listener.set_nonblocking(true)?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let listener = runtime.block_on(async { tokio::net::TcpListener::from_std(listener) })?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        runtime.spawn(async move {
-            // An error is an end, too, and whoever asks notices.
-            tonic::transport::Server::builder()
-                .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-                .add_service(Service::new())
-                .serve_with_incoming_shutdown(incoming, async {
-                    stopped.await.ok();
-                })
-                .await
-                .ok();
-        });
-        Ok(Self { endpoint, stop: Some(stop), runtime: Some(runtime) })
+        let threads = Threads::start(threads)?;
+        let (stop, stopped) = watch::channel(false);
+        let routes = Routes::new(Service::new()).prepare();
+        // An error is an end, too, and whoever asks notices.
+        threads.rest().spawn(serve(listener, routes, threads.lanes(), stopped));
+        Ok(Self { endpoint, stop, _threads: threads })
     }
 
     /// Its address.
@@ -103,12 +91,7 @@ impl Floor {
 
 impl Drop for Floor {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            stop.send(()).ok();
-        }
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.stop.send(true).ok();
     }
 }
 
@@ -124,10 +107,14 @@ impl Service {
         };
         let one = v1::CheckResponse { decision: Some(decision.clone()) };
         let result = v1::BatchCheckResult {
-            result: Some(v1::batch_check_result::Result::Decision(decision)),
+            result: Some(v1::batch_check_result::Result::Decision(decision.clone())),
         };
         let many = v1::BatchCheckResponse { results: vec![result; BATCH], revision: 1 };
-        Self { one: one.encode_to_vec().into(), many: many.encode_to_vec().into() }
+        let result = Some(v1::check_stream_response::Result::Decision(decision));
+        let streamed = v1::CheckStreamResponse { number: 1, result };
+        let [one, many, streamed] =
+            [one.encode_to_vec(), many.encode_to_vec(), streamed.encode_to_vec()].map(Bytes::from);
+        Self { one, many, streamed }
     }
 }
 
@@ -146,6 +133,12 @@ impl tower::Service<http::Request<Body>> for Service {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let answer = match request.uri().path() {
+            STREAM => {
+                let constant = Constant(self.streamed.clone());
+                return Box::pin(
+                    async move { Ok(Grpc::new(Raw).streaming(constant, request).await) },
+                );
+            }
             EMPTY => Bytes::new(),
             ONE => self.one.clone(),
             MANY => self.many.clone(),
@@ -161,5 +154,17 @@ impl UnaryService<Bytes> for Constant {
 
     fn call(&mut self, _: Request<Bytes>) -> Self::Future {
         ready(Ok(Response::new(self.0.clone())))
+    }
+}
+
+impl StreamingService<Bytes> for Constant {
+    type Response = Bytes;
+    type ResponseStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let answer = self.0.clone();
+        let answers = request.into_inner().map(move |asked| asked.map(|_| answer.clone()));
+        ready(Ok(Response::new(Box::pin(answers))))
     }
 }

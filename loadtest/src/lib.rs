@@ -9,12 +9,15 @@
 pub mod drive;
 pub mod embedded;
 pub mod floor;
+pub mod hostile;
 pub mod matrix;
+pub mod memory;
 pub mod organisation;
 pub mod pace;
 pub mod questions;
 pub mod random;
 pub mod report;
+pub mod scale;
 pub mod shape;
 pub mod tally;
 pub mod targets;

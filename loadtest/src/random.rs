@@ -24,6 +24,8 @@ pub enum Purpose {
     Eligibility,
     /// Questions.
     Question,
+    /// Changes to a policy that is there.
+    Change,
 }
 
 /// How keys are drawn.

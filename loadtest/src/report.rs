@@ -1,11 +1,15 @@
 //! What a run came to, for people and for machines: a table, JSON, a plot.
 
+mod hostile;
 mod plot;
+mod scale;
 
 use std::fmt::Write as _;
 use std::fs;
 
+pub use hostile::HostileReport;
 pub use plot::{PlotError, plot};
+pub use scale::{ScaleReport, plot_scale};
 
 use crate::tally::{Latency, Summary};
 use crate::targets::Target;
@@ -87,7 +91,9 @@ impl Machine {
         }
     }
 
-    fn text(&self) -> String {
+    /// In a line.
+    #[must_use]
+    pub fn text(&self) -> String {
         let Self { processor, cores, memory_mib, system, version, optimised } = self;
         let build = if *optimised { "" } else { "; built without optimisation: no figure counts" };
         format!("{processor}, {cores} cores, {memory_mib} MiB, {system}; version {version}{build}")

@@ -115,15 +115,17 @@ impl Tally {
         self.wrong += u64::from(answered.wrong);
         let histogram = match requests.reads {
             // Errors have no place among the latencies of decisions.
-            Reads::Check if answered.errors > 0 => return,
-            Reads::Check if answered.allows > 0 => &mut self.allow,
-            Reads::Check => &mut self.deny,
+            Reads::Check | Reads::Stream if answered.errors > 0 => return,
+            Reads::Check | Reads::Stream if answered.allows > 0 => &mut self.allow,
+            Reads::Check | Reads::Stream => &mut self.deny,
             Reads::Batch | Reads::Nothing => &mut self.other,
             Reads::Apply => &mut self.write,
         };
         histogram.saturating_record(ns);
         self.questions += match requests.reads {
-            Reads::Check | Reads::Batch => u64::from(answered.allows + answered.denies),
+            Reads::Check | Reads::Stream | Reads::Batch => {
+                u64::from(answered.allows + answered.denies)
+            }
             Reads::Nothing => u64::from(requests.questions),
             Reads::Apply => 0,
         };

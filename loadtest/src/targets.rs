@@ -2,10 +2,11 @@
 //! sides are measured by turns in one run, as a median over rounds with its spread; what cannot be
 //! measured yet says why, and counts as nothing.
 
+mod change;
 mod inside;
-mod miss;
-mod served;
-mod startup;
+pub(crate) mod miss;
+pub(crate) mod served;
+pub(crate) mod startup;
 
 use std::time::Duration;
 
@@ -158,46 +159,10 @@ fn unmeasured() -> Vec<Target> {
     let none = |number, name: &str, bound, why: &str| Target::unmeasured(number, name, bound, why);
     vec![
         none(
-            3,
-            "this server / the transport's default runtime, throughput",
-            Bound::AtLeast(1.7),
-            "the server runs on that runtime itself",
-        ),
-        none(
-            4,
-            "stream of checks / unary echo, checks a second",
-            Bound::AtLeast(5.0),
-            "there is no stream of checks",
-        ),
-        none(
-            5,
-            "check in batches, cold uniform, in memory misses",
-            Bound::AtMost(2.5),
-            "the engine has no call for batches",
-        ),
-        none(
             6,
             "other engines / check, same questions",
             Bound::AtLeast(25.0),
             "no other engine is built in",
-        ),
-        none(
-            9,
-            "one change, compile part / commit",
-            Bound::AtMost(0.05),
-            "a change compiles the whole policy",
-        ),
-        none(
-            10,
-            "p99.9 of readers while publishing / quiet",
-            Bound::AtMost(1.2),
-            "a change compiles the whole policy, so ten a second cannot be published at size",
-        ),
-        none(
-            11,
-            "memory of the snapshot's hot part / allowance",
-            Bound::AtMost(1.0),
-            "the snapshot does not tell its size",
         ),
         none(
             14,
@@ -299,7 +264,8 @@ impl Target {
 // === impl Bound ===
 
 impl Bound {
-    fn holds(self, value: f64) -> bool {
+    /// Whether a value keeps to it.
+    pub(crate) fn holds(self, value: f64) -> bool {
         // What is not a number holds nothing.
         match self {
             Self::AtLeast(least) => value >= least,
@@ -318,7 +284,7 @@ impl std::fmt::Display for Bound {
 }
 
 /// One side over the other, round by round.
-fn ratios(over: &[f64], under: &[f64]) -> Vec<f64> {
+pub(crate) fn ratios(over: &[f64], under: &[f64]) -> Vec<f64> {
     over.iter().zip(under).map(|(over, under)| over / under.max(f64::MIN_POSITIVE)).collect()
 }
 

@@ -20,6 +20,9 @@ pub const CHECK: &str = "/pdp.v1.DecisionService/Check";
 /// The path of BatchCheck.
 pub const BATCH_CHECK: &str = "/pdp.v1.DecisionService/BatchCheck";
 
+/// The path of CheckStream.
+pub const CHECK_STREAM: &str = "/pdp.v1.DecisionService/CheckStream";
+
 /// The path of Apply.
 pub const APPLY: &str = "/pdp.v1.PolicyService/Apply";
 
@@ -46,6 +49,8 @@ pub enum Reads {
     Check,
     /// Many decisions.
     Batch,
+    /// One decision of a stream, with the number of its question.
+    Stream,
     /// The outcome of a change set.
     Apply,
     /// Nothing: a floor.
@@ -128,6 +133,18 @@ impl Requests {
         Self { path, reads: Reads::Check, questions: 1, prepared: prepared.collect() }
     }
 
+    /// A question on a stream for each; their numbers are their places.
+    #[must_use]
+    pub fn streamed(tenant: &str, asks: &[Ask]) -> Self {
+        let prepared = asks.iter().zip(0_u64..).map(|(ask, number)| {
+            let (tenant, question) = (tenant.to_owned(), Some(question(ask)));
+            let message = v1::CheckStreamRequest { number, tenant, question, at_least: 0 };
+            Prepared { body: message.encode_to_vec().into(), expected: vec![ask.expected] }
+        });
+        let path = PathAndQuery::from_static(CHECK_STREAM);
+        Self { path, reads: Reads::Stream, questions: 1, prepared: prepared.collect() }
+    }
+
     /// A BatchCheck for each `size` questions; what is left over is not asked. A size that no
     /// server takes is cut to [`MAX_BATCH`].
     #[must_use]
@@ -208,6 +225,15 @@ impl Requests {
                 }
                 Ok(_) | Err(_) => answered.errors += self.questions,
             },
+            Reads::Stream => {
+                use v1::check_stream_response::Result as Outcome;
+                match v1::CheckStreamResponse::decode(answer).map(|message| message.result) {
+                    Ok(Some(Outcome::Decision(decision))) => {
+                        answered.add(Some(&decision), prepared.expected.first());
+                    }
+                    Ok(Some(Outcome::Error(_)) | None) | Err(_) => answered.errors += 1,
+                }
+            }
             Reads::Apply | Reads::Nothing => {}
         }
         answered

@@ -139,7 +139,7 @@ impl Client {
 }
 
 /// 128 random bits: no two change sets share one by chance.
-fn generate_request_id() -> Result<String, Error> {
+pub(crate) fn generate_request_id() -> Result<String, Error> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::NoRandomness { message: error.to_string() })?;

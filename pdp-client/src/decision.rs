@@ -268,16 +268,19 @@ fn item_from_wire(
             }
             Ok(Ok(decision))
         }
-        Some(v1::batch_check_result::Result::Error(error)) => {
-            let v1::QuestionError { code, message, reason, field } = error;
-            let mut refusal = Refusal::new(code.into(), message.clone(), reason);
-            if !field.is_empty() {
-                refusal.fields.push(FieldViolation { field, description: message });
-            }
-            Ok(Err(refusal))
-        }
+        Some(v1::batch_check_result::Result::Error(error)) => Ok(Err(refusal_from_wire(error))),
         None => Err(Error::protocol("one of its results is empty")),
     }
+}
+
+/// Why a question among others has no decision.
+pub(crate) fn refusal_from_wire(error: v1::QuestionError) -> Refusal {
+    let v1::QuestionError { code, message, reason, field } = error;
+    let mut refusal = Refusal::new(code.into(), message.clone(), reason);
+    if !field.is_empty() {
+        refusal.fields.push(FieldViolation { field, description: message });
+    }
+    refusal
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@
 //! [`Obligations`]), and whether somebody may hand out an Access Level is
 //! [`Client::check_delegation`]. The lists, such as [`Client::list_subjects`], ask backwards.
 //!
+//! Who asks much, such as a sidecar, opens a stream of checks with [`Client::check_stream`].
+//!
 //! Brokers open, renew and end privileged sessions with [`Client::sessions`], and watch there for the
 //! work that is due when they end.
 //!
@@ -64,6 +66,7 @@ mod delegation;
 #[cfg(feature = "engine")]
 pub mod engine;
 mod health;
+mod import;
 mod list;
 mod obligation;
 mod policy;
@@ -72,6 +75,7 @@ mod reason;
 mod refusal;
 mod retry;
 mod session;
+mod stream;
 mod tenant;
 
 pub use apply::{Applied, ChangeSet};
@@ -87,6 +91,7 @@ pub use delegation::{
     DelegationAction, DelegationExplanation, DelegationQuestion, Level, Recipient, Relative, Scope,
 };
 pub use health::Health;
+pub use import::{Import, Imported};
 pub use list::{ApprovalQuestion, Because, Item, Items, Listing, SubjectKinds};
 pub use obligation::{AccountMode, Obligations, OnEnd, Privileged};
 pub use pdp_proto::v1;
@@ -100,5 +105,6 @@ pub use session::{
     RevocationState, Session, SessionEnd, SessionPages, SessionState, Sessions, Task, Watch,
     WatchEvent, Watched,
 };
+pub use stream::{CheckAnswers, CheckQuestions};
 pub use tenant::{Tenant, Tenants};
 pub use tonic::Code;

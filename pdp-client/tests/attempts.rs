@@ -72,6 +72,16 @@ impl v1::decision_service_server::DecisionService for Scripted {
         Ok(Response::new(v1::BatchCheckResponse { results: Vec::new(), revision: 5 }))
     }
 
+    type CheckStreamStream = tokio_stream::Empty<Result<v1::CheckStreamResponse, Status>>;
+
+    async fn check_stream(
+        &self,
+        request: Request<tonic::Streaming<v1::CheckStreamRequest>>,
+    ) -> Result<Response<Self::CheckStreamStream>, Status> {
+        self.play(&request).await?;
+        Ok(Response::new(tokio_stream::empty()))
+    }
+
     async fn explain(
         &self,
         request: Request<v1::ExplainRequest>,
@@ -175,6 +185,13 @@ impl v1::policy_service_server::PolicyService for Scripted {
         self.request_ids.lock().unwrap().push(request.get_ref().request_id.clone());
         self.play(&request).await?;
         Ok(Response::new(v1::ApplyResponse { revision: 6, ..Default::default() }))
+    }
+
+    async fn import(
+        &self,
+        _: Request<tonic::Streaming<v1::ImportRequest>>,
+    ) -> Result<Response<v1::ImportResponse>, Status> {
+        Ok(Response::new(v1::ImportResponse::default()))
     }
 
     async fn export(

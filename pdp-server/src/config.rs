@@ -21,6 +21,7 @@ pub use authzen::{PersonTypes, PublicUrl};
 pub use file::FileError;
 
 use crate::rpc::MAX_BATCH;
+pub use crate::threads::GrpcThreads;
 pub use crate::tls::{ClientAuth, TlsFiles};
 
 /// The default of `max_message_bytes`: a change set of [`crate::rpc::MAX_CHANGES`] facts of a
@@ -29,6 +30,23 @@ pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 << 20;
 
 /// The default of `max_live_streams`: each may hold a thread while its caller reads slowly.
 pub const DEFAULT_MAX_LIVE_STREAMS: usize = 64;
+
+/// The default of `max_check_streams`: one for each sidecar of a large installation. Each keeps a burst of
+/// questions, and at most a window of bytes that its caller has sent ahead.
+pub const DEFAULT_MAX_CHECK_STREAMS: usize = 1_024;
+
+/// The default of `check_stream_idle_ms`: a caller that has been quiet for so long opens another one soon
+/// enough.
+pub const DEFAULT_CHECK_STREAM_IDLE: Duration = Duration::from_secs(300);
+/// The default of `max_imports`: what each has sent is held in memory until it is whole.
+pub const DEFAULT_MAX_IMPORTS: usize = 2;
+
+/// The default of `max_import_bytes`: some ten million facts. In memory they take about four times as
+/// much.
+pub const DEFAULT_MAX_IMPORT_BYTES: usize = 1 << 30;
+
+/// The default of `max_import_ms`: the largest import over a slow network.
+pub const DEFAULT_MAX_IMPORT: Duration = Duration::from_secs(600);
 
 /// The default of `max_wait_ms`: longer than any change set takes to become visible.
 pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(10);
@@ -54,6 +72,9 @@ const MAX_MS: u64 = 3_600_000;
 /// The bounds of `max_message_bytes`: a Check with the longest names fits the lower one, and the
 /// upper one keeps a message within what a machine can hold several of.
 const MESSAGE_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 30;
+
+/// The bounds of `max_import_bytes`: beyond the upper one no machine holds it.
+const IMPORT_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=64 << 30;
 
 // One entry a setting: its type, its flag and variable, its placeholder in the help.
 macro_rules! settings {
@@ -114,6 +135,8 @@ settings! {
     grpc: SocketAddr, "PDP_GRPC", "ADDR";
     /// Address of the HTTP door: AuthZEN, health and metrics
     http: SocketAddr, "PDP_HTTP", "ADDR";
+    /// Threads that serve gRPC connections: `per-core`, a number, or `shared` for those of everything else
+    grpc_threads: GrpcThreads, "PDP_GRPC_THREADS", "COUNT";
     /// Allow addresses that other machines can reach although there is no TLS, or there are no callers
     insecure: bool, "PDP_INSECURE", "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true;
     /// What to log: a level, or a filter such as `info,pdp_server::rpc=debug`
@@ -124,8 +147,18 @@ settings! {
     otlp_endpoint: String, "PDP_OTLP_ENDPOINT", "URL";
     /// The largest gRPC message taken, in bytes
     max_message_bytes: usize, "PDP_MAX_MESSAGE_BYTES", "BYTES";
-    /// How many exports may run at a time
+    /// How many exports and watches may run at a time
     max_live_streams: usize, "PDP_MAX_LIVE_STREAMS", "COUNT";
+    /// How many streams of checks may be open at a time
+    max_check_streams: usize, "PDP_MAX_CHECK_STREAMS", "COUNT";
+    /// How long nothing may go over a stream of checks before it is ended, in milliseconds
+    check_stream_idle_ms: u64, "PDP_CHECK_STREAM_IDLE_MS", "MS";
+    /// How many imports may be under way at a time
+    max_imports: usize, "PDP_MAX_IMPORTS", "COUNT";
+    /// How large an import may be, in bytes as sent
+    max_import_bytes: usize, "PDP_MAX_IMPORT_BYTES", "BYTES";
+    /// How long an import may take to arrive, in milliseconds
+    max_import_ms: u64, "PDP_MAX_IMPORT_MS", "MS";
     /// The longest wait for a revision that a request names, in milliseconds
     max_wait_ms: u64, "PDP_MAX_WAIT_MS", "MS";
     /// How long to go on serving after saying NOT_SERVING, in milliseconds
@@ -175,6 +208,8 @@ pub struct Config {
     pub grpc: SocketAddr,
     /// Address of the HTTP door.
     pub http: SocketAddr,
+    /// Threads that serve gRPC connections.
+    pub grpc_threads: GrpcThreads,
     /// Addresses beyond loopback are allowed.
     pub insecure: bool,
     /// The filter of the logs.
@@ -187,6 +222,16 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// How many streams may be open.
     pub max_live_streams: usize,
+    /// How many streams of checks may be open.
+    pub max_check_streams: usize,
+    /// How long nothing may go over one of them.
+    pub check_stream_idle: Duration,
+    /// How many imports may be under way.
+    pub max_imports: usize,
+    /// How large an import may be, in bytes as sent.
+    pub max_import_bytes: usize,
+    /// How long an import may take to arrive.
+    pub max_import: Duration,
     /// The longest wait for a revision.
     pub max_wait: Duration,
     /// How long to go on serving after saying NOT_SERVING.
@@ -301,12 +346,18 @@ impl Settings {
             tls_client_auth,
             grpc,
             http,
+            grpc_threads,
             insecure,
             log,
             log_format,
             otlp_endpoint,
             max_message_bytes,
             max_live_streams,
+            max_check_streams,
+            check_stream_idle_ms,
+            max_imports,
+            max_import_bytes,
+            max_import_ms,
             max_wait_ms,
             grace_ms,
             drain_ms,
@@ -325,12 +376,22 @@ impl Settings {
             tls: access::tls(tls_cert, tls_key, tls_client_ca, tls_client_auth)?,
             grpc: grpc.unwrap_or_else(|| loopback(7070)),
             http: http.unwrap_or_else(|| loopback(7071)),
+            grpc_threads: grpc_threads.unwrap_or_default(),
             insecure: insecure.unwrap_or(false),
             log: log.unwrap_or_else(|| "info".to_owned()),
             log_format: log_format.unwrap_or_default(),
             otlp_endpoint,
             max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),
+            max_check_streams: max_check_streams.unwrap_or(DEFAULT_MAX_CHECK_STREAMS),
+            check_stream_idle: millis(
+                "check_stream_idle_ms",
+                check_stream_idle_ms,
+                DEFAULT_CHECK_STREAM_IDLE,
+            )?,
+            max_imports: max_imports.unwrap_or(DEFAULT_MAX_IMPORTS),
+            max_import_bytes: max_import_bytes.unwrap_or(DEFAULT_MAX_IMPORT_BYTES),
+            max_import: millis("max_import_ms", max_import_ms, DEFAULT_MAX_IMPORT)?,
             max_wait: millis("max_wait_ms", max_wait_ms, DEFAULT_MAX_WAIT)?,
             grace: millis("grace_ms", grace_ms, DEFAULT_GRACE)?,
             drain: millis("drain_ms", drain_ms, DEFAULT_DRAIN)?,
@@ -356,6 +417,9 @@ impl Config {
         }
         bounds("max_message_bytes", self.max_message_bytes, MESSAGE_BYTES)?;
         bounds("max_live_streams", self.max_live_streams, 1..=256)?;
+        bounds("max_check_streams", self.max_check_streams, 1..=65_536)?;
+        bounds("max_imports", self.max_imports, 1..=64)?;
+        bounds("max_import_bytes", self.max_import_bytes, IMPORT_BYTES)?;
         bounds("max_evaluations", self.max_evaluations, 1..=MAX_BATCH)?;
         bounds("max_body_bytes", self.max_body_bytes, MESSAGE_BYTES)?;
         let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
@@ -380,12 +444,18 @@ impl fmt::Display for Config {
             tls,
             grpc,
             http,
+            grpc_threads,
             insecure,
             log,
             log_format,
             otlp_endpoint,
             max_message_bytes,
             max_live_streams,
+            max_check_streams,
+            check_stream_idle,
+            max_imports,
+            max_import_bytes,
+            max_import,
             max_wait,
             grace,
             drain,
@@ -407,6 +477,7 @@ impl fmt::Display for Config {
         access::show(f, callers.as_ref(), tls.as_ref())?;
         writeln!(f, "grpc: {}", quoted(&grpc.to_string()))?;
         writeln!(f, "http: {}", quoted(&http.to_string()))?;
+        writeln!(f, "grpc_threads: {}", quoted(&grpc_threads.to_string()))?;
         writeln!(f, "insecure: {insecure}")?;
         writeln!(f, "log: {}", quoted(log))?;
         writeln!(f, "log_format: {log_format}")?;
@@ -415,6 +486,11 @@ impl fmt::Display for Config {
         }
         writeln!(f, "max_message_bytes: {max_message_bytes}")?;
         writeln!(f, "max_live_streams: {max_live_streams}")?;
+        writeln!(f, "max_check_streams: {max_check_streams}")?;
+        writeln!(f, "check_stream_idle_ms: {}", check_stream_idle.as_millis())?;
+        writeln!(f, "max_imports: {max_imports}")?;
+        writeln!(f, "max_import_bytes: {max_import_bytes}")?;
+        writeln!(f, "max_import_ms: {}", max_import.as_millis())?;
         writeln!(f, "max_wait_ms: {}", max_wait.as_millis())?;
         writeln!(f, "grace_ms: {}", grace.as_millis())?;
         writeln!(f, "drain_ms: {}", drain.as_millis())?;

@@ -22,7 +22,9 @@ pub mod rpc;
 pub mod session;
 pub mod store;
 pub mod telemetry;
+pub mod threads;
 mod tls;
+pub mod transport;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -31,25 +33,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt as _;
-use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
-use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
+use tower::Layer as _;
 
 use access::Access;
-use callers::{Gate, GateLayer};
+use callers::GateLayer;
 use clock::Clock;
 use config::Config;
 use decision_id::DecisionIds;
 use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
-use rpc::{Door, Grpc, Health, LastResortLayer, Limits, ReflectionError};
+use rpc::{Door, Grpc, Health, ImportLimits, Limits, ReflectionError};
 use store::{Store, StoreError};
 use telemetry::Metrics;
+use threads::Threads;
 use tls::Acceptor;
 pub use tls::TlsError;
+use transport::{adopt, told_to_stop};
 
 /// How often metrics are tidied up and what no decision looks at any more is dropped.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,17 +60,6 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How long a write that is at work after everything else has ended may take.
 const LAST_WRITE: Duration = Duration::from_secs(30);
-
-/// How large a window of each stream and of each connection is, in bytes: large batches and change
-/// sets need not wait for their callers' acknowledgements.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
-
-/// How many requests one connection may have in flight.
-const MAX_CONCURRENT_STREAMS: u32 = 1_024;
-
-/// How often a silent connection is asked whether anybody is there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The sockets that a server answers on. Whoever binds them knows the ports before it runs.
 #[derive(Debug)]
@@ -126,7 +116,7 @@ pub enum RunError {
 /// Serves until `shutdown` completes, then drains and closes the store. Everything that the server
 /// has is gone when this returns.
 ///
-/// Requests are answered on threads of their own.
+/// Requests are answered on threads of their own ([`threads`]).
 ///
 /// # Errors
 /// [`RunError`] if the server cannot start, or a door fails.
@@ -136,8 +126,7 @@ pub async fn run(
     clock: Clock,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let Config { max_message_bytes, max_live_streams, max_wait, grace, drain, .. } = config;
-    let limits = Limits { max_message_bytes, max_wait, max_live_streams };
+    let (limits, grace, drain) = (limits(&config), config.grace, config.drain);
     let (patience, options) = (config.http_timeout, authzen_options(&config));
     let metrics = Arc::new(Metrics::new());
     let door = Door::new(clock.clone(), Arc::clone(&metrics), decision_ids()?, limits);
@@ -147,16 +136,19 @@ pub async fn run(
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());
 
-    let mut threads = Threads::start()?;
+    let threads = Threads::start(config.grpc_threads)
+        .map_err(|source| RunError::System { doing: "starting threads", source })?;
     let (stop, stopped) = watch::channel(false);
     let mapping = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
-    let routes = door.routes(&health, mapping.unwrap_or_default())?;
+    let routes = door.routes(&health, mapping.unwrap_or_default(), threads.rest())?.prepare();
     let gate = Arc::clone(&access.gate);
+    let gated = GateLayer::<Grpc>::new(Arc::clone(&gate)).layer(routes);
     let taken = (grpc, access.acceptor(tls::Door::Grpc));
-    let mut serving = threads.spawn(serve_grpc(taken, routes, Arc::clone(&gate), stopped.clone()));
+    let serving = transport::serve_taken(taken, gated, threads.lanes(), stopped.clone());
+    let mut serving = threads.rest().spawn(serving);
     let routes = http::Routes::new(ready.clone(), &door, options).behind(gate);
     let taken = (http, access.acceptor(tls::Door::Http));
-    let mut http = threads.spawn(serve_http(taken, routes, patience, stopped));
+    let mut http = threads.rest().spawn(serve_http(taken, routes, patience, stopped));
     let rereading = tokio::spawn(access.reread()).abort_handle();
     let (rest, resting) = oneshot::channel::<()>();
     let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), resting));
@@ -210,6 +202,7 @@ pub async fn run(
     outcome
 }
 
+/// What the gRPC door takes.
 /// Waits for what the upkeep has begun.
 async fn at_rest(upkeep: tokio::task::JoinHandle<()>) {
     if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
@@ -244,32 +237,14 @@ async fn loaded(
 
 /// Opens the store, loads the policy, and applies the bundle that the settings name.
 fn load_policy(data: &Path, bundle: Option<&Path>, clock: Clock) -> Result<Publisher, RunError> {
-    let publisher = Publisher::open(Store::open(data)?, clock)?;
+    let began = Instant::now();
+    let store = Store::open(data)?;
+    tracing::info!(took_ms = began.elapsed().as_millis(), "store opened and verified");
+    let publisher = Publisher::open(store, clock)?;
     if let Some(bundle) = bundle {
         load::apply(&publisher, bundle)?;
     }
     Ok(publisher)
-}
-
-async fn serve_grpc(
-    (listener, acceptor): (TcpListener, Acceptor),
-    routes: Routes,
-    gate: Arc<Gate>,
-    stopped: watch::Receiver<bool>,
-) -> Result<(), RunError> {
-    let incoming = TcpIncoming::from(adopt(listener)?).with_nodelay(Some(true));
-    let incoming = incoming.map_ok(move |stream| acceptor.accept(stream));
-    tonic::transport::Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .layer(LastResortLayer)
-        .layer(GateLayer::<Grpc>::new(gate))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, told_to_stop(stopped))
-        .await?;
-    Ok(())
 }
 
 async fn serve_http(
@@ -282,9 +257,19 @@ async fn serve_http(
     Ok(())
 }
 
-async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
-    // An error is the end of `run`, too.
-    stopped.wait_for(|stopped| *stopped).await.ok();
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_message_bytes: config.max_message_bytes,
+        max_wait: config.max_wait,
+        max_live_streams: config.max_live_streams,
+        max_check_streams: config.max_check_streams,
+        check_stream_idle: config.check_stream_idle,
+        imports: ImportLimits {
+            at_once: config.max_imports,
+            bytes: config.max_import_bytes,
+            time: config.max_import,
+        },
+    }
 }
 
 fn decision_ids() -> Result<DecisionIds, RunError> {
@@ -314,6 +299,7 @@ async fn upkeep(door: std::sync::Weak<Door>, mut resting: oneshot::Receiver<()>)
         let Some(door) = door.upgrade() else { return };
         let tidy = move || {
             door.metrics().upkeep();
+            door.sweep_streams(UPKEEP_INTERVAL);
             if let Some(publisher) = door.publisher() {
                 // Whatever became of it, no decision honours what has run out or does not stand.
                 if let Err(error) = publisher.sweep_sessions() {
@@ -328,13 +314,6 @@ async fn upkeep(door: std::sync::Weak<Door>, mut resting: oneshot::Receiver<()>)
             tracing::error!("the upkeep failed");
         }
     }
-}
-
-/// Takes a socket over into the runtime at hand.
-fn adopt(listener: TcpListener) -> Result<tokio::net::TcpListener, RunError> {
-    let system = |source| RunError::System { doing: "taking a socket over", source };
-    listener.set_nonblocking(true).map_err(system)?;
-    tokio::net::TcpListener::from_std(listener).map_err(system)
 }
 
 // === impl Listeners ===
@@ -365,48 +344,5 @@ impl Listeners {
     /// What the operating system says.
     pub fn http_address(&self) -> std::io::Result<SocketAddr> {
         self.http.local_addr()
-    }
-}
-
-/// The threads that answer requests.
-struct Threads(Option<Runtime>);
-
-// === impl Threads ===
-
-impl Threads {
-    fn start() -> Result<Self, RunError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("pdp-rpc")
-            .enable_all()
-            .build()
-            .map_err(|source| RunError::System { doing: "starting threads", source })?;
-        Ok(Self(Some(runtime)))
-    }
-
-    fn spawn<T: Send + 'static>(
-        &mut self,
-        work: impl Future<Output = Result<T, RunError>> + Send + 'static,
-    ) -> tokio::task::JoinHandle<Result<T, RunError>> {
-        match &self.0 {
-            Some(runtime) => runtime.spawn(work),
-            // Only after `stop`, which nothing does before spawning.
-            None => tokio::spawn(async { Err(RunError::Panicked("the threads")) }),
-        }
-    }
-
-    /// Ends every task, and waits for writes that are at work.
-    async fn stop(mut self) {
-        if let Some(runtime) = self.0.take() {
-            tokio::task::spawn_blocking(move || runtime.shutdown_timeout(LAST_WRITE)).await.ok();
-        }
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        // Where `run` itself was dropped half-way: a runtime may not wait there.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn apply(publisher: &Publisher, path: &Path) -> Result<(), LoadError>
         ApplyError::Rejected(rejected) => LoadError::Bundle(bundle.explain_rejection(&rejected)),
         other => LoadError::Apply { path: path.to_owned(), source: Box::new(other) },
     })?;
-    let (revision, changed) = (receipt.revision.get(), receipt.changes.len());
+    let (revision, changed) = (receipt.revision.get(), receipt.counts.total());
     tracing::info!(path = %path.display(), revision, changed, "bundle applied");
     Ok(())
 }

@@ -20,16 +20,17 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
-use pdp_engine::compile::{CompileLimits, compile_within};
+use pdp_engine::compile::{CompileLimits, recompile_within};
 use pdp_engine::facts::{Applied, Change, FactKey, Facts};
 use pdp_engine::id::{AccountId, PersonId, TenantId};
 use pdp_engine::query::Revision;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 
-pub use crate::receipt::{ChangeKind, Receipt, RequestId};
+pub use crate::receipt::{ChangeKind, Counts, MAX_LISTED_CHANGES, Receipt, RequestId};
 pub use delegated::{MAX_REFUSED_LISTED, Refusal, RefusedChange};
 pub use failure::{
     AccessError, ApplyError, AuditError, Broken, PublishError, TenantError, UnknownTenant,
@@ -100,15 +101,19 @@ impl Publisher {
     pub fn open(store: Store, clock: Clock) -> Result<Self, PublishError> {
         store.begin_audit(clock.now())?;
         let mut tenants = Tenants::new();
-        for stored in store.load()? {
+        let began = Instant::now();
+        let loaded = store.load()?;
+        let read = began.elapsed();
+        for stored in loaded {
             let id = stored.id.clone();
             let seen = stored.seen;
-            let tenant = Tenant::load(stored)
-                .map_err(|source| PublishError::TooLarge { tenant: id.clone(), source })?;
+            let tenant = Tenant::load(stored);
             // Time had come that far: a clock that was set back revives no session (P11).
             tenant.sessions.resume(&store, &tenant, seen, clock.now())?;
             tenants.insert(id, Arc::new(tenant));
         }
+        let (read_ms, compile_ms) = (read.as_millis(), (began.elapsed() - read).as_millis());
+        tracing::info!(tenants = tenants.len(), read_ms, compile_ms, "policies loaded");
         let default = TenantId::new(DEFAULT_TENANT)?;
         if !tenants.contains_key(&default) {
             store.create_tenant(&default, clock.now())?;
@@ -368,7 +373,7 @@ impl Publisher {
         person: Option<&PersonId>,
     ) -> Result<Option<Receipt>, ApplyError> {
         let Some(id) = request_id else { return Ok(None) };
-        let Some(Remembered { digest, revision, changes: effect, on_behalf_of }) =
+        let Some(Remembered { digest, revision, changes: listed, counts, on_behalf_of }) =
             self.0.store.remembered(tenant, id)?
         else {
             return Ok(None);
@@ -376,8 +381,8 @@ impl Publisher {
         if Digest(digest) != store::digest(changes) || on_behalf_of.as_ref() != person {
             return Err(ApplyError::RequestIdReused(id.clone()));
         }
-        let changes = effect;
-        Ok(Some(Receipt { revision, changes, replayed: true, dry_run: false, on_behalf_of }))
+        let (changes, replayed, dry_run) = (listed, true, false);
+        Ok(Some(Receipt { revision, changes, counts, replayed, dry_run, on_behalf_of }))
     }
 }
 
@@ -395,9 +400,14 @@ fn prepare<'a>(
     applied: &Applied,
     to: Revision,
 ) -> Result<(Option<Snapshot>, Option<MutexGuard<'a, Pace>>), ApplyError> {
-    let snapshot = match applied.deltas.is_empty() {
-        true => None,
-        false => Some(compile_within(facts, to, CompileLimits::DEFAULT)?),
+    let snapshot = match applied.deltas.as_slice() {
+        [] => None,
+        deltas => {
+            // INVARIANT: it is this writer's turn, so that the snapshot shows the policy that the change
+            // set builds upon.
+            let shown = tenant.snapshot.load_full();
+            Some(recompile_within(&shown, facts, deltas, to, CompileLimits::DEFAULT)?)
+        }
     };
     Ok((snapshot, tenant.sessions.keep_names(made(applied))?))
 }
@@ -423,12 +433,14 @@ fn receipt(
     person: Option<&PersonId>,
 ) -> Receipt {
     let changes = applied.deltas.iter().map(|delta| (delta.key.clone(), ChangeKind::of(delta)));
-    let (changes, on_behalf_of) = (changes.collect(), person.cloned());
-    Receipt { revision, changes, replayed: false, dry_run, on_behalf_of }
+    let changes = changes.take(MAX_LISTED_CHANGES).collect();
+    let counts = Counts::of(applied.deltas.iter().map(ChangeKind::of));
+    let on_behalf_of = person.cloned();
+    Receipt { revision, changes, counts, replayed: false, dry_run, on_behalf_of }
 }
 
 fn remembered(receipt: &Receipt, Digest(digest): Digest) -> Remembered {
-    let Receipt { revision, changes: effect, replayed: _, dry_run: _, on_behalf_of } = receipt;
-    let (changes, on_behalf_of) = (effect.clone(), on_behalf_of.clone());
-    Remembered { digest, revision: *revision, changes, on_behalf_of }
+    let Receipt { revision, changes, counts, replayed: _, dry_run: _, on_behalf_of } = receipt;
+    let (changes, on_behalf_of) = (changes.clone(), on_behalf_of.clone());
+    Remembered { digest, revision: *revision, changes, counts: *counts, on_behalf_of }
 }

@@ -25,14 +25,32 @@ pub enum ChangeKind {
     Removed,
 }
 
+/// How many changed facts a receipt lists: an import may change millions, a receipt is remembered with
+/// its request id, and whoever sent a change set knows what was in it.
+pub const MAX_LISTED_CHANGES: usize = 10_000;
+
+/// How many facts a change set created, changed and removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// How many it created.
+    pub created: u64,
+    /// How many it changed.
+    pub changed: u64,
+    /// How many it removed.
+    pub removed: u64,
+}
+
 /// What a change set did, or for a dry run what it would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The revision that the change set made. A change set without net effect makes none: then the
     /// revision it was applied to. For a dry run: the revision it was judged on.
     pub revision: Revision,
-    /// Every fact that differs, in the order of the keys: the net effect, cascades included.
+    /// The facts that differ, in the order of the keys: the net effect, cascades included. The first
+    /// [`MAX_LISTED_CHANGES`] of them.
     pub changes: Vec<(FactKey, ChangeKind)>,
+    /// How many facts differ, those not listed included.
+    pub counts: Counts,
     /// The request id had been used before: this is the first receipt, and nothing was applied.
     pub replayed: bool,
     /// Nothing was applied, because the writer asked only what would happen.
@@ -64,6 +82,29 @@ impl RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// Counts what became of facts.
+    pub(crate) fn of(kinds: impl IntoIterator<Item = ChangeKind>) -> Self {
+        let mut counts = Self::default();
+        for kind in kinds {
+            match kind {
+                ChangeKind::Created => counts.created += 1,
+                ChangeKind::Changed => counts.changed += 1,
+                ChangeKind::Removed => counts.removed += 1,
+            }
+        }
+        counts
+    }
+
+    /// How many facts differ.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.created.saturating_add(self.changed).saturating_add(self.removed)
     }
 }
 

@@ -3,15 +3,20 @@
 //! policy is stored.
 //!
 //! A deciding RPC loads the snapshot once and answers from it on the thread that received it,
-//! without a lock, a log line or a copy of the question. Everything that takes longer runs where
-//! blocking is allowed.
+//! without a lock, a log line or a copy of the question. Everything that takes longer runs on other
+//! threads, from the reading of its message to the bytes of its answer.
 
 mod audit;
+mod borrowed;
+mod check_stream;
+mod deciding;
 mod decision;
+mod elsewhere;
 mod explanation;
 mod ext_authz;
 mod failure;
 mod fresh;
+mod import;
 mod inbound;
 mod last_resort;
 mod leave;
@@ -43,6 +48,7 @@ use pdp_proto::v1::decision_service_server::{
 use pdp_proto::v1::policy_service_server::{PolicyServiceServer, SERVICE_NAME as POLICY};
 use pdp_proto::v1::session_service_server::{SERVICE_NAME as SESSION, SessionServiceServer};
 use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
+use tokio::runtime::Handle;
 use tonic::service::Routes;
 use tonic::{Response, Status};
 use tonic_health::ServingStatus;
@@ -53,9 +59,14 @@ use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
 use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
+use check_stream::OpenStreams;
+use deciding::Deciding;
 pub use decision::MAX_BATCH;
+use elsewhere::Elsewhere;
 pub use failure::ERROR_DOMAIN;
 pub(crate) use failure::Failure;
+pub(crate) use import::ImportLimits;
+use import::Imports;
 pub(crate) use last_resort::LastResortLayer;
 pub(crate) use leave::granted;
 use leave::{Behind, tenant_of};
@@ -63,7 +74,7 @@ pub(crate) use list::first_account;
 pub(crate) use malformed::Malformed;
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
-pub(crate) use question::{Asked, last_instant};
+pub(crate) use question::{Asked, check_all, last_instant};
 use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};
 use stream::LiveStreams;
 
@@ -77,7 +88,9 @@ pub(crate) struct Door {
     metrics: Arc<Metrics>,
     decision_ids: DecisionIds,
     streams: LiveStreams,
+    check_streams: OpenStreams,
     lists: RunningLists,
+    imports: Imports,
     max_message_bytes: usize,
     max_wait: Duration,
 }
@@ -91,6 +104,12 @@ pub(crate) struct Limits {
     pub(crate) max_wait: Duration,
     /// How many streams may be open.
     pub(crate) max_live_streams: usize,
+    /// How many streams of checks may be open.
+    pub(crate) max_check_streams: usize,
+    /// How long nothing may go over one of them.
+    pub(crate) check_stream_idle: Duration,
+    /// What imports may take.
+    pub(crate) imports: ImportLimits,
 }
 
 /// Why reflection cannot be served.
@@ -108,8 +127,18 @@ impl Door {
         decision_ids: DecisionIds,
         limits: Limits,
     ) -> Arc<Self> {
-        let Limits { max_message_bytes, max_wait, max_live_streams } = limits;
+        let Limits {
+            max_message_bytes,
+            max_wait,
+            max_live_streams,
+            max_check_streams,
+            check_stream_idle,
+            imports,
+        } = limits;
+        let imports = Imports::new(imports);
         let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
+        let gauge = metrics.check_streams();
+        let check_streams = OpenStreams::new(max_check_streams, check_stream_idle, gauge);
         let lists = RunningLists::new(MAX_RUNNING_LISTS);
         Arc::new(Self {
             behind: Behind::default(),
@@ -117,7 +146,9 @@ impl Door {
             metrics,
             decision_ids,
             streams,
+            check_streams,
             lists,
+            imports,
             max_message_bytes,
             max_wait,
         })
@@ -133,28 +164,41 @@ impl Door {
         self.behind.by_nobody()
     }
 
+    /// Whether the policy is loaded.
+    fn started(&self) -> Result<(), Failure> {
+        self.publisher().map(drop).ok_or(Failure::Starting)
+    }
+
     /// The metrics.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Ends the streams that would go on for ever.
+    /// Ends the streams that would go on for ever; streams of checks once what they have taken is
+    /// answered.
     pub(crate) fn end_watches(&self) {
         self.streams.cancel_endless();
+        self.check_streams.close();
+    }
+
+    /// Ends the streams of checks that nothing goes over, where this is asked so often.
+    pub(crate) fn sweep_streams(&self, every: Duration) {
+        self.check_streams.sweep(every);
     }
 
     /// Ends every stream.
     pub(crate) fn cancel_streams(&self) -> usize {
         let live = self.streams.len();
         self.streams.cancel_all();
-        live
+        live + self.check_streams.cancel()
     }
 
-    /// Every service, with health and reflection.
+    /// Every service, with health and reflection. What may take its time runs on `rest`.
     pub(crate) fn routes(
         self: &Arc<Self>,
         health: &Health,
         gateway: Gateway,
+        rest: &Handle,
     ) -> Result<Routes, ReflectionError> {
         let describe = || {
             tonic_reflection::server::Builder::configure()
@@ -175,10 +219,14 @@ impl Door {
         let authorization = AuthorizationServer::new(authorization)
             .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
-        routes.add_service(decisions).add_service(policies).add_service(tenants);
-        routes.add_service(audits).add_service(sessions).add_service(authorization);
-        routes.add_service(health.service());
-        routes.add_service(describe().build_v1()?).add_service(describe().build_v1alpha()?);
+        routes.add_service(Deciding::new(self, Elsewhere::new(decisions, rest)));
+        routes.add_service(authorization).add_service(health.service());
+        routes.add_service(Elsewhere::new(policies, rest));
+        routes.add_service(Elsewhere::new(tenants, rest));
+        routes.add_service(Elsewhere::new(audits, rest));
+        routes.add_service(Elsewhere::new(sessions, rest));
+        routes.add_service(Elsewhere::new(describe().build_v1()?, rest));
+        routes.add_service(Elsewhere::new(describe().build_v1alpha()?, rest));
         Ok(routes.routes())
     }
 
@@ -245,13 +293,21 @@ impl Door {
         rpc: Rpc,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<Response<T>, Status> {
-        work.await.map(Response::new).map_err(|failure| {
-            self.metrics.failed(rpc, failure.code());
-            if failure.is_for_operators() {
-                tracing::error!(rpc = rpc.as_str(), %failure, "a request failed");
-            }
-            failure.into()
-        })
+        self.answered(rpc, work.await)
+    }
+
+    /// The same, once it is there.
+    fn answered<T>(&self, rpc: Rpc, answered: Result<T, Failure>) -> Result<Response<T>, Status> {
+        answered.map(Response::new).map_err(|failure| self.failed(rpc, failure).into())
+    }
+
+    /// Counts a failure, and tells operators of one that is for them.
+    fn failed(&self, rpc: Rpc, failure: Failure) -> Failure {
+        self.metrics.failed(rpc, failure.code());
+        if failure.is_for_operators() {
+            tracing::error!(rpc = rpc.as_str(), %failure, "a request failed");
+        }
+        failure
     }
 }
 

@@ -10,6 +10,7 @@
 //! of it; the next change of the policy covers it, too.
 
 mod audit;
+mod load;
 mod record;
 mod rows;
 mod session;
@@ -31,8 +32,8 @@ use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
 use prost::Message;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageBackend, StorageError, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError,
+    WriteTransaction,
 };
 
 pub use record::RecordError;
@@ -43,7 +44,7 @@ use crate::receipt::RequestId;
 use crate::session::StoredSessions;
 use audit::{AUDIT, AUDIT_HEADS, tenant_created, tenant_deleted};
 use record::TenantRecord;
-use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, load_tenant, write_commit};
+use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, write_commit};
 
 /// The name of the store's file in the data folder.
 pub const FILE_NAME: &str = "pdp.redb";
@@ -257,6 +258,7 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(folder)?;
         let file = dir.join(FILE_NAME);
         let named = |source| StoreError::File { file: file.clone(), source: Box::new(source) };
+        load::read_ahead(&file);
         let db = builder().create(&file).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { dir: dir.to_owned() },
             DatabaseError::Storage(StorageError::Io(source)) if !is_damage(&source) => {
@@ -294,31 +296,10 @@ impl Store {
     /// # Errors
     /// A record that cannot be read, or facts that are missing.
     pub(crate) fn load(&self) -> Result<Vec<StoredTenant>, StoreError> {
-        self.load_tenants().map_err(|error| match &self.file {
+        load::tenants(&self.db).map_err(|error| match &self.file {
             Some(file) => StoreError::File { file: file.clone(), source: Box::new(error) },
             None => error,
         })
-    }
-
-    fn load_tenants(&self) -> Result<Vec<StoredTenant>, StoreError> {
-        let txn = self.db.begin_read()?;
-        let facts = txn.open_table(FACTS)?;
-        let mut tenants = Vec::new();
-        let mut loaded = 0;
-        for row in txn.open_table(TENANTS)?.iter()? {
-            let (name, record) = row?;
-            let mut tenant = load_tenant(name.value(), record.value(), &facts)?;
-            loaded += tenant.facts.len() as u64;
-            tenant.sessions = session::load(&txn, &tenant.id)?;
-            tenant.seen = audit::last_instant(&txn, &tenant.id)?;
-            tenants.push(tenant);
-        }
-        let stored = facts.len()?;
-        if stored != loaded {
-            let detail = format!("{stored} facts are stored and {loaded} belong to a tenant");
-            return Err(StoreError::Corrupt { detail });
-        }
-        Ok(tenants)
     }
 
     /// What was answered to a request id, if it is remembered.

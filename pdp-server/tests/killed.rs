@@ -16,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use pdp_proto::v1;
 use pdp_proto::v1::audit_service_client::AuditServiceClient;
 use pdp_proto::v1::decision_service_client::DecisionServiceClient;
+use pdp_proto::v1::policy_service_client::PolicyServiceClient;
 use pdp_proto::v1::session_service_client::SessionServiceClient;
 use pdp_proto::v1::session_service_get_request::By;
 use pdp_proto::v1::watch_revocations_response::Event;
@@ -333,4 +334,86 @@ async fn a_server_that_is_killed_keeps_what_it_acknowledged() {
     assert_eq!(tally["kills"], KILLS);
     assert!(tally["answers"] >= KILLS && known.opened.len() >= KILLS);
     assert!(tally["work handed out"] > 0 && tally["open sessions looked at"] > KILLS);
+}
+
+/// How many people each import of the test brings, and in how many parts.
+const IMPORTED: usize = 2_000;
+const PARTS: usize = 4;
+
+/// The parts of the import of this name, the word to commit last.
+fn import_parts(name: &str) -> Vec<v1::ImportRequest> {
+    use v1::import_request::Part;
+    let put = |n: usize| {
+        let person = v1::Person { id: format!("{name}-{n}"), ..Default::default() };
+        let fact = v1::Fact { fact: Some(v1::fact::Fact::Person(person)) };
+        v1::Change { change: Some(v1::change::Change::Put(fact)) }
+    };
+    let header = v1::ImportHeader { request_id: name.to_owned(), ..Default::default() };
+    let people: Vec<_> = (0..IMPORTED).map(put).collect();
+    let changes = people.chunks(IMPORTED / PARTS);
+    let changes = changes.map(|some| Part::Changes(v1::ImportChanges { changes: some.to_vec() }));
+    let commit = Part::Commit(v1::ImportCommit { changes: IMPORTED as u64 });
+    let parts = std::iter::once(Part::Header(header)).chain(changes).chain([commit]);
+    parts.map(|part| v1::ImportRequest { part: Some(part) }).collect()
+}
+
+async fn import(server: &Running, parts: Vec<v1::ImportRequest>) -> Result<bool, Status> {
+    let mut client = PolicyServiceClient::new(server.channel.clone());
+    let answer = client.import(tokio_stream::iter(parts)).await?.into_inner();
+    assert_eq!(answer.created, IMPORTED as u64);
+    Ok(answer.replayed)
+}
+
+/// How many of the people of the import of this name there are.
+async fn arrived(server: &Running, name: &str) -> usize {
+    let mut client = PolicyServiceClient::new(server.channel.clone());
+    let export = client.export(v1::ExportRequest::default()).await.unwrap().into_inner();
+    let parts: Vec<_> = export.map(Result::unwrap).collect().await;
+    let facts = parts.into_iter().flat_map(|part| part.facts);
+    let start = format!("{name}-");
+    facts.filter(|fact| {
+        matches!(&fact.fact, Some(v1::fact::Fact::Person(person)) if person.id.starts_with(&start))
+    })
+    .count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_is_there_whole_or_not_at_all_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
+    let mut lasting = 0;
+    for round in 0..=PARTS + 4 {
+        let name = format!("import{round}");
+        let mut server = Running::start(folder.path());
+        let (parts, mut sent) = (import_parts(&name), 0);
+        let (sender, arriving) = tokio::sync::mpsc::channel(1);
+        let mut client = PolicyServiceClient::new(server.channel.clone());
+        let stream = tokio_stream::wrappers::ReceiverStream::new(arriving);
+        let mut call = tokio::spawn(async move { client.import(stream).await });
+        for part in parts.iter().take(round + 1) {
+            sender.send(part.clone()).await.unwrap();
+            sent += 1;
+        }
+        drop(sender);
+        // Every other import that is whole is waited for; the others are killed at work.
+        let acknowledged = sent == parts.len() && round % 2 == 0;
+        if acknowledged {
+            (&mut call).await.unwrap().unwrap();
+        }
+        server.kill();
+        if !acknowledged {
+            call.await.ok();
+        }
+        let server = Running::start(folder.path());
+        let found = arrived(&server, &name).await;
+        assert!([0, IMPORTED].contains(&found), "{found} of {IMPORTED} after {sent} parts");
+        assert!(found == IMPORTED || !acknowledged, "it was acknowledged");
+        assert!(found == 0 || sent == parts.len(), "nobody said that it was whole");
+        // Whoever has no answer sends it again.
+        let replayed = import(&server, parts).await.unwrap();
+        assert_eq!(replayed, found == IMPORTED);
+        assert_eq!(arrived(&server, &name).await, IMPORTED);
+        lasting += usize::from(acknowledged);
+    }
+    assert!(lasting > 0);
 }

@@ -269,10 +269,10 @@ impl Door<'_> {
         }
     }
 
-    /// What Check, BatchCheck and Explain say of an operation or a right; they must agree.
+    /// What Check, BatchCheck, CheckStream and Explain say of an operation or a right; they must agree.
     ///
     /// # Errors
-    /// [`Refused`] by all three.
+    /// [`Refused`] by all of them.
     pub fn explain(&self, question: &query::Question<'_>) -> Result<Explanation, Refused> {
         let told = self.told(&wire::access(question))?;
         Ok(explanation_from_wire(told).unwrap())
@@ -281,7 +281,7 @@ impl Door<'_> {
     /// The same of a vault action.
     ///
     /// # Errors
-    /// [`Refused`] by all three.
+    /// [`Refused`] by all of them.
     pub fn explain_vault(
         &self,
         question: &VaultQuestion<'_>,
@@ -294,7 +294,7 @@ impl Door<'_> {
     /// The same of a session.
     ///
     /// # Errors
-    /// [`Refused`] by all three.
+    /// [`Refused`] by all of them.
     pub fn explain_session(
         &self,
         question: &SessionQuestion<'_>,
@@ -334,16 +334,54 @@ impl Door<'_> {
         }
     }
 
-    /// What Explain says, whose decision Check and BatchCheck must give too, obligations and all.
+    /// What CheckStream answers, with another question before it and behind it.
+    async fn stream(&self, wire: &Question) -> Result<pdp_client::Decision, Error> {
+        let (mut ask, mut answers) = self.client.check_stream().await.unwrap();
+        let unreadable = Question::new(
+            pdp_client::Subject::person(""),
+            pdp_client::Permission::operation("View"),
+            pdp_client::Resource::new("Report", "absence"),
+        );
+        for question in [&unreadable, wire, &unreadable] {
+            ask.ask(question).await.unwrap();
+        }
+        drop(ask);
+        let mut told = Vec::new();
+        while let Some(answer) = answers.next().await {
+            told.push(answer);
+        }
+        assert_eq!(told.len(), 3, "{wire}");
+        let (after, answer) = (told.pop().unwrap(), told.pop().unwrap());
+        for other in [told.pop().unwrap(), after] {
+            assert_eq!(other.unwrap_err().reason(), Some("MALFORMED"), "{wire}");
+        }
+        answer
+    }
+
+    /// What Explain says, whose decision Check, BatchCheck and CheckStream must give too, obligations
+    /// and all.
     fn told(&self, wire: &Question) -> Result<v1::Explanation, Refused> {
-        let (one, batch, explained) = self.runtime.block_on(async {
+        let (one, batch, explained, streamed) = self.runtime.block_on(async {
             let batch = self.client.batch_check(std::slice::from_ref(wire)).await.unwrap();
             (
                 self.client.check(wire).await.map_err(Refused::from),
                 batch.results.into_iter().next().unwrap(),
                 self.client.explain(wire).await.map_err(Refused::from),
+                self.stream(wire).await,
             )
         });
+        match (&one, &streamed) {
+            (Ok(one), Ok(streamed)) => assert_eq!(streamed, one, "CheckStream and Check: {wire}"),
+            (Err(one), Err(streamed)) => {
+                let streamed = streamed.refusal().unwrap();
+                assert_eq!(streamed.code, Code::InvalidArgument, "CheckStream: {wire}");
+                // The path is a detail here, and in Check it is in the sentence too.
+                assert!(one.message.ends_with(&streamed.message), "{one:?} {streamed:?}");
+                let field = streamed.fields.first().map(|it| format!("`{}`: ", it.field));
+                assert!(one.message.starts_with(&field.unwrap()), "{one:?} {streamed:?}");
+            }
+            _ => panic!("Check says {one:?} and CheckStream {streamed:?} to {wire}"),
+        }
         match (one, batch, explained) {
             (Ok(one), Ok(in_batch), Ok(explained)) => {
                 assert_eq!(in_batch, one, "BatchCheck and Check: {wire}");

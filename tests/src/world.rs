@@ -188,6 +188,32 @@ impl Genome {
         fact::facts_of(self).into_iter().map(Change::Put).collect()
     }
 
+    /// A world of the same things that are linked otherwise: who is in what, where, and granted what.
+    #[must_use]
+    pub fn rearranged(&self, by: usize) -> Self {
+        let mut other = self.clone();
+        let all = [
+            &mut other.people,
+            &mut other.accounts,
+            &mut other.levels,
+            &mut other.members,
+            &mut other.positions,
+            &mut other.placements,
+            &mut other.assignments,
+            &mut other.management_roles,
+            &mut other.resource_groups,
+            &mut other.shares,
+            &mut other.eligibilities,
+            &mut other.psm,
+        ];
+        for (number, genes) in all.into_iter().enumerate() {
+            for gene in genes {
+                gene.rotate_left((by + number) % GENE);
+            }
+        }
+        other
+    }
+
     /// The policy.
     ///
     /// # Panics

@@ -12,7 +12,9 @@ use pdp_engine::facts::Change;
 use pdp_engine::id::AssignmentId;
 use pdp_engine::query::Revision;
 use pdp_engine::time::{Timestamp, Window};
-use pdp_loadtest::drive::{Connection, Script, Timing, closed_loop, is_clean, open_loop, try_once};
+use pdp_loadtest::drive::{
+    Connection, Script, Timing, closed_loop, is_clean, open_loop, stream_loop, try_once,
+};
 use pdp_loadtest::embedded::{Embedded, Filled};
 use pdp_loadtest::organisation::{NOW, Organisation};
 use pdp_loadtest::pace::{MAX_RATE, Schedule};
@@ -97,6 +99,9 @@ pub(super) struct Run {
     /// Ask in batches of so many
     #[arg(long)]
     batch: Option<usize>,
+    /// Ask over streams, one on each connection; `in-flight` questions of each are unanswered at a time
+    #[arg(long, conflicts_with_all = ["batch", "writes"])]
+    stream: bool,
     /// The share of requests that are change sets of one assignment
     #[arg(long, default_value_t = 0.0)]
     writes: f64,
@@ -119,6 +124,10 @@ impl Run {
             (0.0..=1.0).contains(&self.writes),
             "`writes` is {}; it must be 0 to 1",
             self.writes
+        );
+        ensure!(
+            !self.stream || self.mode == Mode::Closed,
+            "`stream` goes with `--mode closed`: there is no schedule that a stream keeps"
         );
         self.check_rates()?;
         let [duration, warm_up] = [("seconds", self.seconds), ("warm-up", self.warm_up)]
@@ -171,6 +180,7 @@ impl Run {
             }
         };
         let requests = match self.batch {
+            None if self.stream => Requests::streamed(&self.tenant, &asks),
             Some(size) => Requests::batches(&self.tenant, &asks, size),
             None => Requests::checks(&self.tenant, &asks),
         };
@@ -198,12 +208,19 @@ impl Run {
         let to = connect(endpoint, self.connections, script).await?;
         let (connections, in_flight) = (self.connections, self.in_flight);
         let timing = Timing::new(warm_up, duration);
-        let what = self.batch.map_or_else(|| "check".to_owned(), |size| format!("batch of {size}"));
+        let what = match self.batch {
+            Some(size) => format!("batch of {size}"),
+            None if self.stream => "stream".to_owned(),
+            None => "check".to_owned(),
+        };
         let mut steps = Vec::new();
         if self.mode != Mode::Open {
             let label = format!("{what}, closed, {connections} x {in_flight}");
             progress(&label);
-            let summary = closed_loop(&to, script, in_flight, timing).await?;
+            let summary = match self.stream {
+                true => stream_loop(&to, script, in_flight, timing).await?,
+                false => closed_loop(&to, script, in_flight, timing).await?,
+            };
             steps.push(Step { label, rate: None, summary });
         }
         let can = steps.first().map_or(0.0, |step| step.summary.requests_per_second);

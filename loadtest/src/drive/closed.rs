@@ -11,7 +11,7 @@ use super::{Connection, DriveError, MAX_CONNECTIONS, MAX_UNDER_WAY, Script, Timi
 use crate::tally::{Summary, Tally};
 
 /// How far apart connections begin in the requests: a prime, so that they do not follow each other.
-const STRIDE: u64 = 7_919;
+pub(super) const STRIDE: u64 = 7_919;
 
 /// Drives a closed loop over these connections, with so many requests under way on each.
 ///

@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use pdp_engine::batch::check_batch;
 use pdp_engine::check::check;
 use pdp_engine::compile::compile;
 use pdp_engine::explain::explain;
@@ -13,12 +14,19 @@ use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{PermissionRef, Revision, SubjectRef};
 use pdp_engine::snapshot::Snapshot;
 
+use super::change;
 use super::miss::Chase;
 use super::{Bound, Settings, Target, TargetsError, ratios};
 use crate::organisation::{NOW, Organisation};
 use crate::questions::{Ask, Mix, hold, sample};
 use crate::random::Skew;
 use crate::shape::Shape;
+
+/// How many questions a batch has.
+const BATCH: usize = 100;
+
+/// In how many parts a round is measured, so that all sides see the same noise.
+const TURNS: usize = 10;
 
 /// How many questions stay in the caches.
 const HOT: usize = 64;
@@ -57,9 +65,14 @@ pub(super) fn measure(
     let asks = questions(settings, &organisation, &snapshot)?;
     say("in process: checks, explanations and lists");
     targets.extend(checks(settings, &snapshot, &asks));
-    drop(snapshot);
+    targets.extend(change::memory(&facts, &snapshot));
     say("in process: compiling");
     targets.extend(compiling(settings, &facts)?);
+    say("in process: readers beside a writer");
+    targets.extend(change::readers(settings, &facts, &asks)?);
+    say("in process: one change after the other");
+    let mut facts = facts;
+    targets.extend(change::one_change(settings, &mut facts, snapshot)?);
     drop(facts);
     say("in process: unrelated data");
     targets.extend(unrelated(settings)?);
@@ -90,14 +103,59 @@ fn check_ns(snapshot: &Snapshot, asks: &[Ask]) -> f64 {
     begun.elapsed().as_nanos() as f64 / asks.len().max(1) as f64
 }
 
-fn checks(settings: &Settings, snapshot: &Snapshot, asks: &[Ask]) -> Vec<Target> {
+/// The same in batches.
+fn batched_ns(snapshot: &Snapshot, asks: &[Ask]) -> f64 {
+    let mut questions = Vec::with_capacity(BATCH);
+    let begun = Instant::now();
+    for batch in asks.chunks(BATCH) {
+        questions.clear();
+        questions.extend(batch.iter().map(Ask::as_question));
+        check_batch(snapshot, &questions, NOW, |_, answer| {
+            black_box(&answer.is_ok());
+        });
+    }
+    begun.elapsed().as_nanos() as f64 / asks.len().max(1) as f64
+}
+
+/// The cost of a check one by one and in batches, in accesses to memory.
+fn in_misses(settings: &Settings, snapshot: &Snapshot, asks: &[Ask]) -> Vec<Target> {
     let chase = Chase::new(settings.buffer_bytes, settings.seed);
-    let some = asks.get(..EXPLAINED.min(asks.len())).unwrap_or_default();
-    let (mut misses, mut cold, mut same, mut explained) = (vec![], vec![], vec![], vec![]);
-    let (mut lists, mut items) = (vec![], vec![]);
+    let (mut misses, mut cold, mut batched) = (vec![], vec![], vec![]);
+    let part = asks.len().div_ceil(TURNS).max(1);
     for round in 0..settings.rounds {
-        misses.push(chase.miss_ns(round as u32));
-        cold.push(check_ns(snapshot, asks));
+        let mut sums = [0.0; 3];
+        for (turn, part) in asks.chunks(part).enumerate() {
+            // Nobody is asked about the same part twice in a row: it has left the caches by then.
+            let other = asks.chunks(part.len()).cycle().nth(turn + TURNS / 2).unwrap_or(part);
+            let measured = [
+                chase.miss_ns((round * TURNS + turn) as u32),
+                check_ns(snapshot, part),
+                batched_ns(snapshot, other),
+            ];
+            sums.iter_mut().zip(measured).for_each(|(sum, ns)| *sum += ns / TURNS as f64);
+        }
+        let [miss, one, many] = sums;
+        misses.push(miss);
+        cold.push(one);
+        batched.push(many);
+    }
+    let held = |name, values: &[f64], bound| {
+        Target::held(5, name, &ratios(values, &misses), Bound::AtMost(bound), "misses")
+    };
+    vec![
+        Target::reported(5, "one dependent access to memory", &misses, "ns"),
+        Target::reported(5, "check, cold uniform", &cold, "ns"),
+        Target::reported(5, "check in batches, cold uniform", &batched, "ns"),
+        held("check, cold uniform, in memory misses", &cold, 6.0),
+        held("check in batches, cold uniform, in memory misses", &batched, 2.5),
+    ]
+}
+
+fn checks(settings: &Settings, snapshot: &Snapshot, asks: &[Ask]) -> Vec<Target> {
+    let mut targets = in_misses(settings, snapshot, asks);
+    let some = asks.get(..EXPLAINED.min(asks.len())).unwrap_or_default();
+    let (mut same, mut explained, mut lists, mut items) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..settings.rounds {
         let (explanation, count) = explain_ns(snapshot, some);
         explained.push(explanation);
         same.push(check_ns(snapshot, some.get(..count).unwrap_or_default()));
@@ -105,27 +163,13 @@ fn checks(settings: &Settings, snapshot: &Snapshot, asks: &[Ask]) -> Vec<Target>
         lists.push(a_list / 1e3);
         items.push(an_item);
     }
-    let in_misses = ratios(&cold, &misses);
-    vec![
-        Target::reported(5, "one dependent access to memory", &misses, "ns"),
-        Target::reported(5, "check, cold uniform", &cold, "ns"),
-        Target::held(
-            5,
-            "check, cold uniform, in memory misses",
-            &in_misses,
-            Bound::AtMost(6.0),
-            "misses",
-        ),
-        Target::held(
-            13,
-            "explain / check",
-            &ratios(&explained, &same),
-            Bound::AtMost(20.0),
-            "times",
-        ),
+    let times = ratios(&explained, &same);
+    targets.extend([
+        Target::held(13, "explain / check", &times, Bound::AtMost(20.0), "times"),
         Target::reported(13, "list of a subject's resources of a type", &lists, "us"),
         Target::reported(13, "the same, an item of the answer", &items, "ns"),
-    ]
+    ]);
+    targets
 }
 
 /// Nanoseconds an explanation, and how many questions were explained within [`PATIENCE`].
@@ -198,15 +242,15 @@ fn unrelated(settings: &Settings) -> Result<Vec<Target>, TargetsError> {
     let among = compile(&load(related.facts().chain(rest.facts()))?, Revision::new(1));
     let asks = questions(settings, &related, &alone)?;
     let hot = asks.get(..HOT.min(asks.len())).unwrap_or_default();
-    let hot_ns = |snapshot| {
-        let times = HOT_CHECKS / hot.len().max(1);
-        (0..times).map(|_| check_ns(snapshot, hot)).sum::<f64>() / times as f64
-    };
+    let times = HOT_CHECKS / TURNS / hot.len().max(1);
+    let hot_ns = |snapshot| (0..times).map(|_| check_ns(snapshot, hot)).sum::<f64>();
     let (mut hot_alone, mut hot_among) = (vec![], vec![]);
     let (mut all_alone, mut all_among) = (vec![], vec![]);
     for _ in 0..settings.rounds {
-        hot_alone.push(hot_ns(&alone));
-        hot_among.push(hot_ns(&among));
+        let turns = (0..TURNS).map(|_| (hot_ns(&alone), hot_ns(&among)));
+        let (one, other) = turns.fold((0.0, 0.0), |sum, turn| (sum.0 + turn.0, sum.1 + turn.1));
+        hot_alone.push(one);
+        hot_among.push(other);
         all_alone.push(check_ns(&alone, &asks));
         all_among.push(check_ns(&among, &asks));
     }

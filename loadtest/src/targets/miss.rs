@@ -10,11 +10,11 @@ use crate::random::{Dice, Purpose};
 const LINE: usize = 64;
 
 /// How many steps a measurement takes.
-const STEPS: u32 = 1_000_000;
+const STEPS: u32 = 200_000;
 
 /// A buffer whose places form one cycle without a pattern.
 #[derive(Debug)]
-pub(super) struct Chase(Vec<Line>);
+pub(crate) struct Chase(Vec<Line>);
 
 #[derive(Debug, Clone)]
 #[repr(align(64))]
@@ -24,7 +24,7 @@ struct Line(u32);
 
 impl Chase {
     /// One of so many bytes.
-    pub(super) fn new(bytes: usize, seed: u64) -> Self {
+    pub(crate) fn new(bytes: usize, seed: u64) -> Self {
         let count = u32::try_from((bytes / LINE).max(2)).unwrap_or(u32::MAX);
         let mut lines: Vec<Line> = (0..count).map(Line).collect();
         let mut dice = Dice::at(seed, Purpose::Question, u64::MAX);
@@ -36,7 +36,7 @@ impl Chase {
     }
 
     /// Nanoseconds an access.
-    pub(super) fn miss_ns(&self, start: u32) -> f64 {
+    pub(crate) fn miss_ns(&self, start: u32) -> f64 {
         let mut at = start % u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         let begun = Instant::now();
         for _ in 0..STEPS {

@@ -1,13 +1,17 @@
-//! Targets over the network: Check and BatchCheck beside the empty echo, by turns.
+//! Targets over the network: Check, CheckStream and BatchCheck beside the empty echo, and beside the same
+//! server on the transport's default runtime, by turns.
 
 use pdp_engine::compile::compile;
 use pdp_engine::facts::Change;
 use pdp_engine::query::Revision;
+use pdp_server::config::GrpcThreads;
 use prost::bytes::Bytes;
 use tokio::runtime::Runtime;
 
 use super::{Bound, Settings, Target, TargetsError, ratios};
-use crate::drive::{Connection, Script, Timing, closed_loop, is_clean, open_loop, try_once};
+use crate::drive::{
+    Connection, Script, Timing, closed_loop, is_clean, open_loop, stream_loop, try_once,
+};
 use crate::embedded::{Embedded, Filled};
 use crate::floor::{self, Floor};
 use crate::organisation::{NOW, Organisation};
@@ -16,10 +20,14 @@ use crate::questions::{Mix, hold, sample};
 use crate::random::Skew;
 use crate::shape::Shape;
 use crate::tally::Summary;
-use crate::wire::Requests;
+use crate::wire::{Reads, Requests};
 
 /// How many questions a batch asks.
 const BATCH: usize = floor::BATCH;
+
+/// How many questions of a stream are unanswered, for each request that is under way otherwise: they are
+/// bytes, and no calls.
+const UNANSWERED: usize = 8;
 
 /// How many slices a side is measured in, in a round.
 const SLICES: u32 = 5;
@@ -33,6 +41,15 @@ struct Sides {
     zipf: Script,
     uniform: Script,
     batch: Script,
+    stream: Script,
+}
+
+/// Who is asked.
+struct Connections {
+    floor: Vec<Connection>,
+    server: Vec<Connection>,
+    /// The same server, on the transport's default runtime.
+    shared: Vec<Connection>,
 }
 
 /// One figure for each round.
@@ -42,6 +59,8 @@ struct Rounds {
     zipf: Vec<f64>,
     uniform: Vec<f64>,
     batch: Vec<f64>,
+    stream: Vec<f64>,
+    shared: Vec<f64>,
     alone: Pair,
     half: Pair,
 }
@@ -61,22 +80,26 @@ pub(super) fn measure(
 ) -> Result<Vec<Target>, TargetsError> {
     say("served: the policy and its questions");
     let (filled, sides) = prepare(settings)?;
+    let copy = filled.copied()?;
     let server = Embedded::start(filled.path())?;
-    let floor = Floor::start()?;
+    let shared = Embedded::start_on(copy.path(), GrpcThreads::Shared)?;
+    let floor = Floor::start(GrpcThreads::default())?;
     let runtime = Runtime::new()?;
     let mut rounds = Rounds::default();
-    let (to_server, to_floor) = runtime.block_on(async {
-        let to_server = ready(server.endpoint(), settings, &sides.uniform).await?;
-        let to_floor = Connection::open_many(floor.endpoint(), settings.connections).await?;
-        Ok::<_, TargetsError>((to_server, to_floor))
+    let to = runtime.block_on(async {
+        Ok::<_, TargetsError>(Connections {
+            floor: Connection::open_many(floor.endpoint(), settings.connections).await?,
+            server: ready(server.endpoint(), settings, &sides.uniform).await?,
+            shared: ready(shared.endpoint(), settings, &sides.uniform).await?,
+        })
     })?;
     for round in 1..=settings.rounds {
         say(&format!("served: round {round} of {}", settings.rounds));
-        let both = (to_floor.as_slice(), to_server.as_slice());
-        runtime.block_on(rounds.one(settings, &sides, both))?;
+        runtime.block_on(rounds.one(settings, &sides, &to))?;
     }
-    drop((to_server, to_floor, floor));
+    drop((to, floor));
     server.stop()?;
+    shared.stop()?;
     Ok(rounds.targets())
 }
 
@@ -99,6 +122,7 @@ fn prepare(settings: &Settings) -> Result<(Filled, Sides), TargetsError> {
         zipf: Script::of(Requests::checks("", &zipf)),
         uniform: Script::of(Requests::checks("", &uniform)),
         batch: Script::of(Requests::batches("", &uniform, BATCH)),
+        stream: Script::of(Requests::streamed("", &uniform)),
     };
     Ok((filled, sides))
 }
@@ -117,7 +141,7 @@ async fn ready(
 }
 
 /// Asks until the server answers; gives up after ten minutes, which is longer than any policy loads.
-pub(super) async fn until_ready(
+pub(crate) async fn until_ready(
     connection: &mut Connection,
     requests: &Requests,
 ) -> Result<(), TargetsError> {
@@ -131,7 +155,7 @@ pub(super) async fn until_ready(
     }
 }
 
-fn clean(what: &'static str, summary: Summary) -> Result<Summary, TargetsError> {
+pub(crate) fn clean(what: &'static str, summary: Summary) -> Result<Summary, TargetsError> {
     if is_clean(&summary) && summary.requests > 0 {
         return Ok(summary);
     }
@@ -147,10 +171,11 @@ impl Rounds {
         &mut self,
         settings: &Settings,
         sides: &Sides,
-        (floor, server): (&[Connection], &[Connection]),
+        to: &Connections,
     ) -> Result<(), TargetsError> {
         let timing = settings.timing();
-        let uniform = self.throughput(settings, sides, (floor, server)).await?;
+        let uniform = self.throughput(settings, sides, to).await?;
+        let (floor, server) = (to.floor.as_slice(), to.server.as_slice());
         let first = |connections: &[Connection]| connections.get(..1).unwrap_or_default().to_vec();
         let echo = closed_loop(&first(floor), &sides.echo, 1, timing).await?;
         let echo = clean("echo, alone", echo)?;
@@ -171,29 +196,38 @@ impl Rounds {
         &mut self,
         settings: &Settings,
         sides: &Sides,
-        (floor, server): (&[Connection], &[Connection]),
+        to: &Connections,
     ) -> Result<f64, TargetsError> {
+        let Connections { floor, server, shared } = to;
         let slice = settings.duration / SLICES;
         let (timing, many) = (Timing::new(slice / 5, slice), settings.in_flight);
         // Few batches fill a server; each slot would otherwise wait behind hundreds of thousands.
-        let few = many.min(4);
-        let mut whole = [0.0; 4];
+        let (few, unanswered) = (many.min(4), many * UNANSWERED);
+        let mut whole = [0.0; 6];
         for _ in 0..SLICES {
             for (whole, (what, to, script, in_flight)) in whole.iter_mut().zip([
                 ("echo", floor, &sides.echo, many),
                 ("check, zipf", server, &sides.zipf, many),
                 ("check, uniform", server, &sides.uniform, many),
                 ("batch", server, &sides.batch, few),
+                ("check, default runtime", shared, &sides.uniform, many),
+                ("stream", server, &sides.stream, unanswered),
             ]) {
-                let summary = clean(what, closed_loop(to, script, in_flight, timing).await?)?;
+                let summary = match script.requests.reads {
+                    Reads::Stream => stream_loop(to, script, in_flight, timing).await?,
+                    _ => closed_loop(to, script, in_flight, timing).await?,
+                };
+                let summary = clean(what, summary)?;
                 *whole += summary.questions_per_second / f64::from(SLICES);
             }
         }
-        let [echo, zipf, uniform, batch] = whole;
+        let [echo, zipf, uniform, batch, shared, stream] = whole;
         self.echo.push(echo);
         self.zipf.push(zipf);
         self.uniform.push(uniform);
         self.batch.push(batch);
+        self.shared.push(shared);
+        self.stream.push(stream);
         Ok(uniform)
     }
 
@@ -208,6 +242,16 @@ impl Rounds {
             reported("check, uniform", &self.uniform),
             least(1, "check, zipf / empty echo, throughput", &self.zipf, 0.90),
             least(1, "check, uniform / empty echo, throughput", &self.uniform, 0.80),
+            Target::reported(3, "check, default runtime", &self.shared, "a second"),
+            Target::held(
+                3,
+                "this server / the transport's default runtime, throughput",
+                &ratios(&self.uniform, &self.shared),
+                Bound::AtLeast(1.7),
+                "times",
+            ),
+            Target::reported(4, "stream, checks", &self.stream, "a second"),
+            least(4, "stream of checks / empty echo, checks a second", &self.stream, 5.0),
             Target::reported(4, "batch of 100, checks", &self.batch, "a second"),
             least(4, "batch of 100 / empty echo, checks a second", &self.batch, 10.0),
         ];

@@ -71,7 +71,7 @@ pub(super) fn measure(
 }
 
 /// Writes a file out and has the operating system forget what it has of it.
-fn forget(path: &Path) -> io::Result<()> {
+pub(crate) fn forget(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     file.sync_all()?;
     #[cfg(target_os = "linux")]
@@ -79,7 +79,8 @@ fn forget(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> io::Result<u64> {
+/// Reads a file in one go; returns its length.
+pub(crate) fn read(path: &Path) -> io::Result<u64> {
     let (mut file, mut part, mut whole) = (File::open(path)?, vec![0; READ_BYTES], 0);
     loop {
         match file.read(&mut part)? {

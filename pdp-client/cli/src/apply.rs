@@ -108,7 +108,7 @@ fn within_limit(bundle: &Bundle, changes: &[Change]) -> Result<(), Problem> {
     Err(Problem::Message(format!(
         "{}: makes {count} changes ({puts} facts to put, {deletes} to remove), and a change set holds {MAX_CHANGES} at most\n\
          it is not split, because parts of it would not be atomic: a policy that is half of each would decide in between\n\
-         apply smaller bundles, each of which is right by itself",
+         `pdpctl import` takes a bundle of any size as one change set",
         bundle.source()
     )))
 }
@@ -134,7 +134,7 @@ async fn located(client: &Client, bundle: &Bundle, plan: Plan, error: Error) -> 
     }
 }
 
-fn read(source: &Source) -> Result<Bundle, Problem> {
+pub(crate) fn read(source: &Source) -> Result<Bundle, Problem> {
     let (name, text) = match source {
         Source::File(path) => (path.display().to_string(), read_file(path)?),
         Source::StandardInput => ("standard input".to_owned(), read_standard_input()?),

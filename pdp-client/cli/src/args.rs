@@ -2,6 +2,7 @@
 
 mod audit;
 mod gateway;
+mod import;
 mod proof;
 mod session;
 mod shape;
@@ -16,6 +17,7 @@ use pdp_engine::time::Timestamp;
 
 pub(crate) use audit::{Audit, Chain, Kind, List as ListAudit, Verify};
 pub(crate) use gateway::{Gateway, GatewayExplain};
+pub(crate) use import::Import;
 pub(crate) use proof::Proof;
 pub(crate) use session::{
     Close, End, Get as GetSession, History, List as ListSessions, Open, Renew, Session, State,
@@ -128,6 +130,9 @@ pub(crate) enum Command {
     /// Make the policy hold what a bundle names, and show what changed.
     #[command(after_long_help = APPLY_JSON)]
     Apply(Apply),
+    /// Apply bundles of any size as one change set.
+    #[command(after_long_help = import::JSON)]
+    Import(Import),
     /// Print the whole policy as a bundle.
     #[command(after_long_help = EXPORT_JSON)]
     Export,

@@ -15,6 +15,9 @@ const QUESTION: Duration = Duration::from_secs(10);
 /// How long reading or writing a whole policy may take, unless told otherwise.
 const POLICY: Duration = Duration::from_secs(60);
 
+/// How long an import may take, unless told otherwise: sending, applying and compiling millions of facts.
+const IMPORT: Duration = Duration::from_secs(600);
+
 // === impl Server ===
 
 impl Server {
@@ -26,6 +29,11 @@ impl Server {
     /// Connects, to read or write a policy.
     pub(crate) async fn connect_for_policy(&self) -> Result<Client, Problem> {
         self.connect_for(POLICY).await
+    }
+
+    /// Connects, to write a policy of any size.
+    pub(crate) async fn connect_for_import(&self) -> Result<Client, Problem> {
+        self.connect_for(IMPORT).await
     }
 
     /// Connects with the first call, so that the server may still have to start.

@@ -20,6 +20,7 @@ mod explained;
 mod fact;
 mod gateway;
 mod health;
+mod import;
 mod list;
 mod options;
 mod policy;

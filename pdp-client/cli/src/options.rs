@@ -16,8 +16,8 @@ use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::screen::Screen;
 use crate::{
-    apply, audit, cases, completions, fact, gateway, health, list, policy, question, session,
-    tenant,
+    apply, audit, cases, completions, fact, gateway, health, import, list, policy, question,
+    session, tenant,
 };
 
 /// Where the server is and how long it may take.
@@ -41,6 +41,7 @@ enum Task {
     Check(Asked),
     Explain(Asked),
     Apply(Apply),
+    Import(Import),
     Export,
     Get(FactKey),
     List(List),
@@ -83,6 +84,16 @@ pub(crate) struct Apply {
     pub(crate) on_behalf_of: Option<String>,
 }
 
+/// Bundles to import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Import {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) replace: bool,
+    pub(crate) dry_run: bool,
+    pub(crate) expected_revision: Option<Revision>,
+    pub(crate) request_id: Option<String>,
+}
+
 /// What to do with the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Audit {
@@ -95,6 +106,14 @@ pub(crate) enum Audit {
 pub(crate) enum Source {
     StandardInput,
     File(PathBuf),
+}
+
+// === impl Source ===
+
+impl Source {
+    fn named(file: PathBuf) -> Self {
+        if file.as_os_str() == "-" { Self::StandardInput } else { Self::File(file) }
+    }
 }
 
 // === impl Options ===
@@ -114,6 +133,7 @@ impl Options {
             }
             Command::List(args) => to_list(args)?,
             Command::Apply(args) => Task::Apply(to_apply(args)?),
+            Command::Import(args) => Task::Import(to_import(args)?),
             Command::Export => Task::Export,
             Command::Get(args::Get { kind, name }) => Task::Get(fact::parse_key(&kind, &name)?),
             Command::Test(args::Test { paths, now }) => Task::Test { paths, now },
@@ -133,6 +153,7 @@ impl Options {
             Task::Check(asked) => question::check(&server, &asked, screen).await,
             Task::Explain(asked) => question::explain(&server, &asked, screen).await,
             Task::Apply(options) => apply::apply(&server, options, screen).await,
+            Task::Import(options) => import::import(&server, options, screen).await,
             Task::Export => policy::export(&server, screen).await,
             Task::Get(key) => policy::get(&server, &key, screen).await,
             Task::List(options) => list::list(&server, options, screen).await,
@@ -190,11 +211,23 @@ fn to_list(args: args::List) -> Result<Task, Problem> {
 
 fn to_apply(args: args::Apply) -> Result<Apply, Problem> {
     let args::Apply { file, replace, dry_run, expected_revision, request_id, on_behalf_of } = args;
-    let source = if file.as_os_str() == "-" { Source::StandardInput } else { Source::File(file) };
+    let source = Source::named(file);
     let expected_revision = expected_revision.map(Revision::new);
     let person = |text: String| person("--on-behalf-of", &text);
     let on_behalf_of = on_behalf_of.map(person).transpose()?;
     Ok(Apply { source, replace, dry_run, expected_revision, request_id, on_behalf_of })
+}
+
+fn to_import(args: args::Import) -> Result<Import, Problem> {
+    let args::Import { files, replace, dry_run, expected_revision, request_id } = args;
+    if replace && files.len() > 1 {
+        let message =
+            "`--replace` takes one bundle: several are not compared with the policy together";
+        return Err(Problem::Message(message.to_owned()));
+    }
+    let sources = files.into_iter().map(Source::named).collect();
+    let expected_revision = expected_revision.map(Revision::new);
+    Ok(Import { sources, replace, dry_run, expected_revision, request_id })
 }
 
 fn to_audit(args: args::Audit) -> Result<Audit, Problem> {

@@ -34,6 +34,11 @@ impl Screen {
         Self { output: global.output, colours }
     }
 
+    /// How answers are printed.
+    pub(crate) const fn output(&self) -> Output {
+        self.output
+    }
+
     /// Prints the answer: `text`, which may hold styles, or `json`. Each is made only if it is
     /// wanted.
     pub(crate) fn answer(

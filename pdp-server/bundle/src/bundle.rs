@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
-use pdp_engine::facts::{self, Change, Fact, FactKey, Facts, Rejected};
+use pdp_engine::facts::{self, Change, Fact, FactKey, FactKind, Facts, Rejected};
 use pdp_engine::resource::ResourceType;
 
 use crate::diagnostic::{BundleError, Place, Problem};
 use crate::library;
 use crate::locate::{Wanted, locate};
+use crate::plain;
 use crate::policy::{SECTIONS, section};
 use crate::read::{At, Sink};
 use crate::yaml;
@@ -46,6 +47,14 @@ enum Origin {
 /// # Errors
 /// [`BundleError`] lists what is wrong, each with file, line, column, key and what was expected.
 pub fn parse(source: &str, text: &str) -> Result<Bundle, BundleError> {
+    match plain::facts(text).and_then(|facts| Bundle::plain(source, text, facts)) {
+        Some(bundle) => Ok(bundle),
+        None => parse_any(source, text),
+    }
+}
+
+/// Reads a policy bundle in whatever way it is written.
+pub(crate) fn parse_any(source: &str, text: &str) -> Result<Bundle, BundleError> {
     let root = yaml::parse(text).map_err(|error| Sink::syntax(source, error))?;
     let sink = Sink::new(source);
     let mut bundle = Bundle::empty(source, text, None);
@@ -142,6 +151,32 @@ impl Bundle {
             Problem { source: self.source.clone(), place: Some(place), key, message }
         });
         BundleError::of(problems.collect())
+    }
+
+    /// The bundle of these facts; `None` if one stands twice.
+    fn plain(source: &str, text: &str, facts: Vec<(Fact, Place)>) -> Option<Self> {
+        let mut bundle = Self::empty(source, text, None);
+        bundle.by_key.reserve(facts.len());
+        let mut of_kinds: Vec<Vec<Entry>> = FactKind::ALL.iter().map(|_| Vec::new()).collect();
+        for (fact, place) in facts {
+            let entry = Entry { origin: Origin::File(place), fact };
+            of_kinds.get_mut(entry.fact.kind() as usize)?.push(entry);
+        }
+        bundle.entries = of_kinds.into_iter().flatten().collect();
+        for (index, entry) in bundle.entries.iter().enumerate() {
+            if bundle.by_key.insert(entry.fact.key(), index).is_some() {
+                return None;
+            }
+        }
+        Some(bundle)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn places(&self) -> impl Iterator<Item = Option<Place>> {
+        self.entries.iter().map(|entry| match entry.origin {
+            Origin::File(place) => Some(place),
+            Origin::Library => None,
+        })
     }
 
     /// Whether the bundle, or the library that it asks for, has this fact.

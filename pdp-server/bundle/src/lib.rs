@@ -16,6 +16,7 @@ pub mod export;
 pub mod gateway;
 mod library;
 mod locate;
+mod plain;
 mod policy;
 pub mod question;
 mod read;

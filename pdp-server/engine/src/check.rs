@@ -8,7 +8,7 @@ use crate::query::{
     Decision, Effect, Malformed, ObjectRef, PermissionRef, Question, Reason, SubjectRef,
 };
 use crate::resource::BuiltInType;
-use crate::snapshot::{Grant, Is, Snapshot};
+use crate::snapshot::{Fingerprint, Grant, Is, LookUp, NameTable, Snapshot};
 use crate::time::Timestamp;
 use crate::walk::{Via, Visit, Who, walk, walk_location};
 
@@ -21,20 +21,47 @@ pub fn check(
     question: &Question<'_>,
     now: Timestamp,
 ) -> Result<Decision, Malformed> {
-    let asked = match resolve(snapshot, question)? {
+    let resolved = resolve(snapshot, question)?;
+    Ok(decide(snapshot, question, &resolved, now))
+}
+
+/// The decision on a question whose names have been looked up.
+pub(crate) fn decide(
+    snapshot: &Snapshot,
+    question: &Question<'_>,
+    resolved: &Resolved,
+    now: Timestamp,
+) -> Decision {
+    let asked = match resolved {
         Resolved::Asked(asked) => asked,
-        Resolved::Settled(reason) => return Ok(decision(snapshot, Effect::Deny, reason)),
+        Resolved::Settled(reason) => return decision(snapshot, Effect::Deny, *reason),
     };
     let who = Who::named(snapshot, asked.subject, question.subject, now);
     let outcome = |target| outcome_of(strongest(snapshot, &who, target));
     let resource = outcome(asked.resource);
     let counterpart = asked.counterpart.map(outcome);
-    let (effect, reason) = conclude(snapshot, question, &asked, resource, counterpart);
-    Ok(decision(snapshot, effect, reason))
+    let (effect, reason) = conclude(snapshot, question, asked, resource, counterpart);
+    decision(snapshot, effect, reason)
 }
 
 fn decision(snapshot: &Snapshot, effect: Effect, reason: Reason) -> Decision {
     Decision { effect, reason, revision: snapshot.revision() }
+}
+
+/// A question's names, ready to be looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Named {
+    subject: Fingerprint,
+    object: Option<Fingerprint>,
+    permission: Option<PermissionIx>,
+}
+
+/// A question's names, being looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Looked {
+    subject: LookUp<ActorIx>,
+    object: Option<LookUp<ResourceIx>>,
+    permission: Option<PermissionIx>,
 }
 
 /// A question in handles.
@@ -57,52 +84,56 @@ pub(crate) enum Resolved {
     Settled(Reason),
 }
 
-/// Names to handles, in the order of Q6. A name that is found is well formed, so only where one is
-/// not found does the form have to be looked at.
+/// Names to handles, in the order of Q6.
 pub(crate) fn resolve(snapshot: &Snapshot, question: &Question<'_>) -> Result<Resolved, Malformed> {
-    if question.counterpart.is_some() && question.permission.kind == PermissionKind::Right {
-        return Err(Malformed::RightWithCounterpart);
-    }
-    let settled = |reason| question.validate().map(|()| Resolved::Settled(reason));
-    let subject = match subject(snapshot, question.subject) {
-        Ok(subject) => subject,
-        Err(reason) => return settled(reason),
-    };
-    let resource = match target(snapshot, question.resource, question.permission) {
-        Ok(target) => target,
-        Err(reason) => return settled(reason),
-    };
-    let counterpart = match question.counterpart {
-        Some(object) => match target(snapshot, object, question.permission) {
-            Ok(target) => Some(target),
-            Err(reason) => return settled(reason),
-        },
-        None => None,
-    };
-    Ok(Resolved::Asked(Asked { subject, resource, counterpart }))
+    Named::new(snapshot, question).look(snapshot, question).found(snapshot, question)
 }
 
 /// The subject's handle, if it is known and enabled (Q6, A8).
 pub(crate) fn subject(snapshot: &Snapshot, named: SubjectRef<'_>) -> Result<ActorIx, Reason> {
-    let subject = match named {
-        SubjectRef::Person(id) => snapshot.people.get(id).copied(),
-        SubjectRef::Account(id) => account(snapshot, id),
-    };
-    let subject = subject.ok_or(Reason::UnknownSubject)?;
-    if snapshot.subjects[subject].enabled { Ok(subject) } else { Err(Reason::SubjectDisabled) }
+    enabled(snapshot, named, subjects(snapshot, named).get(named.id()).copied())
 }
 
-/// The handle of an account: of the policy, or made for a session (P10).
-fn account(snapshot: &Snapshot, id: &str) -> Option<ActorIx> {
-    let besides = || snapshot.sessions().jit_account(id).map(|_| snapshot.besides.actor);
-    snapshot.accounts.get(id).copied().or_else(besides)
+/// The table that knows a subject.
+fn subjects<'a>(snapshot: &'a Snapshot, named: SubjectRef<'_>) -> &'a NameTable<ActorIx> {
+    match named {
+        SubjectRef::Person(_) => &snapshot.people,
+        SubjectRef::Account(_) => &snapshot.accounts,
+    }
+}
+
+/// The subject that was found in its table, or made for a session (P10), if it is enabled.
+fn enabled(
+    snapshot: &Snapshot,
+    named: SubjectRef<'_>,
+    found: Option<ActorIx>,
+) -> Result<ActorIx, Reason> {
+    let subject = match (found, named) {
+        (Some(subject), _) => subject,
+        (None, SubjectRef::Account(id)) if snapshot.sessions().jit_account(id).is_some() => {
+            snapshot.besides.actor
+        }
+        (None, SubjectRef::Account(_) | SubjectRef::Person(_)) => {
+            return Err(Reason::UnknownSubject);
+        }
+    };
+    if snapshot.subjects[subject].enabled { Ok(subject) } else { Err(Reason::SubjectDisabled) }
 }
 
 /// The handle of an object, if it is known (Q6).
 pub(crate) fn object(snapshot: &Snapshot, named: ObjectRef<'_>) -> Result<ResourceIx, Reason> {
     let kind = snapshot.types.get(named.type_name).ok_or(Reason::UnknownResource)?;
-    if let Some(object) = snapshot.kinds[*kind].objects.get(named.id) {
-        return Ok(*object);
+    known(snapshot, named, snapshot.object(*kind, named.id))
+}
+
+/// The object that was found in its table, or made for a session.
+fn known(
+    snapshot: &Snapshot,
+    named: ObjectRef<'_>,
+    found: Option<ResourceIx>,
+) -> Result<ResourceIx, Reason> {
+    if let Some(object) = found {
+        return Ok(object);
     }
     // An account made for a session is an object, too, and nothing covers it (P10).
     let is_account = named.type_name == BuiltInType::UserAccount.as_str();
@@ -119,13 +150,86 @@ pub(crate) fn target(
     permission: PermissionRef<'_>,
 ) -> Result<Target, Reason> {
     let object = self::object(snapshot, object)?;
-    let kind = &snapshot.kinds[snapshot.resources[object].kind];
+    let kind = snapshot.resources[object].kind;
+    let permission = self::permission(snapshot, kind, permission);
+    Ok(Target { object, permission: permission.ok_or(Reason::UnknownPermission)? })
+}
+
+/// The handle of a permission of a type.
+fn permission(
+    snapshot: &Snapshot,
+    kind: TypeIx,
+    permission: PermissionRef<'_>,
+) -> Option<PermissionIx> {
+    let kind = &snapshot.kinds[kind];
     let names = match permission.kind {
         PermissionKind::Operation => &kind.operations,
         PermissionKind::Right => &kind.rights,
     };
-    let permission = names.get(permission.name).ok_or(Reason::UnknownPermission)?;
-    Ok(Target { object, permission: *permission })
+    names.get(permission.name).copied()
+}
+
+// === impl Named ===
+
+impl Named {
+    /// What needs no memory but the names' own and that of the few types.
+    pub(crate) fn new(snapshot: &Snapshot, question: &Question<'_>) -> Self {
+        let kind = snapshot.types.get(question.resource.type_name).copied();
+        Self {
+            subject: Fingerprint::of(question.subject.id()),
+            object: kind.map(|kind| Fingerprint::of_type(kind, question.resource.id)),
+            permission: kind.and_then(|kind| permission(snapshot, kind, question.permission)),
+        }
+    }
+
+    /// Begins to look for the subject and the object, which wait for memory together.
+    pub(crate) fn look(self, snapshot: &Snapshot, question: &Question<'_>) -> Looked {
+        let Self { subject, object, permission } = self;
+        Looked {
+            subject: subjects(snapshot, question.subject).begin(subject),
+            object: object.map(|object| snapshot.objects.begin(object)),
+            permission,
+        }
+    }
+}
+
+// === impl Looked ===
+
+impl Looked {
+    /// What was found, in the order of Q6. A name that is found is well formed, so only where one is
+    /// not found does the form have to be looked at.
+    pub(crate) fn found(
+        self,
+        snapshot: &Snapshot,
+        question: &Question<'_>,
+    ) -> Result<Resolved, Malformed> {
+        if question.counterpart.is_some() && question.permission.kind == PermissionKind::Right {
+            return Err(Malformed::RightWithCounterpart);
+        }
+        let settled = |reason| question.validate().map(|()| Resolved::Settled(reason));
+        let subject = subjects(snapshot, question.subject).end(self.subject);
+        let subject = match enabled(snapshot, question.subject, subject) {
+            Ok(subject) => subject,
+            Err(reason) => return settled(reason),
+        };
+        let object = match self.object {
+            Some(object) => known(snapshot, question.resource, snapshot.objects.end(object)),
+            None => Err(Reason::UnknownResource),
+        };
+        let resource = match (object, self.permission) {
+            (Ok(object), Some(permission)) => Target { object, permission },
+            (Ok(_), None) => return settled(Reason::UnknownPermission),
+            (Err(reason), _) => return settled(reason),
+        };
+        let counterpart = match question.counterpart {
+            Some(object) => match target(snapshot, object, question.permission) {
+                Ok(target) => Some(target),
+                Err(reason) => return settled(reason),
+            },
+            None => None,
+        };
+        Ok(Resolved::Asked(Asked { subject, resource, counterpart }))
+    }
 }
 
 /// Q1 to Q4: what the strongest qualifier comes to.

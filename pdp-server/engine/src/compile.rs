@@ -1,24 +1,39 @@
 //! Facts to snapshot: everything that can be worked out before a question is asked.
 //!
+//! [`compile`] does it for a whole policy. [`recompile`] does it for a change set: what the change set
+//! touches is worked out anew, all else is shared with the snapshot before. Both come to the same
+//! answers, which the property tests of the project hold.
+//!
 //! INVARIANT: facts are referentially whole ([`Facts::apply`] and [`Facts::load`] see to it), so
 //! every look-up of a name in here succeeds.
 
 mod actors;
 mod budget;
+mod covers;
+mod delta;
 mod grants;
+mod handles;
+mod levels;
 mod names;
 mod places;
 mod psm;
+mod reach;
 mod timeset;
 mod vault;
 
+use std::sync::Arc;
+
 pub use budget::{CompileLimits, TooLarge};
+pub use delta::{recompile, recompile_within};
 
 use crate::facts::Facts;
 use crate::query::Revision;
 use crate::snapshot::{Cold, Policy, Snapshot};
 
+use actors::Actors;
 use budget::Budget;
+use names::Names;
+use places::Places;
 
 /// Compiles the whole policy, however large it gets.
 #[must_use]
@@ -38,65 +53,85 @@ pub fn compile_within(
     limits: CompileLimits,
 ) -> Result<Snapshot, TooLarge> {
     let mut budget = Budget::new(limits);
-    let names = names::Names::new(facts);
+    let names = Names::new(facts);
     let places = places::compile(facts, &names);
     let natives = psm::natives(facts, &names);
     let actors = actors::compile(facts, &names, &places, &natives, &mut budget)?;
-    let grants = grants::compile(facts, &names, &places);
-    let asked = grants.asks_reached_positions();
-    let reached_positions = actors.reached_positions(&names, asked, &mut budget)?;
-    let subjects_of = actors.subjects_of(&names);
-    let held_at = actors.held_at(&names, &places);
-    let reports = actors.by(|subject| subject.manager);
-    let owned = actors.by(|subject| subject.owner);
-    let object_of = names.object_of();
-    let logins = names.logins(facts);
+    let levels = levels::compile(facts, &names);
+    let mut grants = grants::compile(facts, &names, &places, &levels);
+    let asked = grants.asks_reached_positions;
+    let reached_positions = actors.reached_positions(asked, &mut budget)?;
+    let vault = vault::compile(facts, &names);
+    let placed = grants.covers.placed_resources(&names, &places);
+    let covers = std::mem::take(&mut grants.covers);
+    let cold = Cold {
+        placed: placed.into(),
+        covers_placed: covers.placed.into(),
+        unplaced: covers.unplaced,
+        asks_reached_positions: asked,
+        spent: budget.spent(),
+        levels: facts.access_levels().map(|level| level.name.clone()).collect(),
+        ..cold(facts, &names, &places, &actors)
+    };
+    let natives_of = actors.natives_of().into();
+    let (native, native_timed) = (actors.native, actors.native_timed);
+    let psm = psm::compile(facts, &names, natives, native, native_timed, natives_of);
     Ok(Snapshot::new(Policy {
         revision,
-        vault: vault::compile(facts, &names),
-        psm: psm::compile(facts, &names, natives, actors.native, actors.native_timed),
+        vault,
+        psm,
         besides: names.besides,
-        people: names.people(facts),
-        accounts: names.accounts(facts),
-        types: names.types.iter().map(|(name, ix)| (name.to_shared(), ix)).collect(),
+        people: names.people,
+        accounts: names.accounts,
+        types: Arc::new(names.types),
+        kinds: levels.kinds,
+        objects: names.objects,
         subjects: actors.subjects,
         closure: actors.closure,
         closure_timed: actors.closure_timed,
-        resources: grants.resources,
+        resources: covers.resources,
         direct: grants.direct,
         merged: grants.merged,
-        covers: grants.covers,
-        covers_timed: grants.covers_timed,
+        covers: grants.apart,
+        covers_timed: covers.timed,
         shards: grants.shards,
         relative: grants.relative,
-        says: grants.says,
+        says: levels.says,
         windows: grants.windows,
-        locations: places.places,
-        placements: grants.placements,
+        locations: places.places.into(),
+        placements: covers.placements,
         positions: actors.positions,
         reached_positions,
         cold: Cold {
-            types: names.type_rows,
-            resources: names.resource_rows,
-            locations: facts.locations().map(|location| location.id.clone()).collect(),
-            roles: places.roles,
-            levels: facts.access_levels().map(|level| level.name.clone()).collect(),
-            level_kind: grants.level_kind,
-            levels_of: grants.levels_of,
-            shard_location: grants.shard_location,
             edges: actors.edges,
+            roles: places.roles.into(),
+            actors: names.actor_rows.into(),
+            resources: names.resource_rows.into(),
+            level_kind: levels.kind_of,
+            levels_of: levels.of,
+            shard_location: grants.shard_location,
+            shard_merged: grants.shard_merged,
             assignments: grants.assignments,
             grants_of: grants.grants_of,
             shards_of: grants.shards_of,
-            placed: grants.placed,
-            logins,
-            held_at,
-            reports,
-            owned,
-            object_of,
-            subjects_of,
-            actors: names.actor_rows,
+            ..cold
         },
-        kinds: grants.kinds,
     }))
+}
+
+/// What follows for explanations and lists from names, places and actors alone.
+fn cold(facts: &Facts, names: &Names, places: &Places, actors: &Actors) -> Cold {
+    Cold {
+        types: names.type_rows.iter().map(|(_, name)| name.clone()).collect(),
+        locations: facts.locations().map(|location| location.id.clone()).collect(),
+        logins: names.logins(facts),
+        held_at: actors.held_at(places).into_iter().collect(),
+        reports: actors.by(|subject| subject.manager).into(),
+        owned: actors.by(|subject| subject.owner).into(),
+        object_of: names.object_of().into(),
+        subjects_of: actors.subjects_of().into(),
+        pairs_of: names.pairs_of.clone(),
+        fresh: names.fresh(facts),
+        ..Cold::default()
+    }
 }

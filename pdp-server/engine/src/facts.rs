@@ -26,7 +26,7 @@ use crate::id::{
 };
 use crate::level::{AccessLevel, Assignment, LevelRef};
 use crate::psm::{Eligibility, EligibilityKey, PermissionLevel, Psm};
-use crate::resource::{Location, Resource, ResourceRef, ResourceType};
+use crate::resource::{BuiltInType, Location, Resource, ResourceRef, ResourceType};
 use crate::share::{ResourceGroup, Share, ShareKey};
 
 /// How deep a tree of locations or business roles may be, in nodes from root to leaf. Every level
@@ -111,6 +111,31 @@ macro_rules! fact_kinds {
             fn from(fact: $payload) -> Self { Self::$kind(Arc::new(fact)) }
         })+
 
+        impl Fact {
+            /// Its kind.
+            #[must_use]
+            pub const fn kind(&self) -> FactKind {
+                match self { $(Self::$kind(_) => FactKind::$kind,)+ }
+            }
+
+            fn borrowed(&self) -> FactRef<'_> {
+                match self { $(Self::$kind(fact) => FactRef::$kind(fact),)+ }
+            }
+        }
+
+        /// One fact, borrowed: what looks at every fact shares none.
+        #[derive(Debug, Clone, Copy)]
+        enum FactRef<'a> { $($kind(&'a $payload),)+ }
+
+        impl FactRef<'_> {
+            fn key(self) -> FactKey {
+                match self { $(Self::$kind(fact) => {
+                    let of: fn(&$payload) -> $key = $of;
+                    FactKey::$kind(of(fact))
+                })+ }
+            }
+        }
+
         /// Everything one tenant's policy holds.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct Facts { $($table: BTreeMap<$key, Arc<$payload>>,)+ }
@@ -150,6 +175,20 @@ macro_rules! fact_kinds {
                 ),)+ }
             }
 
+            /// Every fact of a kind, borrowed, in the order of the keys.
+            fn borrowed(&self, kind: FactKind) -> Box<dyn Iterator<Item = FactRef<'_>> + '_> {
+                match kind { $(FactKind::$kind => Box::new(
+                    self.$table.values().map(|fact| FactRef::$kind(fact)),
+                ),)+ }
+            }
+
+            /// The fact of this key, borrowed.
+            fn borrow(&self, key: &FactKey) -> Option<FactRef<'_>> {
+                match key { $(FactKey::$kind(key) => {
+                    self.$table.get(key).map(|fact| FactRef::$kind(fact))
+                })+ }
+            }
+
             /// How many facts there are.
             #[must_use]
             pub fn len(&self) -> usize {
@@ -169,6 +208,20 @@ macro_rules! fact_kinds {
 
             fn remove(&mut self, key: &FactKey) -> Option<Fact> {
                 match key { $(FactKey::$kind(key) => self.$table.remove(key).map(Fact::$kind),)+ }
+            }
+
+            /// Tables built in one go, which takes a fraction of inserting facts one by one. Of two
+            /// facts of one key the last one counts.
+            fn gathered(facts: impl IntoIterator<Item = Fact>) -> Self {
+                struct Rows { $($table: Vec<($key, Arc<$payload>)>,)+ }
+                let mut rows = Rows { $($table: Vec::new(),)+ };
+                for fact in facts {
+                    match fact { $(Fact::$kind(fact) => {
+                        let of: fn(&$payload) -> $key = $of;
+                        rows.$table.push((of(&fact), fact));
+                    })+ }
+                }
+                Self { $($table: rows.$table.into_iter().collect(),)+ }
             }
         }
     };
@@ -220,9 +273,25 @@ impl Facts {
     }
 
     /// Every fact that the write rules of vault sharing are about.
-    fn of_vault(&self) -> impl Iterator<Item = Fact> + '_ {
+    fn of_vault(&self) -> impl Iterator<Item = FactRef<'_>> {
         use FactKind::{Account, Resource, ResourceGroup, Share};
-        [Account, Resource, ResourceGroup, Share].into_iter().flat_map(|kind| self.of_kind(kind))
+        [Account, Resource, ResourceGroup, Share].into_iter().flat_map(|kind| self.borrowed(kind))
+    }
+
+    /// Whether a built-in type has an object of this id.
+    fn has_object(&self, built_in: BuiltInType, id: &str) -> bool {
+        match built_in {
+            BuiltInType::Person => self.people.contains_key(id),
+            BuiltInType::UserAccount => self.accounts.contains_key(id),
+            BuiltInType::Group => self.groups.contains_key(id),
+            BuiltInType::SetGroup => self.set_groups.contains_key(id),
+            BuiltInType::BusinessRole => self.business_roles.contains_key(id),
+            BuiltInType::Location => self.locations.contains_key(id),
+            BuiltInType::ManagementRole => self.management_roles.contains_key(id),
+            BuiltInType::ManagementRoleDefinition => {
+                self.management_role_definitions.contains_key(id)
+            }
+        }
     }
 
     /// Whether there are no facts.

@@ -4,7 +4,9 @@
 //! name. Cloning is a reference count. Nothing here knows what a name stands for.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// The longest name accepted, in bytes of UTF-8 (semantics, section 1).
@@ -70,7 +72,9 @@ pub fn validate_id(what: &'static str, id: &str) -> Result<(), IdError> {
     if id.len() > MAX_ID_BYTES {
         return Err(IdError::TooLong { what, actual: id.len() });
     }
-    if id.chars().any(char::is_control) {
+    // Most names are ASCII, which is quicker to look through.
+    let plain = id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if !plain && id.chars().any(char::is_control) {
         return Err(IdError::ControlCharacter { what, shown: id.escape_debug().to_string() });
     }
     Ok(())
@@ -115,11 +119,68 @@ fn validate_permission_level(what: &'static str, id: &str) -> Result<(), IdError
     Ok(())
 }
 
+/// How many names are kept to be shared: those of every type, level and place, as a rule.
+const RECENT_NAMES: usize = 1 << 13;
+
+/// Names that were met lately, so that the same characters are kept once where many facts are read
+/// that name the same things. It keeps so many and no more.
+#[derive(Debug)]
+pub struct RecentNames(Vec<Option<Arc<str>>>);
+
+// === impl RecentNames ===
+
+impl Default for RecentNames {
+    fn default() -> Self {
+        Self(vec![None; RECENT_NAMES])
+    }
+}
+
+impl RecentNames {
+    fn share(&mut self, id: &str) -> Arc<str> {
+        let spread = |hash: usize, byte: u8| (hash ^ usize::from(byte)).wrapping_mul(0x0100_0193);
+        let hash = id.bytes().fold(0x811c_9dc5, spread);
+        let place = (hash ^ (hash >> 15)) % RECENT_NAMES;
+        let Some(slot) = self.0.get_mut(place) else { return Arc::from(id) };
+        match slot {
+            Some(known) if **known == *id => Arc::clone(known),
+            _ => Arc::clone(slot.insert(Arc::from(id))),
+        }
+    }
+}
+
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $validate:path;)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Eq)]
         pub struct $name(Arc<str>);
+
+        // Names are shared wherever that is cheap: then looking at the characters is saved.
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                if Arc::ptr_eq(&self.0, &other.0) {
+                    return Ordering::Equal;
+                }
+                self.0.cmp(&other.0)
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
 
         impl $name {
             /// Checks and takes a name.
@@ -130,6 +191,16 @@ macro_rules! names {
                 let id = id.as_ref();
                 $validate($what, id)?;
                 Ok(Self(Arc::from(id)))
+            }
+
+            /// Checks and takes a name, sharing its characters with the same name where that was
+            /// met lately.
+            ///
+            /// # Errors
+            /// [`IdError`] says what is wrong with the string.
+            pub fn shared(id: &str, recent: &mut RecentNames) -> Result<Self, IdError> {
+                $validate($what, id)?;
+                Ok(Self(recent.share(id)))
             }
 
             /// The name as written.
@@ -255,6 +326,24 @@ mod tests {
         assert!(matches!(BusinessRoleId::new("a@b"), Err(IdError::Reserved { .. })));
         assert!(LocationId::new("a@b").is_ok());
         assert!(matches!(PermissionName::new("*"), Err(IdError::Reserved { .. })));
+    }
+
+    #[test]
+    fn names_met_lately_share_their_characters() {
+        let mut recent = RecentNames::default();
+        let first = LocationId::shared("zurich", &mut recent).unwrap();
+        let again = LocationId::shared("zurich", &mut recent).unwrap();
+        assert!(Arc::ptr_eq(&first.0, &again.0));
+        assert!(matches!(
+            LocationId::shared("a\n", &mut recent),
+            Err(IdError::ControlCharacter { .. })
+        ));
+        // Whatever was met in between, a name is itself.
+        for number in 0..4 * RECENT_NAMES {
+            let name = format!("n{number}");
+            assert_eq!(PersonId::shared(&name, &mut recent).unwrap().as_str(), name);
+        }
+        assert_eq!(LocationId::shared("zurich", &mut recent).unwrap(), first);
     }
 
     #[test]

@@ -10,7 +10,9 @@
 #![forbid(unsafe_code)]
 
 pub mod actor;
+mod ahead;
 mod arena;
+pub mod batch;
 pub mod check;
 pub mod compile;
 pub mod delegate;

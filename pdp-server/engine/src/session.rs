@@ -203,7 +203,7 @@ pub fn jit_account_id(
     number: u64,
 ) -> Result<Option<AccountId>, IdError> {
     let known = snapshot.people.get(person.as_str());
-    let login = known.and_then(|person| snapshot.cold.logins.get(person));
+    let login = known.and_then(|person| snapshot.cold.logins[*person].as_ref());
     let login = login.map_or(person.as_str(), AsRef::as_ref);
     let id = AccountId::new(format!("{computer}/{login}_{number:012}"))?;
     Ok(Some(id).filter(|id| !snapshot.accounts.contains_key(id.as_str())))

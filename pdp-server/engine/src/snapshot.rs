@@ -6,22 +6,26 @@
 //! a check intersects the two. What depends on the clock lies in lists of its own, so that a
 //! policy without windows pays nothing for them. The cold part is read by explanations only.
 
+mod memory;
 mod names;
 mod psm;
 mod vault;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-pub(crate) use names::NameTable;
+pub use memory::Memory;
+pub(crate) use names::{Fingerprint, LookUp, NameTable, NameTableBuilder};
 pub(crate) use psm::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions};
 pub(crate) use vault::{Shared, Vault, VaultEntity};
 
 use crate::actor::ActorRef;
 use crate::arena::{
-    ActorIx, AssignmentIx, CoverIx, Handle as _, Keyed, LevelIx, Lists, LocationIx, PermissionIx,
-    ResourceIx, RoleIx, ShardIx, Table, TypeIx, WindowIx,
+    ActorIx, AssignmentIx, CoverIx, Handle as _, HasKey, Keyed, LevelIx, Lists, LocationIx, Patch,
+    PermissionIx, ResourceGroupIx, ResourceIx, RoleIx, Sets, ShardIx, SortedSet, Table, TypeIx,
+    WindowIx,
 };
 use crate::id::{BusinessRoleId, LocationId, TypeName};
 use crate::level::{Assignment, LevelRef, Relative};
@@ -31,10 +35,14 @@ use crate::resource::ResourceRef;
 use crate::session::OpenSessions;
 use crate::time::Window;
 
-pub(crate) type Names<H> = HashMap<Arc<str>, H>;
+/// A few names, or many that only the compiler and explanations look up.
+pub(crate) type Names<H> = Arc<HashMap<Arc<str>, H>>;
 
 /// Lists of grants, each sorted by assignee.
 pub(crate) type GrantLists<H> = Keyed<H, ActorIx, Grant>;
+
+/// Lists of grants with relative scopes, each sorted by assignee.
+pub(crate) type RelativeLists = Keyed<TypeIx, ActorIx, RelativeGrant>;
 
 /// What questions are answered from: a compiled policy, and the sessions that are open.
 #[derive(Debug, Clone)]
@@ -43,8 +51,9 @@ pub struct Snapshot {
     sessions: OpenSessions,
 }
 
-/// A compiled policy.
-#[derive(Debug)]
+/// A compiled policy. Cloning it copies pointers: the policy of the next revision shares what it does not
+/// change.
+#[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) revision: Revision,
 
@@ -53,6 +62,8 @@ pub struct Policy {
     pub(crate) accounts: NameTable<ActorIx>,
     pub(crate) types: Names<TypeIx>,
     pub(crate) kinds: Table<TypeIx, Kind>,
+    /// The objects of each type.
+    pub(crate) objects: NameTable<ResourceIx>,
 
     // The subject's side. Both lists of a subject are sorted; an actor is never in both.
     pub(crate) subjects: Table<ActorIx, Subject>,
@@ -68,7 +79,7 @@ pub struct Policy {
     pub(crate) covers: Lists<CoverIx, ShardIx>,
     pub(crate) covers_timed: Lists<CoverIx, Timed<ShardIx>>,
     pub(crate) shards: GrantLists<ShardIx>,
-    pub(crate) relative: Lists<TypeIx, RelativeGrant>,
+    pub(crate) relative: RelativeLists,
 
     // What grants say, and when.
     pub(crate) says: Lists<LevelIx, Option<Qualifier>>,
@@ -98,8 +109,8 @@ pub(crate) struct Besides {
     pub(crate) object: ResourceIx,
 }
 
-/// What only explanations read.
-#[derive(Debug)]
+/// What only explanations, lists and the compiler read.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Cold {
     pub(crate) actors: Table<ActorIx, ActorRef>,
     pub(crate) resources: Table<ResourceIx, ResourceRef>,
@@ -110,6 +121,15 @@ pub(crate) struct Cold {
     pub(crate) level_kind: Table<LevelIx, TypeIx>,
     pub(crate) levels_of: Lists<TypeIx, LevelIx>,
     pub(crate) shard_location: Table<ShardIx, LocationIx>,
+    /// Whether the grants of a shard stand in the merged lists of the covers that it always covers.
+    pub(crate) shard_merged: Table<ShardIx, bool>,
+    /// Where the covers of a type are placed: numbers of a walk of the forest, in order.
+    pub(crate) covers_placed: Sets<TypeIx, (u32, CoverIx)>,
+    /// The cover of what is placed nowhere, if the type has had such objects.
+    pub(crate) unplaced: Table<TypeIx, Option<CoverIx>>,
+    /// The pairs of each role that something names, or has named, by location.
+    pub(crate) pairs_of: Lists<RoleIx, (LocationIx, ActorIx)>,
+    /// What makes an actor count as others, in the order of [`Policy::edge_order`].
     pub(crate) edges: Lists<ActorIx, Edge>,
     pub(crate) assignments: Table<AssignmentIx, Arc<Assignment>>,
     pub(crate) grants_of: Lists<ActorIx, Grant>,
@@ -117,34 +137,66 @@ pub(crate) struct Cold {
     /// order.
     pub(crate) shards_of: Lists<TypeIx, (u32, ShardIx)>,
     /// Who holds positions where, people and groups: numbers of a walk of the forest, in order.
-    pub(crate) held_at: Vec<(u32, ActorIx)>,
+    pub(crate) held_at: SortedSet<(u32, ActorIx)>,
     /// The people whose manager a person is.
-    pub(crate) reports: Lists<ActorIx, ActorIx>,
+    pub(crate) reports: Sets<ActorIx, ActorIx>,
     /// The accounts that a person owns, enabled or not.
-    pub(crate) owned: Lists<ActorIx, ActorIx>,
+    pub(crate) owned: Sets<ActorIx, ActorIx>,
     /// The actor as a resource; a pair is none.
     pub(crate) object_of: Table<ActorIx, Option<ResourceIx>>,
     /// The subjects that count as an actor, always or at times: the closure turned round.
-    pub(crate) subjects_of: Lists<ActorIx, ActorIx>,
+    pub(crate) subjects_of: Sets<ActorIx, ActorIx>,
     /// The logins of the people who have one.
-    pub(crate) logins: HashMap<ActorIx, Arc<str>>,
+    pub(crate) logins: Table<ActorIx, Option<Arc<str>>>,
     /// Where the resources of a type are placed: numbers of a walk of the forest, in order.
-    pub(crate) placed: Lists<TypeIx, (u32, ResourceIx)>,
+    pub(crate) placed: Sets<TypeIx, (u32, ResourceIx)>,
+    /// Whether some assignment needs `reached_positions`.
+    pub(crate) asks_reached_positions: bool,
+    pub(crate) fresh: Fresh,
+    pub(crate) spent: Spent,
+    pub(crate) spare: Spare,
+}
+
+/// From which handles on names came one by one, after the policy was compiled as a whole. Below, handles
+/// of one kind are in the order of the names.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fresh {
+    pub(crate) actor: ActorIx,
+    pub(crate) resource: ResourceIx,
+    pub(crate) group: ResourceGroupIx,
+}
+
+/// How much of what is limited the policy has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    pub(crate) edges: usize,
+    pub(crate) closure: usize,
+    pub(crate) windows: usize,
+}
+
+/// What the compiler of the next revision may use again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spare {
+    /// Handles of assignments that were taken away.
+    pub(crate) assignments: Vec<AssignmentIx>,
+    /// The windows that came since the policy was compiled as a whole.
+    pub(crate) windows: Patch<Window, WindowIx>,
+    /// How many rows nothing reaches any more.
+    pub(crate) garbage: usize,
 }
 
 /// A resource type.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Kind {
     pub(crate) operations: Names<PermissionIx>,
     pub(crate) rights: Names<PermissionIx>,
-    pub(crate) objects: NameTable<ResourceIx>,
     pub(crate) levels: Names<LevelIx>,
     /// Whether some definition of the type denies the permission: if none does, the first allow
     /// settles it.
     pub(crate) deniable: Table<PermissionIx, bool>,
 }
 
-/// A person or an account.
+/// An actor as a subject: a person or an account. The rows of other actors are those of nobody.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject {
     /// Enabled, and not an account of a disabled owner (A8).
@@ -238,14 +290,14 @@ pub(crate) enum PlacedBy {
 }
 
 /// What makes one actor count as another.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Edge {
     pub(crate) to: ActorIx,
     pub(crate) window: Window,
     pub(crate) by: EdgeKind,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EdgeKind {
     Owns,
     MemberOf,
@@ -255,9 +307,94 @@ pub(crate) enum EdgeKind {
     MadeFrom,
 }
 
+// === impl Cold ===
+
+impl Cold {
+    fn settle(&mut self) {
+        let Self {
+            actors,
+            resources,
+            locations: _,
+            roles: _,
+            types: _,
+            levels,
+            level_kind,
+            levels_of,
+            shard_location,
+            shard_merged,
+            covers_placed,
+            unplaced,
+            pairs_of,
+            edges,
+            assignments,
+            grants_of,
+            shards_of,
+            // It settles by itself.
+            held_at: _,
+            reports,
+            owned,
+            object_of,
+            subjects_of,
+            logins,
+            placed,
+            asks_reached_positions: _,
+            fresh: _,
+            spent: _,
+            spare: _,
+        } = self;
+        actors.settle();
+        resources.settle();
+        levels.settle();
+        level_kind.settle();
+        levels_of.settle();
+        shard_location.settle();
+        shard_merged.settle();
+        covers_placed.settle();
+        unplaced.settle();
+        pairs_of.settle();
+        edges.settle();
+        assignments.settle();
+        grants_of.settle();
+        shards_of.settle();
+        [reports, owned, subjects_of].into_iter().for_each(Sets::settle);
+        object_of.settle();
+        logins.settle();
+        placed.settle();
+    }
+}
+
+// === impl Subject ===
+
+impl Subject {
+    /// The row of what is no subject.
+    pub(crate) const NOBODY: Self =
+        Self { enabled: false, owner: None, manager: None, is_person: false, remote_apps: false };
+}
+
+// === impl Grant ===
+
+impl HasKey<ActorIx> for Grant {
+    fn key(&self) -> ActorIx {
+        self.assignee
+    }
+}
+
+// === impl RelativeGrant ===
+
+impl HasKey<ActorIx> for RelativeGrant {
+    fn key(&self) -> ActorIx {
+        self.grant.assignee
+    }
+}
+
 // === impl Snapshot ===
 
 impl Snapshot {
+    /// The compiled policy, without the sessions.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// A policy without any session.
     pub(crate) fn new(policy: Policy) -> Self {
         Self { policy: Arc::new(policy), sessions: OpenSessions::default() }
@@ -311,5 +448,115 @@ impl Policy {
     /// Whether `upper` is on `up` of `lower` (A5).
     pub(crate) fn climbs_to(&self, lower: LocationIx, upper: LocationIx) -> bool {
         self.lies_in(lower, upper) && self.lies_in(upper, self.locations[lower].top)
+    }
+
+    /// Makes tables anew of which much has changed.
+    pub(crate) fn settle(&mut self) {
+        let Self {
+            revision: _,
+            people,
+            accounts,
+            types: _,
+            kinds,
+            objects,
+            subjects,
+            closure,
+            closure_timed,
+            resources,
+            direct,
+            merged,
+            covers,
+            covers_timed,
+            shards,
+            relative,
+            says,
+            windows,
+            locations: _,
+            placements,
+            positions,
+            reached_positions,
+            vault,
+            psm,
+            besides: _,
+            cold,
+        } = self;
+        [people, accounts].into_iter().for_each(NameTable::settle);
+        objects.settle();
+        kinds.settle();
+        subjects.settle();
+        closure.settle();
+        closure_timed.settle();
+        resources.settle();
+        direct.settle();
+        merged.settle();
+        covers.settle();
+        covers_timed.settle();
+        shards.settle();
+        relative.settle();
+        says.settle();
+        windows.settle();
+        placements.settle();
+        positions.settle();
+        reached_positions.settle();
+        vault.settle();
+        psm.settle();
+        cold.settle();
+    }
+
+    /// The object of a type and a name.
+    pub(crate) fn object(&self, kind: TypeIx, id: &str) -> Option<ResourceIx> {
+        self.objects.get_of(kind, id).copied()
+    }
+
+    /// The order of two actors in lists: by kind, and within a kind by name.
+    pub(crate) fn actor_order(&self, one: ActorIx, other: ActorIx) -> Ordering {
+        let fresh = self.cold.fresh.actor;
+        if one < fresh && other < fresh {
+            return one.cmp(&other);
+        }
+        let (one, other) = (&self.cold.actors[one], &self.cold.actors[other]);
+        rank(one).cmp(&rank(other)).then_with(|| one.cmp(other))
+    }
+
+    /// The order of the edges of an actor, by which explanations choose among paths.
+    pub(crate) fn edge_order(&self, one: &Edge, other: &Edge) -> Ordering {
+        let by_rest = || (one.window, one.by).cmp(&(other.window, other.by));
+        self.actor_order(one.to, other.to).then_with(by_rest)
+    }
+
+    /// The order of two objects of one type in lists.
+    pub(crate) fn resource_order(&self, one: ResourceIx, other: ResourceIx) -> Ordering {
+        let fresh = self.cold.fresh.resource;
+        if one < fresh && other < fresh {
+            return one.cmp(&other);
+        }
+        self.cold.resources[one].id.cmp(&self.cold.resources[other].id)
+    }
+
+    /// The order of two resource groups in lists.
+    pub(crate) fn group_order(&self, one: ResourceGroupIx, other: ResourceGroupIx) -> Ordering {
+        let fresh = self.cold.fresh.group;
+        if one < fresh && other < fresh {
+            return one.cmp(&other);
+        }
+        self.vault.group_names[one].cmp(&self.vault.group_names[other])
+    }
+
+    /// The order of two assignments in explanations: by id.
+    pub(crate) fn assignment_order(&self, one: AssignmentIx, other: AssignmentIx) -> Ordering {
+        self.cold.assignments[one].id.cmp(&self.cold.assignments[other].id)
+    }
+}
+
+/// In which order the compiler gives handles to the kinds of actors.
+pub(crate) fn rank(actor: &ActorRef) -> u8 {
+    match actor {
+        ActorRef::Person(_) => 0,
+        ActorRef::Account(_) => 1,
+        ActorRef::Group(_) => 2,
+        ActorRef::SetGroup(_) => 3,
+        ActorRef::ManagementRole(_) => 4,
+        ActorRef::ManagementRoleDefinition(_) => 5,
+        ActorRef::BusinessRoleLocation(..) => 6,
     }
 }

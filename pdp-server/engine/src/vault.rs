@@ -320,9 +320,19 @@ impl<'a> Seen<'a> {
                 number == *layer && self.is_personal(shared) == *personal && shared.level == *level
             }
         };
+        // Those of each entity by grantee.
+        let in_order = |entities: &[At], shares: &[(At, Shared)]| {
+            let place = |at: &At| entities.iter().position(|entity| entity == at);
+            let mut shares = shares.to_vec();
+            shares.sort_by(|(one_at, one), (other_at, other)| {
+                let by_grantee = || self.snapshot.actor_order(one.to, other.to);
+                place(one_at).cmp(&place(other_at)).then_with(by_grantee)
+            });
+            shares
+        };
         let told = self.layers.iter().enumerate().map(|(number, (entities, shares))| Layer {
             entities: entities.iter().map(|at| self.entity(*at)).collect(),
-            shares: shares
+            shares: in_order(entities, shares)
                 .iter()
                 .filter_map(|(at, shared)| {
                     let to = &self.snapshot.cold.actors[shared.to];

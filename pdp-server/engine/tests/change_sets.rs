@@ -452,3 +452,42 @@ fn a_store_that_lost_something_does_not_load() {
     let without = facts.iter().filter(|fact| fact.key() != location_key("zurich"));
     assert!(Facts::load(without).unwrap_err().to_string().contains("names location `zurich`"));
 }
+
+/// A large first change set is applied in one go: nobody can tell.
+#[test]
+fn a_large_first_change_set_is_as_any_other() {
+    const CROWD: usize = 5_000;
+    let person = |n: usize| put_text(&format!("p{n:05}"), None);
+    let mut changes: Vec<Change> = (0..CROWD).map(person).collect();
+    changes.push(put(group("all", &["person:p00001", "person:p00000", "person:p00001"])));
+    // The last word counts.
+    changes.push(put_text("p00000", Some("p04999")));
+    let mut one_by_one = Facts::default();
+    for change in &changes {
+        one_by_one.apply(std::slice::from_ref(change)).unwrap();
+    }
+    let mut whole = Facts::default();
+    let applied = whole.apply(&changes).unwrap();
+    assert_eq!(whole, one_by_one);
+    assert_eq!(applied.deltas.len(), CROWD + 1);
+    assert!(applied.deltas.is_sorted_by(|one, next| one.key < next.key));
+    assert!(
+        applied
+            .deltas
+            .iter()
+            .all(|delta| delta.before.is_none() && delta.after == whole.get(&delta.key))
+    );
+    whole.undo(applied);
+    assert!(whole.is_empty());
+    // What is wrong is told by its position.
+    changes.push(put_text("q", Some("nobody")));
+    let rejected = whole.apply(&changes).unwrap_err();
+    assert_eq!(rejected.rejections.iter().map(|it| it.change).collect::<Vec<_>>(), [CROWD + 2]);
+    assert!(whole.is_empty());
+}
+
+fn put_text(id: &str, manager: Option<&str>) -> Change {
+    let mut changed = person(id);
+    changed.manager = manager.map(|id| PersonId::new(id).unwrap());
+    put(changed)
+}

@@ -5,7 +5,7 @@ mod tests;
 
 use pdp_engine::time::Timestamp;
 
-use super::{AuditError, ChangeKind, Publisher, Receipt, RequestId};
+use super::{AuditError, Counts, Publisher, Receipt, RequestId};
 use crate::audit::{
     Chain, Digest, Entry, Event, MAX_AUDITED_CHANGES, Page, PolicyChanged, Query, Verified,
 };
@@ -45,16 +45,13 @@ pub(super) fn entry(
     digest: Digest,
     request_id: Option<&RequestId>,
 ) -> Entry {
-    let Receipt { revision, changes, replayed: _, dry_run: _, on_behalf_of } = receipt;
-    let count = |kind| {
-        let of_kind = changes.iter().filter(|(_, is)| *is == kind).count();
-        u64::try_from(of_kind).unwrap_or(u64::MAX)
-    };
+    let Receipt { revision, changes, counts, replayed: _, dry_run: _, on_behalf_of } = receipt;
+    let Counts { created, changed, removed } = *counts;
     let named = on_behalf_of.as_ref().map_or(0, |_| MAX_AUDITED_CHANGES);
     let event = Event::PolicyChanged(PolicyChanged {
-        created: count(ChangeKind::Created),
-        changed: count(ChangeKind::Changed),
-        removed: count(ChangeKind::Removed),
+        created,
+        changed,
+        removed,
         digest,
         request_id: request_id.cloned(),
         changes: changes.iter().take(named).cloned().collect(),

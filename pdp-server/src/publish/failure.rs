@@ -15,14 +15,6 @@ pub enum PublishError {
     /// The store does not give its facts.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A tenant's policy compiles to more than this server holds.
-    #[error("tenant `{tenant}`: {source}")]
-    TooLarge {
-        /// The tenant.
-        tenant: TenantId,
-        /// The limit.
-        source: TooLarge,
-    },
     /// A tenant's sessions cannot be looked at.
     #[error(transparent)]
     Broken(#[from] Broken),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use pdp_engine::compile::{CompileLimits, TooLarge, compile, compile_within};
+use pdp_engine::compile::compile;
 use pdp_engine::facts::Facts;
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
@@ -49,12 +49,13 @@ pub(super) struct Held {
 // === impl Tenant ===
 
 impl Tenant {
-    pub(super) fn load(stored: StoredTenant) -> Result<Self, TooLarge> {
+    pub(super) fn load(stored: StoredTenant) -> Self {
         let StoredTenant { id, revision, facts, sessions, seen: _ } = stored;
         let sessions = Sessions::new(sessions);
-        let snapshot = compile_within(&facts, revision, CompileLimits::DEFAULT)?;
+        // What is stored was within the limits when it came, change set by change set.
+        let snapshot = compile(&facts, revision);
         let snapshot = snapshot.with_sessions(sessions.open());
-        Ok(Self::new(id, revision, facts, snapshot, sessions))
+        Self::new(id, revision, facts, snapshot, sessions)
     }
 
     pub(super) fn empty(id: TenantId) -> Self {

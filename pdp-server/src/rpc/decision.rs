@@ -5,21 +5,22 @@ use std::time::Instant;
 
 use pdp_bundle::callers::Role;
 use pdp_engine::delegate::{check_delegation, explain_delegation};
-use pdp_engine::session::SessionDecision;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use pdp_proto::v1;
 use pdp_proto::v1::decision_service_server::DecisionService;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::check_stream::{OpenStream, check_stream};
+use super::deciding::{batch_check, check};
 use super::explanation::explained;
 use super::failure::Failure;
 use super::leave::granted;
 use super::list::Seen;
 use super::malformed::{Malformed, required};
 use super::patience::patience;
-use super::question::{decided, delegation, question};
+use super::question::{delegation, question};
 use super::{Door, explanation, list};
 use crate::callers::Granted;
 use crate::telemetry::{DecisionRpc, ListRpc, Rpc};
@@ -38,20 +39,23 @@ impl DecisionService for Service {
         &self,
         request: Request<v1::CheckRequest>,
     ) -> Result<Response<v1::CheckResponse>, Status> {
-        let started = Instant::now();
-        let answered = self.0.answer(Rpc::Check, self.decide(&request)).await;
-        self.0.metrics.decision_took(DecisionRpc::Check, started.elapsed());
-        answered
+        check(&self.0, request, |message| Ok(message.into())).await
     }
 
     async fn batch_check(
         &self,
         request: Request<v1::BatchCheckRequest>,
     ) -> Result<Response<v1::BatchCheckResponse>, Status> {
-        let started = Instant::now();
-        let answered = self.0.answer(Rpc::BatchCheck, self.decide_all(&request)).await;
-        self.0.metrics.decision_took(DecisionRpc::BatchCheck, started.elapsed());
-        answered
+        batch_check(&self.0, request, |message| Ok(message.into())).await
+    }
+
+    type CheckStreamStream = OpenStream;
+
+    async fn check_stream(
+        &self,
+        request: Request<Streaming<v1::CheckStreamRequest>>,
+    ) -> Result<Response<OpenStream>, Status> {
+        check_stream(&self.0, request, |message| Ok(message.into()))
     }
 
     async fn explain(
@@ -153,60 +157,6 @@ struct Asking {
 // === impl Service ===
 
 impl Service {
-    async fn decide(
-        &self,
-        request: &Request<v1::CheckRequest>,
-    ) -> Result<v1::CheckResponse, Failure> {
-        let v1::CheckRequest { tenant, question: wire, at_least } = request.get_ref();
-        let granted = granted(request.extensions(), tenant)?;
-        let wanted = Wanted { granted, at_least: *at_least, metadata: request.metadata() };
-        let decision = self
-            .on_snapshot(wanted, |snapshot, now| {
-                let wire = required("question", wire.as_ref())?;
-                decide(snapshot, wire, now).map_err(|malformed| malformed.inside("question"))
-            })
-            .await??;
-        self.0.metrics.decided(DecisionRpc::Check, &decision.decision);
-        Ok(v1::CheckResponse { decision: Some(decided(&decision)) })
-    }
-
-    async fn decide_all(
-        &self,
-        request: &Request<v1::BatchCheckRequest>,
-    ) -> Result<v1::BatchCheckResponse, Failure> {
-        let v1::BatchCheckRequest { tenant, questions, at_least } = request.get_ref();
-        if questions.len() > MAX_BATCH {
-            return Err(Failure::Limit {
-                limit: "max_batch",
-                field: "questions",
-                unit: "questions",
-                maximum: MAX_BATCH,
-                actual: questions.len(),
-            });
-        }
-        let granted = granted(request.extensions(), tenant)?;
-        let wanted = Wanted { granted, at_least: *at_least, metadata: request.metadata() };
-        self.on_snapshot(wanted, |snapshot, now| {
-            let result = |(index, wire)| v1::BatchCheckResult {
-                result: Some(match decide(snapshot, wire, now) {
-                    Ok(decision) => {
-                        self.0.metrics.decided(DecisionRpc::BatchCheck, &decision.decision);
-                        v1::batch_check_result::Result::Decision(decided(&decision))
-                    }
-                    Err(malformed) => {
-                        let malformed = malformed.inside(&format!("questions[{index}]"));
-                        v1::batch_check_result::Result::Error(question_error(malformed))
-                    }
-                }),
-            };
-            v1::BatchCheckResponse {
-                results: questions.iter().enumerate().map(result).collect(),
-                revision: snapshot.revision().get(),
-            }
-        })
-        .await
-    }
-
     /// An explanation is as long as it is, so that it is made where taking one's time is allowed.
     async fn explain_one(
         &self,
@@ -322,24 +272,5 @@ impl Service {
         let Wanted { granted, at_least, metadata } = wanted;
         let snapshot = self.0.fresh(granted, at_least, metadata).await?;
         Ok(read(&snapshot, self.0.clock.now()))
-    }
-}
-
-fn decide(
-    snapshot: &Snapshot,
-    wire: &v1::Question,
-    now: Timestamp,
-) -> Result<SessionDecision, Malformed> {
-    question(wire)?.check(snapshot, now)
-}
-
-fn question_error(malformed: Malformed) -> v1::QuestionError {
-    let field = malformed.path.clone();
-    let failure = Failure::from(malformed);
-    v1::QuestionError {
-        code: failure.code().into(),
-        message: failure.to_string(),
-        reason: failure.reason().to_owned(),
-        field,
     }
 }

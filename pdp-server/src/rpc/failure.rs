@@ -57,9 +57,17 @@ pub(crate) enum Failure {
     #[error("{0}")]
     PolicyTooLarge(String),
     #[error("{live} streams are open already; the limit is {maximum}")]
-    TooManyStreams { live: usize, maximum: usize },
+    TooManyStreams { limit: &'static str, live: usize, maximum: usize },
+    #[error("nothing has gone over the stream for {} s", .idle.as_secs_f64())]
+    StreamIdle { idle: Duration },
     #[error("{maximum} lists are being made already, which is the limit; try again")]
     TooManyLists { maximum: usize },
+    #[error("{maximum} imports are under way already, which is the limit; try again")]
+    TooManyImports { maximum: usize },
+    #[error("the import did not arrive within {} s; nothing was applied", .limit.as_secs_f64())]
+    ImportTooSlow { limit: Duration },
+    #[error("the import broke off, and nothing was applied: {}", .0.message())]
+    Transport(Status),
     #[error("nobody waits for the answer any more")]
     CallerGone,
     #[error("this is no page token of this server; start the list again")]
@@ -119,7 +127,7 @@ type Fact = (&'static str, String);
 
 impl Failure {
     /// The gRPC status code.
-    pub(crate) const fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Malformed(_)
             | Self::Limit { .. }
@@ -147,9 +155,14 @@ impl Failure {
             Self::Unauthenticated(Denied::Busy) => Code::Unavailable,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::RevisionConflict { .. } => Code::Aborted,
-            Self::TooManyStreams { .. } | Self::TooManyLists { .. } => Code::ResourceExhausted,
+            Self::TooManyStreams { .. }
+            | Self::TooManyLists { .. }
+            | Self::TooManyImports { .. } => Code::ResourceExhausted,
+            Self::ImportTooSlow { .. } => Code::DeadlineExceeded,
+            Self::Transport(status) => status.code(),
             Self::CallerGone => Code::Cancelled,
             Self::RevisionNotReached { .. }
+            | Self::StreamIdle { .. }
             | Self::Store(_)
             | Self::Starting
             | Self::ShuttingDown => Code::Unavailable,
@@ -165,7 +178,11 @@ impl Failure {
                 "LIMIT_EXCEEDED"
             }
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::StreamIdle { .. } => "STREAM_IDLE",
             Self::TooManyLists { .. } => "TOO_MANY_LISTS",
+            Self::TooManyImports { .. } => "TOO_MANY_IMPORTS",
+            Self::ImportTooSlow { .. } => "IMPORT_TOO_SLOW",
+            Self::Transport(_) => "IMPORT_BROKEN_OFF",
             Self::CallerGone => "CALLER_GONE",
             Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
             Self::PageTokenMismatch => "PAGE_TOKEN_MISMATCH",
@@ -223,13 +240,19 @@ impl Failure {
             ],
             Self::MessageTooLarge(_) => vec![("limit", "max_message_bytes".to_owned())],
             Self::PolicyTooLarge(_) => vec![("limit", "compiled_policy".to_owned())],
-            Self::TooManyStreams { live, maximum } => vec![
-                ("limit", "max_live_streams".to_owned()),
+            Self::TooManyStreams { limit, live, maximum } => vec![
+                ("limit", (*limit).to_owned()),
                 ("maximum", maximum.to_string()),
                 ("actual", live.to_string()),
             ],
             Self::TooManyLists { maximum } => {
                 vec![("limit", "max_running_lists".to_owned()), ("maximum", maximum.to_string())]
+            }
+            Self::TooManyImports { maximum } => {
+                vec![("limit", "max_imports".to_owned()), ("maximum", maximum.to_string())]
+            }
+            Self::ImportTooSlow { limit } => {
+                vec![("limit_ms", limit.as_millis().to_string())]
             }
             Self::PageTokenExpired { token, actual } => {
                 vec![("token", token.to_string()), ("actual", actual.to_string())]
@@ -267,8 +290,10 @@ impl Failure {
             | Self::UnknownMethod
             | Self::Unauthenticated(_)
             | Self::Malformed(_)
+            | Self::StreamIdle { .. }
             | Self::TenantHasSessions(_)
             | Self::CallerGone
+            | Self::Transport(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::Store(_)
@@ -285,16 +310,20 @@ impl Failure {
             Self::RevisionNotReached { .. } => Some(REVISION_RETRY_DELAY),
             Self::TooManyStreams { .. }
             | Self::TooManyLists { .. }
+            | Self::TooManyImports { .. }
             | Self::Step(StepError::TooMany(_))
             | Self::Unauthenticated(Denied::Busy)
             | Self::Store(_)
             | Self::Starting
             | Self::ShuttingDown => Some(RETRY_DELAY),
             Self::Malformed(_)
+            | Self::StreamIdle { .. }
             | Self::Limit { .. }
             | Self::MessageTooLarge(_)
             | Self::PolicyTooLarge(_)
             | Self::CallerGone
+            | Self::ImportTooSlow { .. }
+            | Self::Transport(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::PageTokenExpired { .. }

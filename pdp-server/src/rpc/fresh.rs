@@ -1,6 +1,7 @@
 //! The snapshot that a request is answered from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::Guard;
 use pdp_engine::id::TenantId;
@@ -46,15 +47,29 @@ impl Door {
         if let Some(snapshot) = visible(publisher, tenant, at_least)? {
             return Ok(snapshot);
         }
-        let wait = publisher.wait_for(tenant, at_least);
-        let patience = patience(metadata, self.max_wait);
-        if let Ok(reached) = tokio::time::timeout(patience, wait).await {
-            reached?;
+        self.wait(granted, at_least, patience(metadata, self.max_wait)).await?;
+        visible(publisher, tenant, at_least)?.ok_or_else(|| self.not_reached(tenant, at_least))
+    }
+
+    /// Waits until the tenant's snapshot is as fresh as wanted, no longer than this.
+    pub(super) async fn wait(
+        &self,
+        granted: Granted<'_>,
+        at_least: Revision,
+        patience: Duration,
+    ) -> Result<(), Failure> {
+        let wait = self.behind.by(granted)?.wait_for(granted.tenant(), at_least);
+        match tokio::time::timeout(patience, wait).await {
+            Ok(reached) => Ok(reached?),
+            Err(_elapsed) => Ok(()),
         }
-        visible(publisher, tenant, at_least)?.ok_or_else(|| {
-            let actual = publisher.revision(tenant).unwrap_or_default();
-            Failure::RevisionNotReached { at_least, actual }
-        })
+    }
+
+    /// That it has not become so.
+    pub(super) fn not_reached(&self, tenant: &str, at_least: Revision) -> Failure {
+        let revision = |publisher: &Publisher| publisher.revision(tenant);
+        let actual = self.publisher().and_then(revision).unwrap_or_default();
+        Failure::RevisionNotReached { at_least, actual }
     }
 }
 

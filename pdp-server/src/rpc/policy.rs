@@ -9,7 +9,7 @@ use pdp_engine::query::Revision;
 use pdp_proto::v1;
 use pdp_proto::v1::policy_service_server::PolicyService;
 use prost::Message as _;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
 use super::failure::Failure;
@@ -27,9 +27,6 @@ pub const MAX_CHANGES: usize = 10_000;
 
 /// How long a request id may be, in bytes: room for two UUIDs and a name, and each is remembered.
 pub const MAX_REQUEST_ID_BYTES: usize = 128;
-
-/// How many changed facts an answer lists: a cascade may touch any number.
-const MAX_LISTED_CHANGES: usize = 10_000;
 
 /// How many facts one message of an export holds.
 const EXPORT_FACTS: usize = 1_000;
@@ -62,6 +59,18 @@ impl PolicyService for Service {
             self.0.blocking(leave, apply).await
         };
         self.0.answer(Rpc::Apply, work.instrument(span)).await
+    }
+
+    async fn import(
+        &self,
+        request: Request<Streaming<v1::ImportRequest>>,
+    ) -> Result<Response<v1::ImportResponse>, Status> {
+        let span = write_span(Rpc::Import.as_str(), "", request.metadata());
+        let work = {
+            let (_, extensions, parts) = request.into_parts();
+            async move { super::import::import(&self.0, &extensions, parts).await }
+        };
+        self.0.answer(Rpc::Import, work.instrument(span)).await
     }
 
     async fn export(
@@ -148,7 +157,7 @@ fn apply(
     let outcome = door.metrics.change_set(applied.as_ref(), started.elapsed());
     match applied {
         Ok(receipt) => {
-            let (revision, changed) = (receipt.revision.get(), receipt.changes.len());
+            let (revision, changed) = (receipt.revision.get(), receipt.counts.total());
             let on_behalf_of = person.as_ref().map(PersonId::as_str);
             let outcome = outcome.as_str();
             tracing::info!(%tenant, outcome, revision, changed, on_behalf_of, "change set");
@@ -177,7 +186,7 @@ fn changes(wires: Vec<v1::Change>) -> Result<Vec<Change>, Failure> {
     Ok(all("changes", wires, inbound::change)?)
 }
 
-fn request_id(given: &str) -> Result<Option<RequestId>, Failure> {
+pub(super) fn request_id(given: &str) -> Result<Option<RequestId>, Failure> {
     if given.is_empty() {
         return Ok(None);
     }
@@ -195,11 +204,11 @@ fn request_id(given: &str) -> Result<Option<RequestId>, Failure> {
 }
 
 fn response(receipt: Receipt) -> v1::ApplyResponse {
-    let Receipt { revision, changes, replayed, dry_run: _, on_behalf_of } = receipt;
+    let Receipt { revision, changes, counts, replayed, dry_run: _, on_behalf_of } = receipt;
     v1::ApplyResponse {
         revision: revision.get(),
-        total_changes: u64::try_from(changes.len()).unwrap_or(u64::MAX),
-        changes: changes.iter().take(MAX_LISTED_CHANGES).map(outbound::changed_fact).collect(),
+        total_changes: counts.total(),
+        changes: changes.iter().map(outbound::changed_fact).collect(),
         replayed,
         on_behalf_of: on_behalf_of.map(|person| person.to_string()).unwrap_or_default(),
     }

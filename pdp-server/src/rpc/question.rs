@@ -1,6 +1,7 @@
-//! Questions as they arrive and decisions as they leave. A question borrows from the message it
-//! came in: asking copies nothing. Which family a question belongs to is decided here, once.
+//! Questions as they arrive and decisions as they leave. A question borrows from the message, or from
+//! the bytes, that it came in: asking copies nothing. Which family a question belongs to is decided here, once.
 
+use pdp_engine::batch::check_batch;
 use pdp_engine::check::check;
 use pdp_engine::delegate::{DelegationAction, DelegationQuestion, RecipientRef, ScopeRef};
 use pdp_engine::list::AnyPermission;
@@ -17,7 +18,7 @@ use pdp_engine::vault::{VaultQuestion, check_vault};
 use pdp_proto::v1;
 
 use super::malformed::{Malformed, required, value_of};
-use super::{inbound, outbound};
+use super::{borrowed, inbound, outbound};
 
 /// The last instant that a message can say: 9999-12-31T23:59:59.999999Z. A session that may last
 /// longer is told to end then.
@@ -73,7 +74,6 @@ impl<'a> Asked<'a> {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<SessionDecision, Malformed> {
-        let plain = |decision| SessionDecision { decision, obligations: None };
         match self {
             Self::Access(question) => check(snapshot, question, now).map(plain),
             Self::Vault(question) => check_vault(snapshot, question, now).map(plain),
@@ -93,22 +93,64 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Decides many questions on one snapshot. The answers are in the order of the questions. Questions
+/// about Access Levels that come one after the other are decided together, which takes less time.
+pub(crate) fn check_all<'a>(
+    asked: impl Iterator<Item = Result<Asked<'a>, Malformed>>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Vec<Result<SessionDecision, Malformed>> {
+    let mut answers = Vec::with_capacity(asked.size_hint().0);
+    let mut together = Vec::with_capacity(asked.size_hint().0);
+    for asked in asked {
+        match asked {
+            Ok(Asked::Access(question)) => together.push(question),
+            other => {
+                decide_together(&mut together, snapshot, now, &mut answers);
+                answers.push(other.and_then(|asked| asked.check(snapshot, now)));
+            }
+        }
+    }
+    decide_together(&mut together, snapshot, now, &mut answers);
+    answers
+}
+
+fn decide_together(
+    questions: &mut Vec<Question<'_>>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+    answers: &mut Vec<Result<SessionDecision, Malformed>>,
+) {
+    check_batch(snapshot, questions, now, |question, answer| {
+        let answer = answer.map(plain);
+        answers.push(answer.map_err(|error| Asked::Access(*question).refused(&error)));
+    });
+    questions.clear();
+}
+
+/// A decision that nothing goes with.
+fn plain(decision: Decision) -> SessionDecision {
+    SessionDecision { decision, obligations: None }
+}
+
 /// The question of a message, as far as it holds one. Whether its names can be names is the
 /// engine's to say.
-pub(crate) fn question(wire: &v1::Question) -> Result<Asked<'_>, Malformed> {
-    use v1::question::Permission as Wire;
-    let v1::Question { subject: who, permission, resource, counterpart, no_routing } = wire;
-    let subject = subject("subject", who.as_ref())?;
+pub(crate) fn question<'a>(
+    wire: impl Into<borrowed::Question<'a>>,
+) -> Result<Asked<'a>, Malformed> {
+    use borrowed::Permission as Wire;
+    let borrowed::Question { subject: who, permission, resource, counterpart, no_routing } =
+        wire.into();
+    let subject = subject("subject", who)?;
     let permission = match permission {
         None => return Err(no_permission()),
         Some(Wire::Operation(name)) => operation(name),
         Some(Wire::Right(name)) => right(name),
         Some(Wire::VaultAction(action)) => AnyPermission::Vault(action),
-        Some(Wire::Session(session)) => self::session(session),
+        Some(Wire::Session(level)) => AnyPermission::Session(level),
     };
-    let resource = object(required("resource", resource.as_ref())?);
-    let counterpart = counterpart.as_ref().map(object);
-    Asked::new(subject, permission, resource, counterpart, !no_routing)
+    let resource = object(required("resource", resource)?);
+    Asked::new(subject, permission, resource, counterpart.map(object), !no_routing)
 }
 
 /// What to say where no permission is named.
@@ -137,13 +179,13 @@ pub(super) fn session(wire: &v1::SessionPermission) -> AnyPermission<'_> {
 /// Who asks.
 pub(super) fn subject<'a>(
     field: &str,
-    wire: Option<&'a v1::Subject>,
+    wire: Option<impl Into<borrowed::Subject<'a>>>,
 ) -> Result<SubjectRef<'a>, Malformed> {
-    let v1::Subject { subject } = required(field, wire)?;
-    match subject {
+    let borrowed::Subject(who) = required(field, wire)?.into();
+    match who {
         None => Err(Malformed::new(field, "names neither a person nor an account")),
-        Some(v1::subject::Subject::Person(id)) => Ok(SubjectRef::Person(id)),
-        Some(v1::subject::Subject::Account(id)) => Ok(SubjectRef::Account(id)),
+        Some(borrowed::Who::Person(id)) => Ok(SubjectRef::Person(id)),
+        Some(borrowed::Who::Account(id)) => Ok(SubjectRef::Account(id)),
     }
 }
 
@@ -201,9 +243,9 @@ fn scope(wire: &v1::Scope) -> Result<ScopeRef<'_>, Malformed> {
 }
 
 /// A resource's name.
-pub(super) fn object(wire: &v1::ResourceRef) -> ObjectRef<'_> {
-    let v1::ResourceRef { r#type, id } = wire;
-    ObjectRef { type_name: r#type, id }
+pub(super) fn object<'a>(wire: impl Into<borrowed::ResourceRef<'a>>) -> ObjectRef<'a> {
+    let borrowed::ResourceRef { type_name, id } = wire.into();
+    ObjectRef { type_name, id }
 }
 
 /// What the engine refused to answer, by the field that the message calls it.

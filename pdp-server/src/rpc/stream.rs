@@ -95,7 +95,11 @@ impl LiveStreams {
         let registry = &self.0;
         let live = registry.open.len();
         if live >= registry.maximum {
-            return Err(Failure::TooManyStreams { live, maximum: registry.maximum });
+            return Err(Failure::TooManyStreams {
+                limit: "max_live_streams",
+                live,
+                maximum: registry.maximum,
+            });
         }
         let (sender, messages) = mpsc::channel(WAITING_MESSAGES);
         let (end, cancelled) = oneshot::channel();
@@ -233,7 +237,7 @@ mod tests {
         let (sender, stream) = streams.open().unwrap();
         assert!(matches!(
             streams.open::<u32>(),
-            Err(Failure::TooManyStreams { live: 1, maximum: 1 })
+            Err(Failure::TooManyStreams { limit: _, live: 1, maximum: 1 })
         ));
         streams.cancel_all();
         let endless = |sender: Sender<u32>| while sender.send(0).is_ok() {};

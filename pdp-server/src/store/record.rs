@@ -10,6 +10,7 @@ mod audit;
 mod level;
 mod place;
 mod psm;
+mod quick;
 mod request;
 mod resource;
 mod session;
@@ -20,7 +21,7 @@ mod golden;
 
 use pdp_engine::actor::ActorRefError;
 use pdp_engine::facts::{Change, Fact, FactKey};
-use pdp_engine::id::IdError;
+use pdp_engine::id::{IdError, RecentNames};
 use pdp_engine::level::LevelRefError;
 use pdp_engine::resource::ResourceRefError;
 use prost::Message;
@@ -120,7 +121,19 @@ pub(super) fn encode(fact: &Fact) -> Vec<u8> {
 }
 
 /// The fact in `bytes`, which lies under this kind and name.
-pub(super) fn decode(kind: u8, name: &str, bytes: &[u8]) -> Result<Fact, RecordError> {
+pub(super) fn decode(
+    kind: u8,
+    name: &str,
+    bytes: &[u8],
+    recent: &mut RecentNames,
+) -> Result<Fact, RecordError> {
+    match quick::fact(kind, name, bytes, recent) {
+        Some(fact) => Ok(fact),
+        None => decode_any(kind, name, bytes),
+    }
+}
+
+fn decode_any(kind: u8, name: &str, bytes: &[u8]) -> Result<Fact, RecordError> {
     let record: FactRecord = read(bytes)?;
     let FactRecord { body } = record;
     let fact = fact(body.ok_or(RecordError::UnknownContent)?)?;

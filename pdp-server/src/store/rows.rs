@@ -1,17 +1,13 @@
 //! The tables of the file, and the rows of one tenant in them.
 
-use pdp_engine::facts::{Delta, Facts};
-use pdp_engine::id::TenantId;
-use pdp_engine::query::Revision;
-use pdp_engine::time::Timestamp;
+use pdp_engine::facts::Delta;
 use prost::Message;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::audit::{Start, append};
 use super::record::{self, TenantRecord};
-use super::{Commit, RETAINED_REQUESTS, StoreError, StoredTenant};
+use super::{Commit, RETAINED_REQUESTS, StoreError};
 use crate::audit::Chain;
-use crate::session::StoredSessions;
 
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Tenant to its [`TenantRecord`].
@@ -24,42 +20,6 @@ pub(super) const REQUESTS: TableDefinition<(&str, &str), &[u8]> = TableDefinitio
 pub(super) const REQUEST_ORDER: TableDefinition<(&str, u64), &str> =
     TableDefinition::new("request_order");
 pub(super) const FORMAT_KEY: &str = "format";
-
-/// One tenant with its facts.
-pub(super) fn load_tenant(
-    name: &str,
-    record: &[u8],
-    facts: &impl ReadableTable<(&'static str, u8, &'static str), &'static [u8]>,
-) -> Result<StoredTenant, StoreError> {
-    let place = || format!("tenant `{}`", name.escape_debug());
-    let unreadable = |source| StoreError::Record { place: place(), source };
-    let id = TenantId::new(name).map_err(|error| unreadable(error.into()))?;
-    let record = TenantRecord::from_bytes(record).map_err(unreadable)?;
-    let mut tenant = Vec::new();
-    // No tenant's id holds a control character, so no other lies in between.
-    for row in facts.range((name, 0, "")..(format!("{name}\0").as_str(), 0, ""))? {
-        let (key, bytes) = row?;
-        let (_, kind, fact) = key.value();
-        tenant.push(record::decode(kind, fact, bytes.value()).map_err(|source| {
-            let place = format!("fact `{}` of tenant `{id}`", fact.escape_debug());
-            StoreError::Record { place, source }
-        })?);
-    }
-    if tenant.len() as u64 != record.facts {
-        let detail = format!("{} of {} facts of tenant `{id}`", tenant.len(), record.facts);
-        return Err(StoreError::Corrupt { detail });
-    }
-    match Facts::load(tenant) {
-        Ok(facts) => Ok(StoredTenant {
-            id,
-            revision: Revision::new(record.revision),
-            facts,
-            sessions: StoredSessions::default(),
-            seen: Timestamp::MIN,
-        }),
-        Err(source) => Err(StoreError::Invalid { tenant: id, source: Box::new(source) }),
-    }
-}
 
 /// Writes what a change set changed.
 pub(super) fn write_commit(txn: &WriteTransaction, commit: &Commit<'_>) -> Result<(), StoreError> {

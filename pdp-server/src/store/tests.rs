@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use pdp_engine::facts::{Change, Delta};
+use pdp_engine::id::RecentNames;
 use proptest::prelude::*;
-use redb::ReadableDatabase;
+use redb::{ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::disk::Disk;
 use super::record::kind_number;
 use super::sample::{fact, put};
 use super::*;
 use crate::audit::{Event, PolicyChanged};
-use crate::receipt::ChangeKind;
+use crate::receipt::{ChangeKind, Counts};
 
 pub(super) const AT: Timestamp = Timestamp::from_micros(7);
 
@@ -275,6 +276,7 @@ fn only_the_last_requests_are_remembered() {
         digest: [7; 32],
         revision: Revision::new(1),
         changes: vec![(put("ana").key(), ChangeKind::Created)],
+        counts: Counts { created: 1, ..Counts::default() },
         on_behalf_of: None,
     };
     let at = Revision::new(1);
@@ -301,6 +303,7 @@ fn deleting_a_tenant_takes_its_rows_and_no_others() {
         digest: [0; 32],
         revision: Revision::new(1),
         changes: vec![],
+        counts: Counts::default(),
         on_behalf_of: None,
     };
     let deltas = [created(&put("ana"))];
@@ -376,7 +379,12 @@ proptest! {
     fn every_fact_reads_back_as_written(fact in fact()) {
         let key = fact.key();
         let bytes = record::encode(&fact);
-        let read = record::decode(kind_number(key.kind()), &record::name(&key), &bytes);
+        let read = record::decode(
+            kind_number(key.kind()),
+            &record::name(&key),
+            &bytes,
+            &mut RecentNames::default(),
+        );
         prop_assert_eq!(read, Ok(fact));
     }
 
@@ -385,12 +393,16 @@ proptest! {
         facts in proptest::collection::vec((fact(), 0..3_usize), 0..5),
         digest in any::<[u8; 32]>(),
         revision in any::<u64>(),
+        unlisted in 0..3_u64,
         on_behalf_of in proptest::option::of("[a-z]{1,8}"),
     ) {
         let on_behalf_of = on_behalf_of.map(|id| pdp_engine::id::PersonId::new(id).unwrap());
         let kinds = [ChangeKind::Created, ChangeKind::Changed, ChangeKind::Removed];
-        let changes = facts.iter().map(|(fact, kind)| (fact.key(), kinds[*kind])).collect();
-        let remembered = Remembered { digest, revision: Revision::new(revision), changes, on_behalf_of };
+        let changes: Vec<_> = facts.iter().map(|(fact, kind)| (fact.key(), kinds[*kind])).collect();
+        let mut counts = Counts::of(changes.iter().map(|(_, kind)| *kind));
+        counts.created += unlisted;
+        let revision = Revision::new(revision);
+        let remembered = Remembered { digest, revision, changes, counts, on_behalf_of };
         prop_assert_eq!(Remembered::from_bytes(&remembered.to_bytes()), Ok(remembered));
     }
 

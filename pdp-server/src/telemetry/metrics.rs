@@ -51,6 +51,7 @@ words! {
     Rpc {
         Check = "DecisionService/Check",
         BatchCheck = "DecisionService/BatchCheck",
+        CheckStream = "DecisionService/CheckStream",
         Explain = "DecisionService/Explain",
         CheckDelegation = "DecisionService/CheckDelegation",
         ExplainDelegation = "DecisionService/ExplainDelegation",
@@ -59,6 +60,7 @@ words! {
         ListSubjects = "DecisionService/ListSubjects",
         ListApprovers = "DecisionService/ListApprovers",
         Apply = "PolicyService/Apply",
+        Import = "PolicyService/Import",
         Export = "PolicyService/Export",
         Get = "PolicyService/Get",
         List = "PolicyService/List",
@@ -86,6 +88,7 @@ words! {
     DecisionRpc {
         Check = "Check",
         BatchCheck = "BatchCheck",
+        CheckStream = "CheckStream",
         Explain = "Explain",
         CheckDelegation = "CheckDelegation",
         ExplainDelegation = "ExplainDelegation",
@@ -224,7 +227,8 @@ impl Metrics {
         }
     }
 
-    /// Notes how long a deciding RPC took, waiting for a revision included.
+    /// Notes how long a deciding RPC took, waiting for a revision included; of a stream, how long what
+    /// had come together took, without waiting.
     pub(crate) fn decision_took(&self, rpc: DecisionRpc, took: Duration) {
         if let Some(histogram) = self.decision_seconds.get(rpc as usize) {
             histogram.record(took);
@@ -279,6 +283,11 @@ impl Metrics {
         gauge(&self.recorder, LIVE_STREAMS)
     }
 
+    /// The gauge of open streams of checks.
+    pub(crate) fn check_streams(&self) -> Gauge {
+        gauge(&self.recorder, CHECK_STREAMS)
+    }
+
     /// Moves what was recorded into the buckets, so that it does not pile up where nobody scrapes.
     pub(crate) fn upkeep(&self) {
         self.rendered.run_upkeep();
@@ -310,6 +319,7 @@ const LOAD_SECONDS: &str = "pdp_load_seconds";
 const OPEN_SESSIONS: &str = "pdp_open_sessions";
 const OUTSTANDING_REVOCATIONS: &str = "pdp_outstanding_revocations";
 const LIVE_STREAMS: &str = "pdp_live_streams";
+const CHECK_STREAMS: &str = "pdp_check_streams";
 
 const METADATA: Metadata<'static> =
     Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
@@ -339,7 +349,8 @@ fn describe(recorder: &PrometheusRecorder) {
     let gauge = |name: &'static str, text: &'static str| {
         recorder.describe_gauge(name.into(), None, text.into());
     };
-    gauge(LIVE_STREAMS, "Streams that are open.");
+    gauge(LIVE_STREAMS, "Exports and watches that are open.");
+    gauge(CHECK_STREAMS, "Streams of checks that are open.");
     gauge(OPEN_SESSIONS, "Privileged sessions that have not been ended.");
     gauge(OUTSTANDING_REVOCATIONS, "Items of work after sessions that no broker has done yet.");
     gauge(LOAD_SECONDS, "How long the start took, from opening the store to ready, in seconds.");

@@ -10,6 +10,7 @@ mod callers;
 mod cases;
 mod families;
 mod gateway;
+mod importing;
 mod lists;
 mod served;
 mod sessions;

@@ -1,17 +1,17 @@
-//! Who counts as whom: the edges between actors, and for every subject where they lead (A1 to A9).
+//! Actors: what each is as a subject, the edges between them, and for every subject where those lead.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-
-use crate::actor::{ActorRef, Membership, Position};
-use crate::arena::{ActorIx, Handle, Lists, LocationIx, NativeIx, RoleIx, Table};
+use crate::actor::{Account, ActorRef, Membership, Person, Position};
+use crate::arena::{ActorIx, Lists, ListsBuilder, LocationIx, NativeIx, RoleIx, Rows, Table};
 use crate::facts::Facts;
-use crate::snapshot::{Edge, EdgeKind, Held, Subject, Timed};
+use crate::snapshot::{Edge, EdgeKind, Held, Place, Subject, Timed};
 use crate::time::Window;
 
 use super::budget::{Budget, TooLarge};
-use super::names::Names;
+use super::handles::Handles;
+use super::names::{Names, pair_at};
 use super::places::Places;
-use super::timeset::{TimeSet, both};
+use super::reach::{Reach, Rounds};
+use super::timeset::both;
 
 pub(super) struct Actors {
     pub(super) subjects: Table<ActorIx, Subject>,
@@ -27,250 +27,213 @@ pub(super) fn compile(
     facts: &Facts,
     names: &Names,
     places: &Places,
-    natives: &Table<NativeIx, ActorIx>,
+    natives: &Rows<NativeIx, ActorIx>,
     budget: &mut Budget,
 ) -> Result<Actors, TooLarge> {
+    let actors = names.actor_rows.len();
     let subjects = subjects(facts, names);
-    let pairs = pairs_by_role(names);
-    let mut edges = EdgeList { names, places, pairs, edges: Vec::new(), budget };
+    let mut edges = EdgeList { names, places, edges: Vec::new(), budget };
     edges.collect(facts)?;
-    let edges = Lists::from_pairs(names.actor_rows.len(), edges.edges);
-    let mut closure = Lists::default();
-    let mut closure_timed = Lists::default();
-    let mut reach = Reach::new(&edges, names.actor_rows.len());
+    let edges = Lists::sorted(actors, &edges.edges, |edge| *edge);
+    let mut closure = ListsBuilder::with_capacity(actors, edges.total() + actors);
+    let mut closure_timed = ListsBuilder::default();
+    let mut reach = Reach::new(&edges, Rounds::new(actors));
     for (subject, row) in subjects.iter() {
         reach.follow(row.enabled.then_some(subject), budget)?;
         closure.push(reach.always.iter().copied());
         closure_timed.push(reach.timed());
     }
-    let (mut native, mut native_timed) = (Lists::default(), Lists::default());
+    let (mut native, mut native_timed) = (ListsBuilder::default(), ListsBuilder::default());
     for (_, group) in natives.iter() {
         reach.follow(Some(*group), budget)?;
         native.push(reach.always.iter().copied());
         native_timed.push(reach.timed());
     }
-    let positions = positions(facts, names);
-    Ok(Actors { subjects, edges, positions, closure, closure_timed, native, native_timed })
+    Ok(Actors {
+        positions: positions(facts, names),
+        subjects,
+        closure: closure.into(),
+        closure_timed: closure_timed.into(),
+        native: native.into(),
+        native_timed: native_timed.into(),
+        edges,
+    })
 }
 
-fn subjects(facts: &Facts, names: &Names) -> Table<ActorIx, Subject> {
-    let person_of = |id: &crate::id::PersonId| names.actors[&ActorRef::Person(id.clone())];
-    let people = facts.people().map(|person| Subject {
+/// What a person is as a subject.
+pub(super) fn of_person(person: &Person, handles: &impl Handles) -> Subject {
+    Subject {
         enabled: person.enabled,
         owner: None,
-        manager: person.manager.as_ref().map(person_of),
+        manager: person.manager.as_ref().map(|id| handles.person(id)),
         is_person: true,
         remote_apps: !person.vault_privileges.is_empty(),
-    });
-    let accounts = facts.accounts().map(|account| {
-        let owner = account.owner.as_ref();
-        let disabled_owner = owner.and_then(|id| facts.person(id)).is_some_and(|o| !o.enabled);
-        Subject {
-            enabled: account.enabled && !disabled_owner,
-            owner: owner.map(person_of),
-            manager: None,
-            is_person: false,
-            remote_apps: false,
-        }
-    });
-    let besides =
-        Subject { enabled: true, owner: None, manager: None, is_person: false, remote_apps: false };
-    people.chain(accounts).chain([besides]).collect()
+    }
+}
+
+/// What an account is as a subject (A8).
+pub(super) fn of_account(account: &Account, facts: &Facts, handles: &impl Handles) -> Subject {
+    let owner = account.owner.as_ref();
+    let disabled_owner = owner.and_then(|id| facts.person(id)).is_some_and(|o| !o.enabled);
+    Subject {
+        enabled: account.enabled && !disabled_owner,
+        owner: owner.map(|id| handles.person(id)),
+        manager: None,
+        is_person: false,
+        remote_apps: false,
+    }
+}
+
+/// What stands for the accounts besides the policy is enabled, and nobody's.
+const BESIDES: Subject = Subject { enabled: true, ..Subject::NOBODY };
+
+fn subjects(facts: &Facts, names: &Names) -> Table<ActorIx, Subject> {
+    let people = facts.people().map(|person| of_person(person, names));
+    let accounts = facts.accounts().map(|account| of_account(account, facts, names));
+    let others = names.actor_rows.len() - names.subjects;
+    let others = std::iter::repeat_n(Subject::NOBODY, others);
+    people.chain(accounts).chain([BESIDES]).chain(others).collect()
+}
+
+/// Positions in handles.
+pub(super) fn held<'a>(
+    positions: &'a [Position],
+    handles: &'a impl Handles,
+) -> impl Iterator<Item = Timed<Held>> + 'a {
+    positions.iter().map(|position| {
+        let role = handles.role(&position.business_role);
+        let location = handles.location(&position.location);
+        Timed { item: Held { role, location }, window: position.window }
+    })
 }
 
 fn positions(facts: &Facts, names: &Names) -> Lists<ActorIx, Timed<Held>> {
-    let people = facts.people().map(|p| (ActorRef::Person(p.id.clone()), &p.positions));
-    let groups = facts.groups().map(|g| (ActorRef::Group(g.id.clone()), &g.positions));
-    let mut pairs = Vec::new();
-    for (holder, held) in people.chain(groups) {
-        let holder = names.actors[&holder];
-        pairs.extend(held.iter().map(|position| {
-            let role = names.roles[&position.business_role];
-            let location = names.locations[&position.location];
-            (holder, Timed { item: Held { role, location }, window: position.window })
-        }));
-    }
-    Lists::from_pairs(names.actor_rows.len(), pairs)
-}
-
-/// The pairs that something names, by their role.
-fn pairs_by_role(names: &Names) -> HashMap<RoleIx, Vec<(LocationIx, ActorIx)>> {
-    let mut pairs: HashMap<RoleIx, Vec<(LocationIx, ActorIx)>> = HashMap::new();
-    for (actor, name) in names.actor_rows.iter() {
-        if let ActorRef::BusinessRoleLocation(role, location) = name {
-            let entry = (names.locations[location], actor);
-            pairs.entry(names.roles[role]).or_default().push(entry);
-        }
-    }
-    pairs
+    let people = facts.people().filter(|person| !person.positions.is_empty());
+    let people = people.map(|p| (names.person(&p.id), &p.positions));
+    let groups = facts.groups().filter(|group| !group.positions.is_empty());
+    let groups = groups.map(|g| (names.group(&g.id), &g.positions));
+    let held = people.chain(groups).flat_map(|(holder, positions)| {
+        self::held(positions, names).map(move |position| (holder, position))
+    });
+    Lists::from_pairs(names.actor_rows.len(), held.collect())
 }
 
 struct EdgeList<'a> {
     names: &'a Names,
     places: &'a Places,
-    pairs: HashMap<RoleIx, Vec<(LocationIx, ActorIx)>>,
     edges: Vec<(ActorIx, Edge)>,
     budget: &'a mut Budget,
 }
 
 impl EdgeList<'_> {
     fn collect(&mut self, facts: &Facts) -> Result<(), TooLarge> {
+        let names = self.names;
         for account in facts.accounts().filter(|account| account.enabled) {
             if let Some(owner) = &account.owner {
                 // A2; a disabled owner is no subject, so the edge is never followed (A8).
-                let from = ActorRef::Person(owner.clone());
-                let to = ActorRef::Account(account.id.clone());
-                self.edge(&from, &to, Window::ALWAYS, EdgeKind::Owns);
+                let to = names.account(&account.id);
+                self.always(names.person(owner), to, EdgeKind::Owns);
             }
         }
-        for person in facts.people() {
-            self.positions(&ActorRef::Person(person.id.clone()), &person.positions)?;
+        for person in facts.people().filter(|person| !person.positions.is_empty()) {
+            self.positions(names.person(&person.id), &person.positions)?;
         }
         for group in facts.groups() {
-            let actor = ActorRef::Group(group.id.clone());
-            self.members(&actor, &group.members);
-            self.positions(&actor, &group.positions)?;
+            let actor = names.group(&group.id);
+            self.members(actor, &group.members);
+            self.positions(actor, &group.positions)?;
         }
         for group in facts.set_groups() {
-            self.members(&ActorRef::SetGroup(group.id.clone()), &group.members);
+            self.members(names.actor(&ActorRef::SetGroup(group.id.clone())), &group.members);
         }
         for role in facts.management_roles() {
-            let actor = ActorRef::ManagementRole(role.id.clone());
-            self.members(&actor, &role.members);
+            let actor = names.actor(&ActorRef::ManagementRole(role.id.clone()));
+            self.members(actor, &role.members);
             for included in &role.includes {
-                let to = ActorRef::ManagementRole(included.clone());
-                self.edge(&actor, &to, Window::ALWAYS, EdgeKind::Includes);
+                let to = names.actor(&ActorRef::ManagementRole(included.clone()));
+                self.always(actor, to, EdgeKind::Includes);
             }
             if let Some(definition) = &role.definition {
                 let to = ActorRef::ManagementRoleDefinition(definition.clone());
-                self.edge(&actor, &to, Window::ALWAYS, EdgeKind::MadeFrom);
+                self.always(actor, names.actor(&to), EdgeKind::MadeFrom);
             }
         }
         Ok(())
     }
 
-    fn members(&mut self, container: &ActorRef, members: &[Membership]) {
+    fn members(&mut self, container: ActorIx, members: &[Membership]) {
         for member in members {
-            self.edge(&member.of, container, member.window, EdgeKind::MemberOf);
+            let edge = Edge { to: container, window: member.window, by: EdgeKind::MemberOf };
+            self.edges.push((self.names.actor(&member.of), edge));
         }
     }
 
-    /// A position makes an edge to every pair above it that something names, so that what few facts
-    /// say can be many edges.
-    fn positions(&mut self, holder: &ActorRef, positions: &[Position]) -> Result<(), TooLarge> {
-        let from = self.names.actors[holder];
-        for position in positions {
-            let role = self.names.roles[&position.business_role];
-            let at = self.names.locations[&position.location];
-            let by = EdgeKind::Position(role, at);
-            for role in self.places.role_and_above(role) {
-                for (location, pair) in self.pairs.get(&role).into_iter().flatten() {
-                    if self.places.climbs_to(at, *location) {
-                        let edge = Edge { to: *pair, window: position.window, by };
-                        self.budget.edges(1)?;
-                        self.edges.push((from, edge));
-                    }
-                }
+    fn positions(&mut self, holder: ActorIx, positions: &[Position]) -> Result<(), TooLarge> {
+        let places = self.places;
+        let above = |role: RoleIx| places.roles[role].1;
+        let place = |location: LocationIx| places.places[location];
+        for position in held(positions, self.names) {
+            let edges = position_edges(position, &self.names.pairs_of, above, place);
+            for edge in edges {
+                self.budget.edges(1)?;
+                self.edges.push((holder, edge));
             }
         }
         Ok(())
     }
 
-    fn edge(&mut self, from: &ActorRef, to: &ActorRef, window: Window, by: EdgeKind) {
-        let (from, to) = (self.names.actors[from], self.names.actors[to]);
-        self.edges.push((from, Edge { to, window, by }));
+    fn always(&mut self, from: ActorIx, to: ActorIx, by: EdgeKind) {
+        self.edges.push((from, Edge { to, window: Window::ALWAYS, by }));
     }
 }
 
-/// Follows the edges from one subject after another.
-struct Reach<'a> {
-    edges: &'a Lists<ActorIx, Edge>,
-    /// Which subject last reached the actor without passing a window.
-    seen: Table<ActorIx, usize>,
-    round: usize,
-    /// What the present subject always counts as, sorted.
-    always: Vec<ActorIx>,
-    /// What it counts as at some instants.
-    sometimes: BTreeMap<ActorIx, TimeSet>,
+/// A position makes an edge to every pair above it that something names, so that what few facts
+/// say can be many edges (A5).
+pub(super) fn position_edges<'a>(
+    position: Timed<Held>,
+    pairs_of: &'a Lists<RoleIx, (LocationIx, ActorIx)>,
+    above: impl Fn(RoleIx) -> Option<RoleIx> + 'a,
+    place: impl Fn(LocationIx) -> Place,
+) -> impl Iterator<Item = Edge> + 'a {
+    let Timed { item: Held { role, location }, window } = position;
+    let by = EdgeKind::Position(role, location);
+    let top = place(location).top;
+    let parent = |at: &LocationIx| place(*at).parent.filter(|_| *at != top);
+    let up: Vec<LocationIx> = std::iter::successors(Some(location), parent).collect();
+    std::iter::successors(Some(role), move |role| above(*role))
+        .flat_map(move |role| on_the_way(&pairs_of[role], &up))
+        .map(move |pair| Edge { to: pair, window, by })
 }
 
-impl<'a> Reach<'a> {
-    fn new(edges: &'a Lists<ActorIx, Edge>, actors: usize) -> Self {
-        let seen = (0..actors).map(|_| 0).collect();
-        Self { edges, seen, round: 0, always: Vec::new(), sometimes: BTreeMap::new() }
+/// The pairs of a role at the locations of a way up.
+fn on_the_way(pairs: &[(LocationIx, ActorIx)], up: &[LocationIx]) -> Vec<ActorIx> {
+    if pairs.len() < up.len() {
+        let on_it = pairs.iter().filter(|(location, _)| up.contains(location));
+        return on_it.map(|(_, pair)| *pair).collect();
     }
+    up.iter().filter_map(|location| pair_at(pairs, *location)).collect()
+}
 
-    fn follow(&mut self, subject: Option<ActorIx>, budget: &mut Budget) -> Result<(), TooLarge> {
-        self.round += 1;
-        self.always.clear();
-        self.sometimes.clear();
-        let Some(subject) = subject else { return Ok(()) };
-        self.seen[subject] = self.round;
-        self.always.push(subject);
-        let mut windowed = Vec::new();
-        let mut next = 0;
-        while let Some(actor) = self.always.get(next).copied() {
-            next += 1;
-            for edge in &self.edges[actor] {
-                if !edge.window.is_always() {
-                    windowed.push((edge.to, edge.window));
-                } else if self.seen[edge.to] != self.round {
-                    self.seen[edge.to] = self.round;
-                    self.always.push(edge.to);
-                }
-            }
-        }
-        self.always.sort_unstable();
-        budget.closure(self.always.len())?;
-        self.follow_windows(windowed, budget)
+/// The positions of everything that a subject counts as: where they are held, and when it counts.
+pub(super) fn reached(
+    positions: &Lists<ActorIx, Timed<Held>>,
+    closure: &[ActorIx],
+    closure_timed: &[Timed<ActorIx>],
+) -> Vec<Timed<LocationIx>> {
+    let mut reached: Vec<Timed<LocationIx>> = Vec::new();
+    for actor in closure {
+        let at = |held: &Timed<Held>| Timed { item: held.item.location, window: held.window };
+        reached.extend(positions[*actor].iter().map(at));
     }
-
-    /// The least fixed point over sets of instants: it ends because every set only grows, and only
-    /// by windows bounded by the finitely many instants that occur. An actor hands on its whole set
-    /// at once, so that many windows along a long path cost their sum and not their product.
-    fn follow_windows(
-        &mut self,
-        open: Vec<(ActorIx, Window)>,
-        budget: &mut Budget,
-    ) -> Result<(), TooLarge> {
-        let mut arrived: BTreeMap<ActorIx, Vec<Window>> = BTreeMap::new();
-        for (actor, window) in open {
-            arrived.entry(actor).or_default().push(window);
-        }
-        let mut queue = VecDeque::new();
-        let mut queued = BTreeSet::new();
-        for (actor, windows) in arrived {
-            if self.seen[actor] != self.round {
-                budget.steps(windows.len())?;
-                self.sometimes.entry(actor).or_default().add(&windows);
-                queue.push_back(actor);
-                queued.insert(actor);
-            }
-        }
-        while let Some(actor) = queue.pop_front() {
-            queued.remove(&actor);
-            let Some(times) = self.sometimes.get(&actor).cloned() else { continue };
-            for edge in &self.edges[actor] {
-                if self.seen[edge.to] == self.round {
-                    continue;
-                }
-                let passed = times.within(edge.window);
-                let reached = self.sometimes.entry(edge.to).or_default();
-                budget.steps(times.windows().len() + reached.windows().len())?;
-                if reached.add(&passed) && queued.insert(edge.to) {
-                    queue.push_back(edge.to);
-                }
-            }
-        }
-        let windows = self.sometimes.values().map(|times| times.windows().len()).sum();
-        budget.windows(windows)
+    for actor in closure_timed {
+        reached.extend(positions[actor.item].iter().filter_map(|position| {
+            let window = both(position.window, actor.window)?;
+            Some(Timed { item: position.item.location, window })
+        }));
     }
-
-    fn timed(&self) -> impl Iterator<Item = Timed<ActorIx>> + '_ {
-        self.sometimes.iter().flat_map(|(actor, times)| {
-            times.windows().iter().map(|window| Timed { item: *actor, window: *window })
-        })
-    }
+    reached.sort_unstable();
+    reached.dedup();
+    reached
 }
 
 impl Actors {
@@ -279,14 +242,15 @@ impl Actors {
         &self,
         named: impl Fn(&Subject) -> Option<ActorIx>,
     ) -> Lists<ActorIx, ActorIx> {
-        let pairs = self.subjects.iter().filter_map(|(ix, row)| Some((named(row)?, ix)));
-        Lists::from_pairs(self.subjects.len(), pairs.collect())
+        let pairs: Vec<_> =
+            self.subjects.iter().filter_map(|(ix, row)| Some((named(row)?, ix))).collect();
+        Lists::scattered(self.subjects.len(), || pairs.iter().copied())
     }
 
     /// The positions turned round: who holds one where, in the order of a walk of the forest.
-    pub(super) fn held_at(&self, names: &Names, places: &Places) -> Vec<(u32, ActorIx)> {
+    pub(super) fn held_at(&self, places: &Places) -> Vec<(u32, ActorIx)> {
         let mut held: Vec<(u32, ActorIx)> = Vec::new();
-        for (actor, _) in names.actor_rows.iter() {
+        for actor in self.positions.handles() {
             let at = |position: &Timed<Held>| places.places[position.item.location].first;
             held.extend(self.positions[actor].iter().map(|position| (at(position), actor)));
         }
@@ -296,48 +260,49 @@ impl Actors {
     }
 
     /// For every actor the subjects that count as it, always or at times.
-    pub(super) fn subjects_of(&self, names: &Names) -> Lists<ActorIx, ActorIx> {
-        let mut pairs = Vec::new();
-        for (subject, _) in self.subjects.iter() {
-            let always = self.closure[subject].iter().copied();
-            let sometimes = self.closure_timed[subject].iter().map(|timed| timed.item);
-            pairs.extend(always.chain(sometimes).map(|actor| (actor, subject)));
-            // An actor with several windows stands in the list as often, one after the other.
-        }
-        pairs.dedup();
-        Lists::from_pairs(names.actor_rows.len(), pairs)
+    pub(super) fn subjects_of(&self) -> Lists<ActorIx, ActorIx> {
+        turned(self.subjects.len(), &self.closure, &self.closure_timed)
+    }
+
+    /// For every actor the native groups that count as it, always or at times.
+    pub(super) fn natives_of(&self) -> Lists<ActorIx, NativeIx> {
+        turned(self.subjects.len(), &self.native, &self.native_timed)
     }
 
     /// For every subject the positions of everything that it counts as; empty unless asked for.
     pub(super) fn reached_positions(
         &self,
-        names: &Names,
         asked: bool,
         budget: &mut Budget,
     ) -> Result<Lists<ActorIx, Timed<LocationIx>>, TooLarge> {
-        let mut lists = Lists::default();
-        for index in 0..names.subjects {
-            let subject = ActorIx::from_index(index);
-            let mut reached: Vec<Timed<LocationIx>> = Vec::new();
-            if asked && self.subjects[subject].is_person {
-                for actor in &self.closure[subject] {
-                    reached.extend(self.positions[*actor].iter().map(|position| Timed {
-                        item: position.item.location,
-                        window: position.window,
-                    }));
+        let mut lists = ListsBuilder::default();
+        for (subject, row) in self.subjects.iter() {
+            let reached = match asked && row.is_person {
+                true => {
+                    reached(&self.positions, &self.closure[subject], &self.closure_timed[subject])
                 }
-                for actor in &self.closure_timed[subject] {
-                    reached.extend(self.positions[actor.item].iter().filter_map(|position| {
-                        let window = both(position.window, actor.window)?;
-                        Some(Timed { item: position.item.location, window })
-                    }));
-                }
-                reached.sort_unstable();
-                reached.dedup();
-            }
+                false => Vec::new(),
+            };
             budget.closure(reached.len())?;
             lists.push(reached);
         }
-        Ok(lists)
+        Ok(lists.into())
     }
+}
+
+/// Closures turned round.
+fn turned<H: crate::arena::Handle>(
+    actors: usize,
+    closure: &Lists<H, ActorIx>,
+    closure_timed: &Lists<H, Timed<ActorIx>>,
+) -> Lists<ActorIx, H> {
+    let pairs = || {
+        closure.handles().flat_map(|from| {
+            let always = closure[from].iter().map(move |actor| (*actor, from));
+            // An actor with several windows stands in the list as often, one after the other.
+            let timed = closure_timed[from].chunk_by(|one, other| one.item == other.item);
+            always.chain(timed.filter_map(move |windows| Some((windows.first()?.item, from))))
+        })
+    };
+    Lists::scattered(actors, pairs)
 }

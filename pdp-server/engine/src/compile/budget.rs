@@ -2,6 +2,8 @@
 //! every pair above it, and windows multiply along paths. A policy that is over a limit is refused
 //! before it is committed; otherwise the store would hold what no server can load.
 
+use crate::snapshot::Spent;
+
 /// The limits on what compiling a policy makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileLimits {
@@ -47,6 +49,35 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) const fn new(limits: CompileLimits) -> Self {
         Self { limits, left: limits }
+    }
+
+    /// For a change to a policy that has this much already. Steps are counted for each change.
+    pub(super) fn on_top_of(limits: CompileLimits, spent: Spent) -> Self {
+        let Spent { edges, closure, windows } = spent;
+        let left = CompileLimits {
+            edges: limits.edges.saturating_sub(edges),
+            closure: limits.closure.saturating_sub(closure),
+            windows: limits.windows.saturating_sub(windows),
+            steps: limits.steps,
+        };
+        Self { limits, left }
+    }
+
+    /// How much there is.
+    pub(super) fn spent(&self) -> Spent {
+        let Self { limits, left } = self;
+        Spent {
+            edges: limits.edges - left.edges,
+            closure: limits.closure - left.closure,
+            windows: limits.windows - left.windows,
+        }
+    }
+
+    /// What was there and is no more.
+    pub(super) fn give_back(&mut self, freed: Spent) {
+        self.left.edges += freed.edges;
+        self.left.closure += freed.closure;
+        self.left.windows += freed.windows;
     }
 
     pub(super) fn edges(&mut self, count: usize) -> Result<(), TooLarge> {

@@ -1,37 +1,38 @@
 //! The two forests: which location lies in which, how far `up` reaches, which role is above which.
 
-use crate::arena::{Handle, LocationIx, RoleIx, Table};
+use crate::arena::{Handle, LocationIx, RoleIx, Rows};
 use crate::facts::Facts;
 use crate::id::BusinessRoleId;
 use crate::snapshot::Place;
 
+use super::handles::Handles;
 use super::names::Names;
 
 pub(super) struct Places {
-    pub(super) places: Table<LocationIx, Place>,
-    pub(super) roles: Table<RoleIx, (BusinessRoleId, Option<RoleIx>)>,
+    pub(super) places: Rows<LocationIx, Place>,
+    pub(super) roles: Rows<RoleIx, (BusinessRoleId, Option<RoleIx>)>,
 }
 
 pub(super) fn compile(facts: &Facts, names: &Names) -> Places {
     let roles = facts
         .business_roles()
-        .map(|role| (role.id.clone(), role.parent.as_ref().map(|parent| names.roles[parent])))
+        .map(|role| (role.id.clone(), role.parent.as_ref().map(|parent| names.role(parent))))
         .collect();
     Places { places: places(facts, names), roles }
 }
 
-fn places(facts: &Facts, names: &Names) -> Table<LocationIx, Place> {
-    let mut places: Table<LocationIx, Place> = facts
+fn places(facts: &Facts, names: &Names) -> Rows<LocationIx, Place> {
+    let mut places: Rows<LocationIx, Place> = facts
         .locations()
         .map(|location| {
-            let at = names.locations[&location.id];
-            let parent = location.parent.as_ref().map(|parent| names.locations[parent]);
+            let at = names.location(&location.id);
+            let parent = location.parent.as_ref().map(|parent| names.location(parent));
             Place { parent, first: 0, after: 0, top: at, organization: None }
         })
         .collect();
-    let flags: Table<LocationIx, (bool, bool)> =
+    let flags: Rows<LocationIx, (bool, bool)> =
         facts.locations().map(|l| (l.block_inheritance, l.organization)).collect();
-    let mut children: Table<LocationIx, Vec<LocationIx>> =
+    let mut children: Rows<LocationIx, Vec<LocationIx>> =
         facts.locations().map(|_| Vec::new()).collect();
     let mut open = Vec::new();
     for index in 0..places.len() {
@@ -62,28 +63,4 @@ fn places(facts: &Facts, names: &Names) -> Table<LocationIx, Place> {
         open.extend(children[at].iter().map(|child| (*child, false)));
     }
     places
-}
-
-impl Places {
-    /// The role and every role above it, nearest first (A5).
-    pub(super) fn role_and_above(&self, role: RoleIx) -> impl Iterator<Item = RoleIx> + '_ {
-        std::iter::successors(Some(role), |role| self.roles[*role].1)
-    }
-
-    /// The location and every location above it, nearest first.
-    pub(super) fn location_and_above(
-        &self,
-        location: LocationIx,
-    ) -> impl Iterator<Item = LocationIx> + '_ {
-        std::iter::successors(Some(location), |at| self.places[*at].parent)
-    }
-
-    /// Whether `upper` is on `up` of `lower` (A5).
-    pub(super) fn climbs_to(&self, lower: LocationIx, upper: LocationIx) -> bool {
-        let lies_in = |inner: LocationIx, outer: LocationIx| {
-            let (inner, outer) = (&self.places[inner], &self.places[outer]);
-            outer.first <= inner.first && inner.first < outer.after
-        };
-        lies_in(lower, upper) && lies_in(upper, self.places[lower].top)
-    }
 }

@@ -48,10 +48,10 @@ impl<'a> Paths<'a> {
         Self { snapshot, subject, came_by }
     }
 
-    /// Everything the subject counts as, the subject first, the rest in the order of the handles.
+    /// Everything the subject counts as, the subject first, the rest in the order of lists.
     pub(super) fn all_reached(&self) -> Vec<ActorIx> {
         let mut reached: Vec<_> = self.came_by.keys().copied().collect();
-        reached.sort_unstable();
+        reached.sort_unstable_by(|one, other| self.snapshot.actor_order(*one, *other));
         reached.insert(0, self.subject);
         reached
     }

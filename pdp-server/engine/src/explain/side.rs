@@ -144,7 +144,12 @@ impl<'a> Recorder<'a> {
         self.found.sort_by_key(|found| found.assignment);
         self.found.dedup_by_key(|found| found.assignment);
         // The strongest first, so that what decided is listed before anything is left out.
-        self.found.sort_by_key(|found| (Reverse(found.qualifier), found.assignment));
+        let order =
+            |one: AssignmentIx, other: AssignmentIx| self.snapshot.assignment_order(one, other);
+        self.found.sort_by(|one, other| {
+            let strongest_first = Reverse(one.qualifier).cmp(&Reverse(other.qualifier));
+            strongest_first.then_with(|| order(one.assignment, other.assignment))
+        });
         let (mut entries, mut hops) = (Vec::new(), 0);
         for found in self.found.iter().take(MAX_ENTRIES) {
             let entry = self.entry(found, of, strongest, paths);
@@ -155,7 +160,7 @@ impl<'a> Recorder<'a> {
             }
             entries.push((found.assignment, entry));
         }
-        entries.sort_by_key(|(assignment, _)| *assignment);
+        entries.sort_by(|(one, _), (other, _)| order(*one, *other));
         let omitted = self.found.len() - entries.len();
         let entries = entries.into_iter().map(|(_, entry)| entry).collect();
         Heard { outcome: outcome_of(strongest), entries, omitted }

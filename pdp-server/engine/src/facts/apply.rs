@@ -1,13 +1,20 @@
 //! Applying a change set: all of it, or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::cascade::{Consequence, Referrers};
+use super::cascade::{Consequence, Referrers, consequences, naming};
 use super::rejection::{Problem, Rejected, Rejection};
 use super::validate::resulting_state;
 use super::{Change, Fact, FactKey, Facts};
 use crate::resource::ResourceType;
+
+/// From how many changes on it is worth trying to fill an empty policy in one go.
+const WORTH_GATHERING: usize = 1 << 12;
+
+/// How many cascades of a change set look through the policy, before who names whom is noted.
+const FEW_CASCADES: usize = 4;
 
 /// What one change set did to one fact, from before it to after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +38,10 @@ pub struct Applied {
 #[derive(Default)]
 pub(super) struct Journal {
     pub(super) touched: BTreeMap<FactKey, Touch>,
+    /// Every fact counts as touched, and none was there before: they were loaded. `touched` is empty.
+    pub(super) whole: bool,
+    /// How many cascades there were.
+    cascades: usize,
     referrers: Option<Referrers>,
 }
 
@@ -48,6 +59,14 @@ impl Journal {
         touch.change = change;
         touch.cascade = cascade;
     }
+
+    /// The last change that touched the fact of this key.
+    pub(super) fn change(&self, key: &FactKey) -> Option<usize> {
+        if self.whole {
+            return Some(0);
+        }
+        self.touched.get(key).map(|touch| touch.change)
+    }
 }
 
 // === impl Facts ===
@@ -59,6 +78,12 @@ impl Facts {
     /// # Errors
     /// [`Rejected`] lists what is wrong, each with the change that brought it about.
     pub fn apply(&mut self, changes: &[Change]) -> Result<Applied, Rejected> {
+        if self.is_empty() && changes.len() > WORTH_GATHERING {
+            // Whatever is wrong, going step by step says of which change.
+            if let Some(applied) = self.fill(changes) {
+                return Ok(applied);
+            }
+        }
         let mut journal = Journal::default();
         let mut rejections = Vec::new();
         for (position, change) in changes.iter().enumerate() {
@@ -66,7 +91,7 @@ impl Facts {
                 rejections.push(Rejection { change: position, key: change.key(), problem });
             }
         }
-        rejections.extend(resulting_state(self, &journal));
+        rejections.extend(resulting_state(self, &journal, NonZeroUsize::MIN));
         if !rejections.is_empty() {
             self.restore(journal.touched.into_iter().map(|(key, touch)| (key, touch.before)));
             return Err(Rejected::new(rejections));
@@ -78,6 +103,30 @@ impl Facts {
         Ok(Applied { deltas: deltas.collect() })
     }
 
+    /// Applies a first change set in one go, if it does nothing but put facts that fit together.
+    fn fill(&mut self, changes: &[Change]) -> Option<Applied> {
+        let mut types = BTreeSet::new();
+        let mut facts = Vec::with_capacity(changes.len());
+        for change in changes {
+            let Change::Put(fact) = change else { return None };
+            // One that is declared twice adds to itself.
+            if let Fact::ResourceType(declared) = fact
+                && !types.insert(&declared.name)
+            {
+                return None;
+            }
+            facts.push(normalized(fact.clone()));
+        }
+        let filled = Self::gathered(facts);
+        let journal = Journal { whole: true, ..Journal::default() };
+        if !resulting_state(&filled, &journal, NonZeroUsize::MIN).is_empty() {
+            return None;
+        }
+        *self = filled;
+        let created = |fact: Fact| Delta { key: fact.key(), before: None, after: Some(fact) };
+        Some(Applied { deltas: self.iter().map(created).collect() })
+    }
+
     /// Takes back the change set that was applied last.
     pub fn undo(&mut self, applied: Applied) {
         self.restore(applied.deltas.into_iter().map(|delta| (delta.key, delta.before)));
@@ -87,17 +136,32 @@ impl Facts {
     /// changed something must not decide.
     ///
     /// # Errors
-    /// [`Rejected`] lists what is wrong; each change position is the position in `stored`.
+    /// [`Rejected`] lists what is wrong; each change position is the position of the fact in the
+    /// order of an export.
     pub fn load(stored: impl IntoIterator<Item = Fact>) -> Result<Self, Rejected> {
-        let mut loaded = Self::default();
-        let mut journal = Journal::default();
-        for (position, fact) in stored.into_iter().enumerate() {
-            let key = fact.key();
-            let before = loaded.insert(fact);
-            journal.note(key, before, position, false);
+        Self::load_on(NonZeroUsize::MIN, stored)
+    }
+
+    /// The same, checked by so many threads.
+    ///
+    /// # Errors
+    /// As [`Facts::load`].
+    pub fn load_on(
+        threads: NonZeroUsize,
+        stored: impl IntoIterator<Item = Fact>,
+    ) -> Result<Self, Rejected> {
+        let loaded = Self::gathered(stored);
+        let journal = Journal { whole: true, ..Journal::default() };
+        let mut rejections = resulting_state(&loaded, &journal, threads);
+        if rejections.is_empty() {
+            return Ok(loaded);
         }
-        let rejections = resulting_state(&loaded, &journal);
-        if rejections.is_empty() { Ok(loaded) } else { Err(Rejected::new(rejections)) }
+        let positions: HashMap<FactKey, usize> =
+            loaded.iter().enumerate().map(|(position, fact)| (fact.key(), position)).collect();
+        for rejection in &mut rejections {
+            rejection.change = positions.get(&rejection.key).copied().unwrap_or_default();
+        }
+        Err(Rejected::new(rejections))
     }
 
     fn restore(&mut self, entries: impl Iterator<Item = (FactKey, Option<Fact>)>) {
@@ -133,7 +197,7 @@ impl Facts {
     fn put(&mut self, fact: Fact, position: usize, journal: &mut Journal) {
         let fact = self.merged(normalized(fact));
         if let Some(referrers) = &mut journal.referrers {
-            referrers.note(&fact);
+            referrers.note(fact.borrowed());
         }
         let key = fact.key();
         let before = self.insert(fact);
@@ -141,8 +205,15 @@ impl Facts {
     }
 
     fn cascade(&mut self, deleted: &Fact, position: usize, journal: &mut Journal) {
-        let referrers = journal.referrers.get_or_insert_with(|| Referrers::new(self));
-        for (referrer, consequence) in referrers.consequences(self, deleted) {
+        let key = deleted.key();
+        journal.cascades += 1;
+        let consequences = if journal.cascades <= FEW_CASCADES {
+            consequences(self, deleted, naming(self, &key).iter())
+        } else {
+            let referrers = journal.referrers.get_or_insert_with(|| Referrers::new(self));
+            consequences(self, deleted, referrers.of(&key))
+        };
+        for (referrer, consequence) in consequences {
             let before = match consequence {
                 // It names less than before, so the referrers need no update.
                 Consequence::Becomes(changed) => self.insert(changed),
@@ -165,66 +236,55 @@ impl Facts {
     }
 }
 
-/// Lists that mean the same are stored the same: sorted, without repetitions.
-fn normalized(fact: Fact) -> Fact {
-    fn tidy<T: Ord>(list: &mut Vec<T>) {
-        list.sort();
-        list.dedup();
-    }
-    match fact {
-        Fact::Person(mut person) => {
-            let changed = Arc::make_mut(&mut person);
-            tidy(&mut changed.locations);
-            tidy(&mut changed.positions);
-            Fact::Person(person)
+/// Lists that mean the same are stored the same: sorted, without repetitions. A fact whose lists are so
+/// already stays shared with whoever gave it.
+fn normalized(mut fact: Fact) -> Fact {
+    match &mut fact {
+        Fact::Person(person) => {
+            tidy(person, |it| &it.locations, |it| &mut it.locations);
+            tidy(person, |it| &it.positions, |it| &mut it.positions);
         }
-        Fact::Account(mut account) => {
-            tidy(&mut Arc::make_mut(&mut account).locations);
-            Fact::Account(account)
+        Fact::Account(account) => tidy(account, |it| &it.locations, |it| &mut it.locations),
+        Fact::Group(group) => {
+            tidy(group, |it| &it.members, |it| &mut it.members);
+            tidy(group, |it| &it.positions, |it| &mut it.positions);
+            tidy(group, |it| &it.locations, |it| &mut it.locations);
         }
-        Fact::Group(mut group) => {
-            let changed = Arc::make_mut(&mut group);
-            tidy(&mut changed.members);
-            tidy(&mut changed.positions);
-            tidy(&mut changed.locations);
-            Fact::Group(group)
+        Fact::SetGroup(group) => {
+            tidy(group, |it| &it.members, |it| &mut it.members);
+            tidy(group, |it| &it.locations, |it| &mut it.locations);
         }
-        Fact::SetGroup(mut group) => {
-            let changed = Arc::make_mut(&mut group);
-            tidy(&mut changed.members);
-            tidy(&mut changed.locations);
-            Fact::SetGroup(group)
+        Fact::ManagementRoleDefinition(definition) => {
+            tidy(definition, |it| &it.locations, |it| &mut it.locations);
         }
-        Fact::ManagementRoleDefinition(mut definition) => {
-            tidy(&mut Arc::make_mut(&mut definition).locations);
-            Fact::ManagementRoleDefinition(definition)
+        Fact::ManagementRole(role) => {
+            tidy(role, |it| &it.members, |it| &mut it.members);
+            tidy(role, |it| &it.includes, |it| &mut it.includes);
+            tidy(role, |it| &it.locations, |it| &mut it.locations);
         }
-        Fact::ManagementRole(mut role) => {
-            let changed = Arc::make_mut(&mut role);
-            tidy(&mut changed.members);
-            tidy(&mut changed.includes);
-            tidy(&mut changed.locations);
-            Fact::ManagementRole(role)
-        }
-        Fact::BusinessRole(mut role) => {
-            tidy(&mut Arc::make_mut(&mut role).locations);
-            Fact::BusinessRole(role)
-        }
-        Fact::Resource(mut resource) => {
-            tidy(&mut Arc::make_mut(&mut resource).locations);
-            Fact::Resource(resource)
-        }
-        Fact::ResourceGroup(mut group) => {
-            tidy(&mut Arc::make_mut(&mut group).members);
-            Fact::ResourceGroup(group)
-        }
-        unordered @ (Fact::ResourceType(_)
+        Fact::BusinessRole(role) => tidy(role, |it| &it.locations, |it| &mut it.locations),
+        Fact::Resource(resource) => tidy(resource, |it| &it.locations, |it| &mut it.locations),
+        Fact::ResourceGroup(group) => tidy(group, |it| &it.members, |it| &mut it.members),
+        Fact::ResourceType(_)
         | Fact::Location(_)
         | Fact::AccessLevel(_)
         | Fact::Share(_)
         | Fact::PermissionLevel(_)
         | Fact::Psm(_)
         | Fact::Eligibility(_)
-        | Fact::Assignment(_)) => unordered,
+        | Fact::Assignment(_) => {}
+    }
+    fact
+}
+
+fn tidy<F: Clone, T: Ord>(
+    fact: &mut Arc<F>,
+    list: impl Fn(&F) -> &Vec<T>,
+    list_mut: impl Fn(&mut F) -> &mut Vec<T>,
+) {
+    if !list(fact).is_sorted_by(|one, next| one < next) {
+        let list = list_mut(Arc::make_mut(fact));
+        list.sort();
+        list.dedup();
     }
 }

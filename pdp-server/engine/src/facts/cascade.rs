@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::reference::{actor_rests_on, object, references};
-use super::{Fact, FactKey, Facts};
+use super::reference::{actor_rests_on, object, references, refers};
+use super::{Fact, FactKey, FactKind, FactRef, Facts};
 use crate::actor::{Account, Membership, Position};
 use crate::id::LocationId;
 use crate::level::{AccessLevel, Assignment};
@@ -24,33 +24,44 @@ pub(super) struct Referrers(HashMap<FactKey, BTreeSet<FactKey>>);
 impl Referrers {
     pub(super) fn new(facts: &Facts) -> Self {
         let mut referrers = Self(HashMap::new());
-        facts.iter().for_each(|fact| referrers.note(&fact));
+        FactKind::ALL
+            .iter()
+            .flat_map(|kind| facts.borrowed(*kind))
+            .for_each(|fact| referrers.note(fact));
         referrers
     }
 
-    pub(super) fn note(&mut self, fact: &Fact) {
+    pub(super) fn note(&mut self, fact: FactRef<'_>) {
         references(fact, &mut |_, target| {
-            self.0.entry(target).or_default().insert(fact.key());
+            self.0.entry(target.key()).or_default().insert(fact.key());
         });
     }
 
-    /// The facts that a cascading delete of `key` changes. A referrer that is not among them still
-    /// refuses the delete: child locations and roles, roles that include it, definitions and
-    /// resources of a deleted type, and assignments that deny something to another actor.
-    pub(super) fn consequences(
-        &self,
-        facts: &Facts,
-        deleted: &Fact,
-    ) -> Vec<(FactKey, Consequence)> {
-        let key = &deleted.key();
-        let listed = self.0.get(key).into_iter().flatten();
-        let still = listed.filter_map(|referrer| facts.get(referrer)).filter(|fact| {
-            let mut refers = false;
-            references(fact, &mut |_, target| refers |= target == *key);
-            refers
-        });
-        still.filter_map(|fact| Some((fact.key(), consequence(facts, &fact, deleted)?))).collect()
+    /// Who may name the fact of this key, in the order of the keys.
+    pub(super) fn of(&self, key: &FactKey) -> impl Iterator<Item = &FactKey> {
+        self.0.get(key).into_iter().flatten()
     }
+}
+
+/// Who names the fact of this key, in the order of the keys: for a cascade or two that is quicker than
+/// noting who names whom.
+pub(super) fn naming(facts: &Facts, key: &FactKey) -> Vec<FactKey> {
+    let all = FactKind::ALL.iter().flat_map(|kind| facts.borrowed(*kind));
+    all.filter(|fact| refers(*fact, key)).map(FactRef::key).collect()
+}
+
+/// The facts that a cascading delete changes, among those that may name it. A referrer that is not among
+/// them still refuses the delete: child locations and roles, roles that include it, definitions and
+/// resources of a deleted type, and assignments that deny something to another actor.
+pub(super) fn consequences<'k>(
+    facts: &Facts,
+    deleted: &Fact,
+    referrers: impl Iterator<Item = &'k FactKey>,
+) -> Vec<(FactKey, Consequence)> {
+    let key = &deleted.key();
+    let still = referrers.filter_map(|referrer| facts.get(referrer));
+    let still = still.filter(|fact| refers(fact.borrowed(), key));
+    still.filter_map(|fact| Some((fact.key(), consequence(facts, &fact, deleted)?))).collect()
 }
 
 fn consequence(facts: &Facts, fact: &Fact, deleted: &Fact) -> Option<Consequence> {
@@ -168,11 +179,7 @@ fn dismiss(members: &mut Vec<Membership>, key: &FactKey) {
 pub(super) fn could_take(facts: &Facts, referrer: &Fact, deleted: &Fact) -> bool {
     match consequence(facts, referrer, deleted) {
         Some(Consequence::Goes) => true,
-        Some(Consequence::Becomes(changed)) => {
-            let (key, mut still) = (deleted.key(), false);
-            references(&changed, &mut |_, target| still |= target == key);
-            !still
-        }
+        Some(Consequence::Becomes(changed)) => !refers(changed.borrowed(), &deleted.key()),
         None => false,
     }
 }

@@ -67,7 +67,6 @@ fn passing(
     pace: &Pace<'_>,
     passes: impl Fn(ActorIx, &PersonId) -> Result<bool, Malformed>,
 ) -> Result<Vec<PersonId>, ListError> {
-    // INVARIANT: handles of people come first, and in the order of the ids.
     let person = |actor: ActorIx| match &snapshot.cold.actors[actor] {
         ActorRef::Person(id) => Some(id),
         _ => None,
@@ -131,7 +130,7 @@ fn candidates<'a>(
             fewest = Some(found);
         }
     }
-    Ok(fewest.unwrap_or_default())
+    Ok(fewest.unwrap_or_else(|| Candidates::new(snapshot)))
 }
 
 /// Subjects to whom something allows an operation that is asked of one object.
@@ -141,7 +140,7 @@ fn of_asked<'a>(
     now: Timestamp,
     pace: &Pace<'_>,
 ) -> Result<Candidates<'a, ActorIx>, ListError> {
-    let mut found = Candidates::default();
+    let mut found = Candidates::new(snapshot);
     let mut assignees = Vec::new();
     for permission in asked.operations.iter().filter_map(|(_, permission)| *permission) {
         match asked.of {

@@ -1,43 +1,99 @@
 //! Handles that may belong into a list, in its order and each once, without putting them all
 //! together first.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
-use crate::arena::Handle;
+use crate::arena::{ActorIx, Handle, ResourceGroupIx, ResourceIx, Slice};
+use crate::snapshot::Snapshot;
+
+/// A handle of what lists are made of.
+pub(super) trait Listed: Handle {
+    /// From which handle on names came one by one: below, handles are in the order of the list.
+    fn fresh(snapshot: &Snapshot) -> Self;
+
+    /// The order of the list.
+    fn order(snapshot: &Snapshot, one: Self, other: Self) -> Ordering;
+}
+
+impl Listed for ActorIx {
+    fn fresh(snapshot: &Snapshot) -> Self {
+        snapshot.cold.fresh.actor
+    }
+
+    fn order(snapshot: &Snapshot, one: Self, other: Self) -> Ordering {
+        snapshot.actor_order(one, other)
+    }
+}
+
+impl Listed for ResourceIx {
+    fn fresh(snapshot: &Snapshot) -> Self {
+        snapshot.cold.fresh.resource
+    }
+
+    fn order(snapshot: &Snapshot, one: Self, other: Self) -> Ordering {
+        snapshot.resource_order(one, other)
+    }
+}
+
+impl Listed for ResourceGroupIx {
+    fn fresh(snapshot: &Snapshot) -> Self {
+        snapshot.cold.fresh.group
+    }
+
+    fn order(snapshot: &Snapshot, one: Self, other: Self) -> Ordering {
+        snapshot.group_order(one, other)
+    }
+}
 
 /// Sorted runs of handles that are gone through as one.
 pub(super) struct Candidates<'a, H> {
-    /// INVARIANT: each is sorted.
-    runs: Vec<&'a [H]>,
+    snapshot: &'a Snapshot,
+    runs: Vec<Run<'a, H>>,
     /// What comes in runs of its own, in any order.
     singles: Vec<H>,
 }
 
+/// A sorted run of handles in the order of the list.
+struct Run<'a, H> {
+    handles: &'a [H],
+    /// What is in the run and does not count, in the same order.
+    removed: &'a [H],
+}
+
 /// Goes through runs as one: on the heap lies the next handle of each run.
 pub(super) struct Merged<'a, H> {
-    runs: Vec<&'a [H]>,
+    snapshot: &'a Snapshot,
+    runs: Vec<Run<'a, H>>,
     singles: std::vec::IntoIter<H>,
     next: BinaryHeap<Reverse<(H, usize)>>,
+    /// What came after the policy was compiled as a whole, in the order of the list.
+    fresh: std::iter::Peekable<std::vec::IntoIter<H>>,
     last: Option<H>,
 }
 
 // === impl Candidates ===
 
-impl<H> Default for Candidates<'_, H> {
-    fn default() -> Self {
-        Self { runs: Vec::new(), singles: Vec::new() }
+impl<'a, H: Listed> Candidates<'a, H> {
+    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, runs: Vec::new(), singles: Vec::new() }
     }
-}
 
-impl<'a, H: Handle> Candidates<'a, H> {
     /// Adds a sorted run.
-    pub(super) fn run(&mut self, run: &'a [H]) {
-        match run {
-            [] => {}
-            [single] => self.singles.push(*single),
-            several => self.runs.push(several),
+    pub(super) fn run(&mut self, run: impl Into<Slice<'a, H>>) {
+        let Slice { base, plus, minus } = run.into();
+        let fresh = H::fresh(self.snapshot);
+        let split = |part: &'a [H]| part.split_at(part.partition_point(|handle| *handle < fresh));
+        let ((base, late), (plus, later)) = (split(base), split(plus));
+        self.singles.extend(late.iter().filter(|handle| minus.binary_search(handle).is_err()));
+        self.singles.extend(later);
+        for (handles, removed) in [(base, minus), (plus, &[][..])] {
+            match handles {
+                [] => {}
+                [single] if removed.is_empty() => self.singles.push(*single),
+                handles => self.runs.push(Run { handles, removed }),
+            }
         }
     }
 
@@ -54,20 +110,33 @@ impl<'a, H: Handle> Candidates<'a, H> {
 
     /// How many there are at most.
     pub(super) fn upper_bound(&self) -> usize {
-        self.singles.len() + self.runs.iter().map(|run| run.len()).sum::<usize>()
+        self.singles.len() + self.runs.iter().map(|run| run.handles.len()).sum::<usize>()
     }
 
     /// Those that are not passed; what is passed comes before what is not.
     pub(super) fn past(self, passed: impl Fn(H) -> bool) -> Merged<'a, H> {
-        let Self { mut runs, mut singles } = self;
-        for run in &mut runs {
-            let at = run.partition_point(|handle| passed(*handle));
-            *run = run.get(at..).unwrap_or_default();
+        let Self { snapshot, mut runs, mut singles } = self;
+        for Run { handles, removed } in &mut runs {
+            let at = handles.partition_point(|handle| passed(*handle));
+            *handles = handles.get(at..).unwrap_or_default();
+            let first = handles.first().copied();
+            let at = removed.partition_point(|handle| first.is_some_and(|first| *handle < first));
+            *removed = removed.get(at..).unwrap_or_default();
         }
         singles.retain(|handle| !passed(*handle));
         singles.sort_unstable();
-        let mut merged =
-            Merged { runs, singles: singles.into_iter(), next: BinaryHeap::new(), last: None };
+        let fresh = H::fresh(snapshot);
+        let mut late = singles.split_off(singles.partition_point(|handle| *handle < fresh));
+        late.dedup();
+        late.sort_unstable_by(|one, other| H::order(snapshot, *one, *other));
+        let mut merged = Merged {
+            snapshot,
+            runs,
+            singles: singles.into_iter(),
+            next: BinaryHeap::new(),
+            fresh: late.into_iter().peekable(),
+            last: None,
+        };
         // The singles stand behind the runs.
         let firsts: Vec<_> = (0..=merged.runs.len())
             .filter_map(|run| Some(Reverse((merged.pull(run)?, run))))
@@ -77,24 +146,41 @@ impl<'a, H: Handle> Candidates<'a, H> {
     }
 }
 
-// === impl Merged ===
+// === impl Run ===
 
-impl<H: Handle> Merged<'_, H> {
-    /// Takes the next handle from a run.
-    fn pull(&mut self, run: usize) -> Option<H> {
-        let Some(run) = self.runs.get_mut(run) else { return self.singles.next() };
-        let (first, rest) = run.split_first()?;
-        *run = rest;
-        Some(*first)
-    }
-}
-
-impl<H: Handle> Iterator for Merged<'_, H> {
+impl<H: Handle> Iterator for Run<'_, H> {
     type Item = H;
 
     fn next(&mut self) -> Option<H> {
         loop {
+            let (first, rest) = self.handles.split_first()?;
+            self.handles = rest;
+            match self.removed.split_first() {
+                Some((removed, others)) if removed == first => self.removed = others,
+                Some(_) | None => return Some(*first),
+            }
+        }
+    }
+}
+
+// === impl Merged ===
+
+impl<H: Listed> Merged<'_, H> {
+    /// Takes the next handle from a run.
+    fn pull(&mut self, run: usize) -> Option<H> {
+        match self.runs.get_mut(run) {
+            Some(run) => run.next(),
+            None => self.singles.next(),
+        }
+    }
+
+    /// The next handle of those that the policy was compiled with.
+    fn old(&mut self) -> Option<H> {
+        loop {
             let Reverse((handle, run)) = *self.next.peek()?;
+            if self.last != Some(handle) {
+                return Some(handle);
+            }
             let following = self.pull(run);
             let mut top = self.next.peek_mut()?;
             match following {
@@ -103,32 +189,94 @@ impl<H: Handle> Iterator for Merged<'_, H> {
                     PeekMut::pop(top);
                 }
             }
-            if self.last.replace(handle) != Some(handle) {
-                return Some(handle);
-            }
         }
+    }
+}
+
+impl<H: Listed> Iterator for Merged<'_, H> {
+    type Item = H;
+
+    fn next(&mut self) -> Option<H> {
+        let old = self.old();
+        let fresh = self.fresh.peek().copied();
+        let old = match (old, fresh) {
+            (Some(old), Some(fresh)) => {
+                Some(old).filter(|old| H::order(self.snapshot, *old, fresh).is_lt())
+            }
+            (old, _) => old,
+        };
+        match old {
+            Some(_) => self.last = old,
+            None => return self.fresh.next(),
+        }
+        old
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::arena::ActorIx;
+    use crate::actor::Person;
+    use crate::arena::SortedSet;
+    use crate::compile::{compile, recompile};
+    use crate::facts::{Change, Facts};
+    use crate::id::PersonId;
+    use crate::query::Revision;
+
+    fn people(ids: impl IntoIterator<Item = String>) -> Vec<Change> {
+        let person = |id: String| Person {
+            id: PersonId::new(id).unwrap(),
+            name: None,
+            login: None,
+            enabled: true,
+            manager: None,
+            locations: Vec::new(),
+            positions: Vec::new(),
+            vault_privileges: BTreeSet::new(),
+        };
+        ids.into_iter().map(|id| Change::Put(person(id).into())).collect()
+    }
+
+    /// The people p0 to p9; q, o and p55 came later.
+    fn snapshot() -> Snapshot {
+        let mut facts = Facts::default();
+        facts.apply(&people((0..10).map(|number| format!("p{number}")))).unwrap();
+        let snapshot = compile(&facts, Revision::ZERO);
+        let later = facts.apply(&people(["q", "o", "p55"].map(str::to_owned))).unwrap();
+        recompile(&snapshot, &facts, &later.deltas, Revision::ZERO)
+    }
 
     #[test]
-    fn runs_and_singles_are_one_sorted_list_without_doubles() {
-        let at = ActorIx::from_index;
-        let runs: [Vec<ActorIx>; 4] = [vec![1, 4, 7], vec![], vec![2], vec![4, 5, 7, 9]]
-            .map(|run| run.into_iter().map(at).collect());
-        let all = |past: usize| {
-            let mut candidates = Candidates::default();
-            runs.iter().for_each(|run| candidates.run(run));
-            candidates.singles([8, 0, 8, 5].map(at));
-            assert_eq!(candidates.upper_bound(), 12);
-            candidates.past(|handle| handle < at(past)).map(Handle::index).collect::<Vec<_>>()
+    fn runs_and_singles_are_one_list_in_order_and_without_doubles() {
+        let snapshot = snapshot();
+        let at = |id: &str| *snapshot.people.get(id).unwrap();
+        let handles = |ids: &[&str]| -> Vec<ActorIx> {
+            let mut handles: Vec<_> = ids.iter().map(|id| at(id)).collect();
+            handles.sort_unstable();
+            handles
         };
-        assert_eq!(all(0), [0, 1, 2, 4, 5, 7, 8, 9]);
-        assert_eq!(all(5), [5, 7, 8, 9]);
-        assert_eq!(all(10), Vec::<usize>::new());
+        let one = handles(&["p1", "p4", "p7", "q"]);
+        let other = handles(&["p4", "p5", "p7", "p9"]);
+        let mut set: SortedSet<ActorIx> = handles(&["p2", "p3", "q"]).into_iter().collect();
+        set.remove(at("p3"));
+        set.insert(at("p55"));
+        set.insert(at("p6"));
+        let all = |past: &str| {
+            let mut candidates = Candidates::new(&snapshot);
+            candidates.run(one.as_slice());
+            candidates.run(&[][..]);
+            candidates.run(other.as_slice());
+            candidates.run(set.all());
+            candidates.singles(["p8", "o", "p0", "p8", "p5"].map(at));
+            let listed = candidates.past(|handle| snapshot.actor_order(handle, at(past)).is_lt());
+            let names = listed.map(|handle| snapshot.cold.actors[handle].to_string());
+            names.map(|name| name.replace("person:", "")).collect::<Vec<_>>()
+        };
+        let whole = ["o", "p0", "p1", "p2", "p4", "p5", "p55", "p6", "p7", "p8", "p9", "q"];
+        assert_eq!(all("o"), whole);
+        assert_eq!(all("p55"), &whole[6..]);
+        assert_eq!(all("q"), ["q"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{AnyPermission, ListError, ListedPermission, Part, allows, wanted_to_the_end};
-use crate::arena::{PermissionIx, Table};
+use crate::arena::{PermissionIx, Rows};
 use crate::check::{object, subject};
 use crate::permission::Qualifier;
 use crate::query::{Malformed, ObjectRef, SubjectRef};
@@ -50,7 +50,7 @@ pub fn list_permissions_part(
         .into_iter()
         .filter(|action| !is_group || matches!(action, VaultAction::Manage | VaultAction::Share))
         .map(|action| ListedPermission::Vault(action.as_str().to_owned()));
-    let computer = object(snapshot, object_ref).ok().and_then(|ix| snapshot.psm.computers.get(&ix));
+    let computer = object(snapshot, object_ref).ok().and_then(|ix| snapshot.psm.computer(ix));
     let levels = computer.into_iter().flat_map(|computer| {
         let offers = computer.offers.keys().map(|level| Some(level.to_string()));
         std::iter::once(None).chain(offers).map(ListedPermission::Session)
@@ -107,7 +107,7 @@ fn of_access_levels(
 struct All<'a> {
     snapshot: &'a Snapshot,
     now: Timestamp,
-    strongest: Table<PermissionIx, Option<Qualifier>>,
+    strongest: Rows<PermissionIx, Option<Qualifier>>,
 }
 
 impl Visit for All<'_> {

@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::candidates::Candidates;
+use super::candidates::{Candidates, Listed};
 use super::{AnyPermission, ListError, Pace, Part, allows, wanted_to_the_end};
-use crate::arena::{ActorIx, Handle, LocationIx, ResourceGroupIx, ResourceIx, TypeIx};
+use crate::arena::{ActorIx, LocationIx, ResourceGroupIx, ResourceIx, TypeIx};
 use crate::check::subject;
 use crate::delegate::location;
 use crate::id::ObjectId;
@@ -60,7 +60,7 @@ pub fn list_resources_part(
     if type_name == Entity::GROUP_WORD {
         let groups = group_candidates(snapshot, &who);
         let name = |group| ObjectId::from_shared(snapshot.vault.group_names[group].to_shared());
-        return checked(groups, name, part, &pace, decide);
+        return checked(snapshot, groups, name, part, &pace, decide);
     }
     let Some(kind) = snapshot.types.get(type_name).copied() else { return Ok(Vec::new()) };
     let mut search = Search::new(snapshot, &who, kind, &pace);
@@ -70,20 +70,19 @@ pub fn list_resources_part(
         AnyPermission::Session(level) => search.of_sessions(type_name, level)?,
     }
     let found = search.found()?;
-    checked(found, |ix| snapshot.cold.resources[ix].id.clone(), part, &pace, decide)
+    checked(snapshot, found, |ix| snapshot.cold.resources[ix].id.clone(), part, &pace, decide)
 }
 
 /// Checks the candidates of the part until it is full.
-///
-/// INVARIANT: handles of one type are in the order of the ids.
-fn checked<H: Handle>(
+fn checked<H: Listed>(
+    snapshot: &Snapshot,
     found: Vec<H>,
     name: impl Fn(H) -> ObjectId,
     part: Part<'_, &str>,
     pace: &Pace<'_>,
     decide: impl Fn(&ObjectId) -> Result<bool, Malformed>,
 ) -> Result<Vec<ObjectId>, ListError> {
-    let mut candidates = Candidates::default();
+    let mut candidates = Candidates::new(snapshot);
     candidates.singles(found);
     let passed = |handle| part.after.is_some_and(|after| name(handle).as_str() <= after);
     let mut listed = Vec::new();
@@ -127,18 +126,17 @@ impl<'a> Search<'a> {
         let mut spans: Vec<(u32, u32)> = places.iter().map(numbers).collect();
         // The widest of those that begin together comes first.
         spans.sort_unstable_by_key(|(first, after)| (*first, Reverse(*after)));
-        let placed = &snapshot.cold.placed[kind];
+        let placed = snapshot.cold.placed.of(kind);
         let mut done = 0;
         for (first, after) in spans {
             if after <= done {
                 continue;
             }
             done = after;
-            let from = placed.partition_point(|(number, _)| *number < first);
-            let to = placed.partition_point(|(number, _)| *number < after);
-            for (_, resource) in placed.get(from..to).unwrap_or_default() {
+            let within = placed.past(|(number, _)| *number < first);
+            for (_, resource) in within.first(|(number, _)| *number < after).iter() {
                 pace.step()?;
-                found.push(*resource);
+                found.push(resource);
             }
         }
         Ok(found)
@@ -162,8 +160,7 @@ impl<'a> Search<'a> {
             }
             match &snapshot.cold.assignments[grant.assignment].scope {
                 Scope::On(resource) => {
-                    let kind = &snapshot.kinds[self.kind];
-                    self.one_by_one.extend(kind.objects.get(resource.id.as_str()));
+                    self.one_by_one.extend(snapshot.object(self.kind, resource.id.as_str()));
                 }
                 Scope::In(id) => {
                     self.places.extend(location(snapshot, id.as_str()));
@@ -180,21 +177,21 @@ impl<'a> Search<'a> {
         if !row.is_person {
             return;
         }
-        let object = |actor: &ActorIx| snapshot.cold.object_of[*actor];
+        let object = |actor: ActorIx| snapshot.cold.object_of[actor];
         let cold = &snapshot.cold;
         let own = open(&snapshot.positions[subject], self.who.t);
         let reached = open(&snapshot.reached_positions[subject], self.who.t);
         let found = &mut self.one_by_one;
         match relative {
-            Relative::Myself => found.extend(object(&subject)),
-            Relative::Manager => found.extend(row.manager.as_ref().and_then(object)),
+            Relative::Myself => found.extend(object(subject)),
+            Relative::Manager => found.extend(row.manager.and_then(object)),
             Relative::DirectReports => {
-                found.extend(cold.reports[subject].iter().filter_map(object));
+                found.extend(cold.reports.of(subject).iter().filter_map(object));
             }
-            Relative::OwnAccounts => found.extend(cold.owned[subject].iter().filter_map(object)),
+            Relative::OwnAccounts => found.extend(cold.owned.of(subject).iter().filter_map(object)),
             Relative::AccountsOfDirectReports => {
-                let reports = cold.reports[subject].iter();
-                let accounts = reports.flat_map(|report| &cold.owned[*report]);
+                let reports = cold.reports.of(subject).iter();
+                let accounts = reports.flat_map(|report| cold.owned.of(report).iter());
                 found.extend(accounts.filter_map(object));
             }
             Relative::InMyLocations => self.places.extend(own.map(|held| held.location)),
@@ -204,12 +201,11 @@ impl<'a> Search<'a> {
             }
             Relative::MyLocationsAndBelow => self.places.extend(reached),
             Relative::MyLocationsAndAbove => {
-                let objects = &snapshot.kinds[self.kind].objects;
                 for at in reached {
                     let above =
                         std::iter::successors(Some(at), |at| snapshot.locations[*at].parent);
                     for above in above.filter(|above| snapshot.climbs_to(at, *above)) {
-                        found.extend(objects.get(cold.locations[above].as_str()));
+                        found.extend(snapshot.object(self.kind, cold.locations[above].as_str()));
                     }
                 }
             }
@@ -245,8 +241,8 @@ impl<'a> Search<'a> {
         let Some(level) = level else {
             // Eligibility plays no part (P8), so every computer that takes such sessions does.
             let takes = |computer: &Computer| computer.enabled && computer.allow_unprivileged;
-            let open = psm.computers.iter().filter(|(_, settings)| takes(settings));
-            self.one_by_one.extend(open.map(|(computer, _)| *computer));
+            let open = psm.all_computers().filter(|(_, settings)| takes(settings));
+            self.one_by_one.extend(open.map(|(computer, _)| computer));
             return Ok(());
         };
         for actor in self.who.all() {

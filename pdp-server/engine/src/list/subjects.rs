@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::candidates::Candidates;
 use super::{AnyPermission, ListError, Pace, Part, allows, wanted_to_the_end};
 use crate::actor::ActorRef;
-use crate::arena::{ActorIx, Handle, LocationIx, ResourceIx};
+use crate::arena::{ActorIx, LocationIx, NativeIx, ResourceIx};
 use crate::check::{Target, object, target};
-use crate::id::{AccountId, validate_id};
+use crate::id::{AccountId, GroupId, validate_id};
 use crate::level::Relative;
 use crate::permission::Qualifier;
 use crate::query::{Malformed, ObjectRef, SubjectRef, validate_object};
+use crate::resource::BuiltInType;
 use crate::session::{OpenSessions, takes_sessions};
 use crate::share::{Entity, VaultAction};
 use crate::snapshot::{Eligible, Grant, Is, Shared, Snapshot};
@@ -65,7 +66,7 @@ pub fn list_subjects_part(
                 grantees = assignees(snapshot, target, now, &pace)?;
                 holders_with(snapshot, &grantees, target, now, &pace)?
             }
-            Err(_) => Candidates::default(),
+            Err(_) => Candidates::new(snapshot),
         },
         AnyPermission::Vault(action) => {
             let owners = vault_grantees(snapshot, object_ref, action, &mut grantees);
@@ -84,7 +85,6 @@ pub fn list_subjects_part(
         AnyPermission::Session(_) => snapshot.with_sessions(OpenSessions::default()),
         AnyPermission::Access(_) | AnyPermission::Vault(_) => snapshot.clone(),
     };
-    // INVARIANT: handles of subjects are in the order of the list: people first, each kind by id.
     let passed =
         |actor| part.after.is_some_and(|after| subject_ref(snapshot, actor) <= Some(after));
     let wanted = |subject: &SubjectRef<'_>| {
@@ -130,7 +130,7 @@ fn in_sessions(
     let granted = |actor: &ActorIx| grantees.binary_search(actor).is_ok();
     let mut besides = BTreeSet::new();
     for (group, accounts) in snapshot.sessions().groups() {
-        let Some(native) = snapshot.psm.native_of.get(group.as_str()).copied() else { continue };
+        let Some(native) = native_named(snapshot, group) else { continue };
         let timed = snapshot.psm.native_timed[native].iter().map(|timed| &timed.item);
         if snapshot.psm.native[native].iter().chain(timed).any(granted) {
             for account in accounts.iter() {
@@ -144,6 +144,15 @@ fn in_sessions(
         }
     }
     besides.into_iter().collect()
+}
+
+/// The native group of this name.
+fn native_named(snapshot: &Snapshot, group: &GroupId) -> Option<NativeIx> {
+    let named = ObjectRef { type_name: BuiltInType::Group.as_str(), id: group.as_str() };
+    match snapshot.resources[object(snapshot, named).ok()?].is {
+        Is::Actor(group) => snapshot.psm.native_of.get(&group).copied(),
+        _ => None,
+    }
 }
 
 /// The subject as an actor.
@@ -253,8 +262,8 @@ pub(super) fn counting_as(
 ) -> Candidates<'_, ActorIx> {
     actors.sort_unstable();
     actors.dedup();
-    let mut found = Candidates::default();
-    actors.into_iter().for_each(|actor| found.run(&snapshot.cold.subjects_of[actor]));
+    let mut found = Candidates::new(snapshot);
+    actors.into_iter().for_each(|actor| found.run(snapshot.cold.subjects_of.of(actor)));
     found
 }
 
@@ -271,7 +280,7 @@ fn related<'a>(
     let owner_of = |actor: ActorIx| snapshot.subjects[actor].owner;
     match (relative, snapshot.resources[object].is) {
         (Relative::Myself, Is::Person(person)) => found.singles([person]),
-        (Relative::Manager, Is::Person(person)) => found.run(&snapshot.cold.reports[person]),
+        (Relative::Manager, Is::Person(person)) => found.run(snapshot.cold.reports.of(person)),
         (Relative::DirectReports, Is::Person(person)) => found.singles(manager_of(person)),
         (Relative::OwnAccounts, Is::Account(account)) => found.singles(owner_of(account)),
         (Relative::AccountsOfDirectReports, Is::Account(account)) => {
@@ -284,14 +293,14 @@ fn related<'a>(
             let mut related = if reach {
                 counting_as(snapshot, near)
             } else {
-                let mut related = Candidates::default();
-                let is_subject = |actor: &ActorIx| actor.index() < snapshot.subjects.len();
+                let mut related = Candidates::new(snapshot);
+                let is_subject = |actor: &ActorIx| subject_ref(snapshot, *actor).is_some();
                 related.singles(near.into_iter().filter(is_subject));
                 related
             };
-            let counting = &snapshot.cold.subjects_of[assignee];
+            let counting = snapshot.cold.subjects_of.of(assignee);
             if counting.len() < related.upper_bound() {
-                related = Candidates::default();
+                related = Candidates::new(snapshot);
                 related.run(counting);
             }
             found.append(related);
@@ -332,14 +341,13 @@ fn holders_near(
             .collect(),
         _ => upwards.map(itself).collect(),
     };
-    let held = &snapshot.cold.held_at;
+    let held = snapshot.cold.held_at.all();
     let mut found = Vec::new();
     for (first, after) in spans {
-        let from = held.partition_point(|(number, _)| *number < first);
-        let rest = held.get(from..).unwrap_or_default().iter();
-        for (_, holder) in rest.take_while(|(number, _)| *number < after) {
+        let within = held.past(|(number, _)| *number < first).first(|(number, _)| *number < after);
+        for (_, holder) in within.iter() {
             pace.step()?;
-            found.push(*holder);
+            found.push(holder);
         }
     }
     Ok(found)
@@ -383,7 +391,7 @@ fn session_candidates<'a>(
     level: Option<&str>,
     now: Timestamp,
 ) -> Candidates<'a, ActorIx> {
-    let mut found = Candidates::default();
+    let mut found = Candidates::new(snapshot);
     let Ok(computer) = object(snapshot, object_ref) else { return found };
     if !takes_sessions(snapshot, computer, level, now) {
         return found;
@@ -400,7 +408,7 @@ fn session_candidates<'a>(
     });
     let places: BTreeSet<LocationIx> = places.collect();
     let within = places.iter().filter_map(|at| snapshot.psm.within.get(at));
-    let all = snapshot.psm.on.get(&computer).into_iter().chain(within).flatten();
+    let all = snapshot.psm.on.get(&computer).into_iter().chain(within).flat_map(|list| list.iter());
     let counts = |eligible: &&Eligible| {
         eligible.kind.makes_eligible()
             && eligible.window.contains(now)

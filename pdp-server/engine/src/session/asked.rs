@@ -46,7 +46,7 @@ pub(super) fn takes_sessions(
     level: Option<&str>,
     now: Timestamp,
 ) -> bool {
-    let Some(settings) = snapshot.psm.computers.get(&computer) else { return false };
+    let Some(settings) = snapshot.psm.computer(computer) else { return false };
     let offered = match level {
         None => settings.allow_unprivileged,
         Some(level) => settings.offers.get(level).is_some_and(|offer| offer.group.is_some()),
@@ -78,7 +78,7 @@ fn covering(snapshot: &Snapshot, computer: ResourceIx) -> impl Iterator<Item = &
         std::iter::successors(Some(placement.location), |at| snapshot.locations[*at].parent)
     });
     let within = within.filter_map(|at| snapshot.psm.within.get(&at));
-    snapshot.psm.on.get(&computer).into_iter().chain(within).map(Vec::as_slice)
+    snapshot.psm.on.get(&computer).into_iter().chain(within).map(AsRef::as_ref)
 }
 
 /// The eligibilities that cover a computer and are to something that the person counts as at some
@@ -128,7 +128,7 @@ impl<'a> Asked<'a> {
         if matches!(question.subject, SubjectRef::Account(_)) {
             return Err(Reason::UnknownSubject);
         }
-        let settings = snapshot.psm.computers.get(&computer).filter(|settings| settings.enabled);
+        let settings = snapshot.psm.computer(computer).filter(|settings| settings.enabled);
         let settings = settings.ok_or(Reason::PsmDisabled)?;
         let (level, theirs) = (question.level, OnceCell::new());
         Ok(Self { snapshot, person, computer, settings, level, theirs })
@@ -261,7 +261,12 @@ impl<'a> Asked<'a> {
         let who = Who::new(self.snapshot, self.person, now);
         let paths = Paths::new(self.snapshot, &who);
         let applied = self.eligible().filter(|it| it.window.contains(now) && who.is(it.to));
-        let told = applied.map(|eligible| AppliedEligibility {
+        let mut applied: Vec<_> = applied.collect();
+        applied.sort_by(|one, other| {
+            let by_actor = self.snapshot.actor_order(one.to, other.to);
+            by_actor.then_with(|| one.kind.cmp(&other.kind))
+        });
+        let told = applied.into_iter().map(|eligible| AppliedEligibility {
             to: self.snapshot.cold.actors[eligible.to].clone(),
             kind: eligible.kind,
             subject_path: paths.to(eligible.to),

@@ -1,20 +1,21 @@
 //! The part of a snapshot that decisions about privileged sessions read (semantics, section 7).
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{Names, Timed};
-use crate::arena::{ActorIx, Lists, LocationIx, NativeIx, ResourceIx, Table};
+use crate::arena::{ActorIx, Lists, LocationIx, NativeIx, Patch, ResourceIx, Sets, Table};
 use crate::id::{GroupId, PermissionLevelId};
 use crate::psm::{EligibilityKind, Jit};
 use crate::time::Window;
 
 /// Computers with their offers, and who is eligible.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sessions {
-    pub(crate) computers: HashMap<ResourceIx, Computer>,
+    /// `None` is a computer whose settings were taken away.
+    pub(crate) computers: Patch<ResourceIx, Option<Arc<Computer>>>,
     // Each list is sorted by actor.
-    pub(crate) on: HashMap<ResourceIx, Vec<Eligible>>,
-    pub(crate) within: HashMap<LocationIx, Vec<Eligible>>,
+    pub(crate) on: Patch<ResourceIx, Arc<[Eligible]>>,
+    pub(crate) within: Patch<LocationIx, Arc<[Eligible]>>,
     /// What each actor is eligible for, sorted by level. Turned round, for lists: what makes nobody
     /// eligible is left out.
     pub(crate) eligible_for: Lists<ActorIx, EligibleFor>,
@@ -25,7 +26,45 @@ pub(crate) struct Sessions {
     pub(crate) native: Lists<NativeIx, ActorIx>,
     pub(crate) native_timed: Lists<NativeIx, Timed<ActorIx>>,
     pub(crate) native_group: Table<NativeIx, ActorIx>,
-    pub(crate) native_of: Names<NativeIx>,
+    pub(crate) native_of: Patch<ActorIx, NativeIx>,
+    /// The native groups that count as an actor, always or at times.
+    pub(crate) natives_of: Sets<ActorIx, NativeIx>,
+}
+
+// === impl Sessions ===
+
+impl Sessions {
+    pub(super) fn settle(&mut self) {
+        let Self {
+            // They have no base.
+            computers: _,
+            on: _,
+            within: _,
+            native_of: _,
+            eligible_for,
+            accounts,
+            native,
+            native_timed,
+            native_group,
+            natives_of,
+        } = self;
+        eligible_for.settle();
+        accounts.settle();
+        native.settle();
+        native_timed.settle();
+        native_group.settle();
+        natives_of.settle();
+    }
+
+    /// A computer's settings, if it has any.
+    pub(crate) fn computer(&self, computer: ResourceIx) -> Option<&Computer> {
+        self.computers.get(&computer)?.as_deref()
+    }
+
+    /// Every computer that has settings.
+    pub(crate) fn all_computers(&self) -> impl Iterator<Item = (ResourceIx, &Computer)> {
+        self.computers.iter().filter_map(|(ix, settings)| Some((*ix, settings.as_deref()?)))
+    }
 }
 
 /// A computer's settings.

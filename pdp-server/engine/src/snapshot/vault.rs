@@ -1,18 +1,18 @@
 //! The part of a snapshot that vault decisions read (semantics, section 6).
 
-use super::Names;
+use super::NameTable;
 use crate::arena::{ActorIx, Lists, ResourceGroupIx, ResourceIx, Table};
 use crate::id::ResourceGroupId;
 use crate::share::ShareLevel;
 
 /// Entities, what they are in, and who they are shared with.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Vault {
     pub(crate) entities: Table<ResourceIx, VaultEntity>,
     /// Sorted by grantee, as those of groups are.
     pub(crate) shares: Lists<ResourceIx, Shared>,
     pub(crate) groups_of: Lists<ResourceIx, ResourceGroupIx>,
-    pub(crate) groups: Names<ResourceGroupIx>,
+    pub(crate) groups: NameTable<ResourceGroupIx>,
     pub(crate) group_shares: Lists<ResourceGroupIx, Shared>,
     pub(crate) group_names: Table<ResourceGroupIx, ResourceGroupId>,
 
@@ -22,6 +22,37 @@ pub(crate) struct Vault {
     pub(crate) groups_shared_with: Lists<ActorIx, ResourceGroupIx>,
     pub(crate) owned: Lists<ActorIx, ResourceIx>,
     pub(crate) children: Lists<ResourceIx, ResourceIx>,
+}
+
+// === impl Vault ===
+
+impl Vault {
+    pub(super) fn settle(&mut self) {
+        let Self {
+            entities,
+            shares,
+            groups_of,
+            groups,
+            group_shares,
+            group_names,
+            members,
+            shared_with,
+            groups_shared_with,
+            owned,
+            children,
+        } = self;
+        entities.settle();
+        shares.settle();
+        groups_of.settle();
+        groups.settle();
+        group_shares.settle();
+        group_names.settle();
+        members.settle();
+        shared_with.settle();
+        groups_shared_with.settle();
+        owned.settle();
+        children.settle();
+    }
 }
 
 /// A resource as a vault entity.

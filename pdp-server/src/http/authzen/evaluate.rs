@@ -13,10 +13,10 @@ use serde::Serialize;
 use super::super::json::{Json, Object};
 use super::answer::Answer;
 use super::approval::{Approvers, approvable};
-use super::request::{Tuple, optional_object, text, told};
+use super::request::{Read, Tuple, optional_object, text, told};
 use super::{Options, Refused, json};
 use crate::callers::Granted;
-use crate::rpc::{Door, Failure, Malformed};
+use crate::rpc::{Door, Failure, Malformed, check_all};
 use crate::telemetry::DecisionRpc;
 
 /// Asks for one request.
@@ -34,6 +34,9 @@ enum Semantic {
     DenyOnFirstDeny,
     PermitOnFirstPermit,
 }
+
+/// How many evaluations are made together at most: enough for their waiting to overlap.
+const TOGETHER: usize = 64;
 
 #[derive(Serialize)]
 struct Answers<'a> {
@@ -97,20 +100,21 @@ impl Asker<'_> {
         let semantic = Semantic::read(request)?;
         let (snapshot, now) = self.door.snapshot(self.granted)?;
         let mut evaluations = Vec::with_capacity(items.len());
-        for item in items {
-            let asked = item_of(item).map(|item| item.or(defaults));
-            let explain = defaults.wants_explanation()
-                || asked.as_ref().is_ok_and(|asked| asked.wants_explanation());
-            let answer = match asked.and_then(|asked| self.decide(asked, &snapshot, now)) {
-                Ok(decided) if explain => {
-                    Answer::told(&decided, self.door.decision_id(), self.options, now)
-                }
-                Ok(decided) => Answer::bare(&decided),
-                Err(malformed) => Answer::error(sentence(malformed)),
-            };
-            let last = semantic.ends_with(answer.permits());
-            evaluations.push(answer);
-            if last {
+        for part in items.chunks(semantic.together()) {
+            let asked = part.iter().map(|item| item_of(item).map(|item| item.or(defaults)));
+            let asked: Vec<_> = asked.collect();
+            for (asked, decided) in asked.iter().zip(self.decide_all(&asked, &snapshot, now)) {
+                let explain = defaults.wants_explanation()
+                    || asked.as_ref().is_ok_and(|asked| asked.wants_explanation());
+                evaluations.push(match decided {
+                    Ok(decided) if explain => {
+                        Answer::told(&decided, self.door.decision_id(), self.options, now)
+                    }
+                    Ok(decided) => Answer::bare(&decided),
+                    Err(malformed) => Answer::error(sentence(malformed)),
+                });
+            }
+            if evaluations.last().is_some_and(|last| semantic.ends_with(last.permits())) {
                 break;
             }
         }
@@ -125,7 +129,39 @@ impl Asker<'_> {
         now: Timestamp,
     ) -> Result<SessionDecision, Malformed> {
         let read = asked.question(&self.options.person_types)?;
-        let mut decided = read.asked.check(snapshot, now).map_err(told)?;
+        self.decided(&read, read.asked.check(snapshot, now), snapshot)
+    }
+
+    /// Decides several that have no influence on each other, in their order.
+    fn decide_all(
+        &self,
+        asked: &[Result<Tuple<'_>, Malformed>],
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Vec<Result<SessionDecision, Malformed>> {
+        let read = asked.iter().map(|asked| match asked {
+            Ok(asked) => asked.question(&self.options.person_types),
+            Err(malformed) => Err(malformed.clone()),
+        });
+        let read: Vec<_> = read.collect();
+        let questions = read.iter().filter_map(|read| Some(Ok(read.as_ref().ok()?.asked)));
+        let mut answers = check_all(questions, snapshot, now).into_iter();
+        let decided = |read: Result<Read<'_>, Malformed>| {
+            let read = read?;
+            let answer = answers.next().unwrap_or_else(|| read.asked.check(snapshot, now));
+            self.decided(&read, answer, snapshot)
+        };
+        read.into_iter().map(decided).collect()
+    }
+
+    /// What a question's answer comes to as the answer to an evaluation.
+    fn decided(
+        &self,
+        read: &Read<'_>,
+        answer: Result<SessionDecision, Malformed>,
+        snapshot: &Snapshot,
+    ) -> Result<SessionDecision, Malformed> {
+        let mut decided = answer.map_err(told)?;
         if read.nobody {
             // Asked, so that a question that is none is refused first (Q6).
             let revision = snapshot.revision();
@@ -170,6 +206,14 @@ impl Semantic {
                 "options.evaluations_semantic",
                 "must be `execute_all`, `deny_on_first_deny` or `permit_on_first_permit`",
             )),
+        }
+    }
+
+    /// How many evaluations are made together: where one may be the last, each by itself.
+    const fn together(self) -> usize {
+        match self {
+            Self::ExecuteAll => TOGETHER,
+            Self::DenyOnFirstDeny | Self::PermitOnFirstPermit => 1,
         }
     }
 

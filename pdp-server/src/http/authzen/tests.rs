@@ -8,7 +8,7 @@ use super::*;
 use crate::callers::Gate;
 use crate::clock::Clock;
 use crate::decision_id::DecisionIds;
-use crate::rpc::Limits;
+use crate::rpc::{ImportLimits, Limits};
 use crate::telemetry::Metrics;
 
 const QUESTION: &str = r#"{"subject": {"type": "user", "id": "a"}, "action": {"name": "read"},
@@ -20,6 +20,9 @@ fn door() -> Arc<Door> {
         max_message_bytes: 1 << 20,
         max_wait: Duration::from_secs(1),
         max_live_streams: 1,
+        max_check_streams: 1,
+        check_stream_idle: Duration::from_secs(60),
+        imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
     Door::new(clock, Arc::new(Metrics::new()), DecisionIds::new().unwrap(), limits)
 }

@@ -11,6 +11,7 @@ use super::*;
 use crate::audit::{Kind, Record};
 use crate::clock::Clock;
 use crate::publish::{Apply, ApplyError, DEFAULT_TENANT};
+use crate::receipt::ChangeKind;
 use crate::store::Store;
 use crate::store::disk::Disk;
 use crate::store::sample::{delete, put};

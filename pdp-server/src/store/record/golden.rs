@@ -25,7 +25,7 @@ use pdp_engine::time::{Timestamp, Window};
 
 use super::*;
 use crate::audit::{Digest, Entry, Event, PolicyChanged};
-use crate::receipt::{ChangeKind, RequestId};
+use crate::receipt::{ChangeKind, Counts, RequestId};
 
 fn window() -> Window {
     Window { from: Some(Timestamp::from_micros(-1)), until: Some(Timestamp::from_micros(2)) }
@@ -214,13 +214,18 @@ fn a_tenant_and_a_request_have_their_bytes() {
     assert_eq!(hex(&tenant.encode_to_vec()), TENANT);
     let kinds = [ChangeKind::Created, ChangeKind::Changed, ChangeKind::Removed];
     let changes = facts().iter().zip(kinds).map(|(fact, kind)| (fact.key(), kind)).collect();
-    let remembered =
-        Remembered { digest: [9; 32], revision: Revision::new(4), changes, on_behalf_of: None };
+    let (revision, counts) = (Revision::new(4), Counts { created: 1, changed: 1, removed: 1 });
+    let remembered = Remembered { digest: [9; 32], revision, changes, counts, on_behalf_of: None };
     assert_eq!(hex(&remembered.to_bytes()), REQUEST);
     let on_behalf_of = Some(PersonId::new("p").unwrap());
-    let delegated = Remembered { on_behalf_of, ..remembered };
+    let delegated = Remembered { on_behalf_of, ..remembered.clone() };
     assert_eq!(hex(&delegated.to_bytes()), format!("{REQUEST}220170"));
     assert_eq!(Remembered::from_bytes(&delegated.to_bytes()), Ok(delegated));
+    // Of an import the receipt lists a part only.
+    let imported =
+        Remembered { counts: Counts { created: 300, changed: 2, removed: 1 }, ..remembered };
+    assert_eq!(hex(&imported.to_bytes()), format!("{REQUEST}28ac0230023801"));
+    assert_eq!(Remembered::from_bytes(&imported.to_bytes()), Ok(imported));
 }
 
 const HEAD: &str = "080210071a200808080808080808080808080808080808080808080808080808080808080808";

@@ -233,7 +233,7 @@ impl From<Relative> for RelativeNumber {
     }
 }
 
-fn relative_of(number: i32) -> Result<Relative, RecordError> {
+pub(super) fn relative_of(number: i32) -> Result<Relative, RecordError> {
     let unknown = RecordError::UnknownNumber { field: "relative", value: i64::from(number) };
     match RelativeNumber::try_from(number) {
         Ok(RelativeNumber::Myself) => Ok(Relative::Myself),

@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::place::{key, kind_number, name};
 use super::{RecordError, read};
-use crate::receipt::ChangeKind;
+use crate::receipt::{ChangeKind, Counts};
 
 /// What the store keeps of a tenant beside its facts.
 #[derive(Clone, PartialEq, Message)]
@@ -30,8 +30,10 @@ pub(crate) struct Remembered {
     pub(crate) digest: [u8; 32],
     /// The revision that was answered.
     pub(crate) revision: Revision,
-    /// The net effect that was answered.
+    /// The net effect that was answered: as much of it as a receipt lists.
     pub(crate) changes: Vec<(FactKey, ChangeKind)>,
+    /// How many facts differed.
+    pub(crate) counts: Counts,
     /// The person on whose behalf it was applied.
     pub(crate) on_behalf_of: Option<PersonId>,
 }
@@ -46,6 +48,13 @@ struct RequestRecord {
     changes: Vec<ChangeRecord>,
     #[prost(string, optional, tag = "4")]
     on_behalf_of: Option<String>,
+    /// How many facts differed, where not all of them are listed; otherwise the list says it.
+    #[prost(uint64, tag = "5")]
+    created: u64,
+    #[prost(uint64, tag = "6")]
+    changed: u64,
+    #[prost(uint64, tag = "7")]
+    removed: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -79,22 +88,36 @@ impl TenantRecord {
 
 impl Remembered {
     pub(in crate::store) fn to_bytes(&self) -> Vec<u8> {
-        let Self { digest, revision, changes, on_behalf_of } = self;
+        let Self { digest, revision, changes, counts, on_behalf_of } = self;
+        let listed = Counts::of(changes.iter().map(|(_, change)| *change));
+        let Counts { created, changed, removed } =
+            if listed == *counts { Counts::default() } else { *counts };
         RequestRecord {
             digest: digest.to_vec(),
             revision: revision.get(),
             changes: changes.iter().map(change_record).collect(),
             on_behalf_of: on_behalf_of.as_ref().map(|id| id.as_str().to_owned()),
+            created,
+            changed,
+            removed,
         }
         .encode_to_vec()
     }
 
     pub(in crate::store) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-        let RequestRecord { digest, revision, changes, on_behalf_of } = read(bytes)?;
+        let RequestRecord { digest, revision, changes, on_behalf_of, created, changed, removed } =
+            read(bytes)?;
+        let changes: Vec<_> =
+            changes.into_iter().map(change_from_record).collect::<Result<_, _>>()?;
+        let counts = match (Counts { created, changed, removed }) {
+            counts if counts.total() == 0 => Counts::of(changes.iter().map(|(_, change)| *change)),
+            counts => counts,
+        };
         Ok(Self {
             digest: digest.try_into().map_err(|_| RecordError::Missing("digest"))?,
             revision: Revision::new(revision),
-            changes: changes.into_iter().map(change_from_record).collect::<Result<_, _>>()?,
+            changes,
+            counts,
             on_behalf_of: on_behalf_of.map(PersonId::new).transpose()?,
         })
     }

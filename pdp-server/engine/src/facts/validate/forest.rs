@@ -6,27 +6,33 @@ use std::fmt::Display;
 
 use super::super::apply::Journal;
 use super::super::rejection::{Problem, Rejection};
-use super::super::{Fact, FactKey, Facts, MAX_TREE_DEPTH};
+use super::super::{Fact, FactKey, FactKind, Facts, MAX_TREE_DEPTH};
 use crate::id::{BusinessRoleId, LocationId, ManagementRoleId};
 
 /// How many names of a cycle a refusal shows.
 const SHOWN_NAMES: usize = 8;
 
 pub(super) fn cycles_and_depths(facts: &Facts, journal: &Journal, out: &mut Vec<Rejection>) {
-    let locations: BTreeMap<_, _> =
-        facts.locations().map(|location| (&location.id, location.parent.as_ref())).collect();
-    let moved = |before: &Fact, parent: Option<&LocationId>| match before {
-        Fact::Location(before) => before.parent.as_ref() != parent,
-        _ => true,
-    };
-    forest(&locations, |id| FactKey::Location(id.clone()), moved, journal, out);
-    let roles: BTreeMap<_, _> =
-        facts.business_roles().map(|role| (&role.id, role.parent.as_ref())).collect();
-    let moved = |before: &Fact, parent: Option<&BusinessRoleId>| match before {
-        Fact::BusinessRole(before) => before.parent.as_ref() != parent,
-        _ => true,
-    };
-    forest(&roles, |id| FactKey::BusinessRole(id.clone()), moved, journal, out);
+    // What was not touched was not moved, and a forest can be large.
+    let touched = |kind| journal.whole || journal.touched.keys().any(|key| key.kind() == kind);
+    if touched(FactKind::Location) {
+        let locations: BTreeMap<_, _> =
+            facts.locations().map(|location| (&location.id, location.parent.as_ref())).collect();
+        let moved = |before: &Fact, parent: Option<&LocationId>| match before {
+            Fact::Location(before) => before.parent.as_ref() != parent,
+            _ => true,
+        };
+        forest(&locations, |id| FactKey::Location(id.clone()), moved, journal, out);
+    }
+    if touched(FactKind::BusinessRole) {
+        let roles: BTreeMap<_, _> =
+            facts.business_roles().map(|role| (&role.id, role.parent.as_ref())).collect();
+        let moved = |before: &Fact, parent: Option<&BusinessRoleId>| match before {
+            Fact::BusinessRole(before) => before.parent.as_ref() != parent,
+            _ => true,
+        };
+        forest(&roles, |id| FactKey::BusinessRole(id.clone()), moved, journal, out);
+    }
     include_cycles(facts, journal, out);
 }
 
@@ -57,7 +63,8 @@ fn forest<I: Ord + Display>(
 ) {
     let is_moved = |id: &I, parent: Option<&I>| {
         let touch = journal.touched.get(&key(id));
-        touch.is_some_and(|touch| touch.before.as_ref().is_none_or(|fact| differs(fact, parent)))
+        let moved = |fact| differs(fact, parent);
+        journal.whole || touch.is_some_and(|touch| touch.before.as_ref().is_none_or(moved))
     };
     let moved: BTreeSet<&I> =
         parents.iter().filter(|(id, parent)| is_moved(id, **parent)).map(|(id, _)| *id).collect();
@@ -109,12 +116,11 @@ fn include_cycles(facts: &Facts, journal: &Journal, out: &mut Vec<Rejection>) {
     let included = |role: &ManagementRoleId| {
         facts.management_role(role).map_or(&[][..], |role| &role.includes)
     };
-    let touched = |role: &ManagementRoleId| {
-        journal.touched.contains_key(&FactKey::ManagementRole(role.clone()))
-    };
+    let touched =
+        |role: &ManagementRoleId| journal.change(&FactKey::ManagementRole(role.clone())).is_some();
     let mut done: BTreeSet<&ManagementRoleId> = BTreeSet::new();
-    for key in journal.touched.keys() {
-        let FactKey::ManagementRole(start) = key else { continue };
+    let loaded = facts.management_roles().map(|role| &role.id).filter(|_| journal.whole);
+    for start in loaded.chain(journal.touched.keys().filter_map(management_role)) {
         // The roles from `start` to the one looked at, each with how many included ones are done.
         let mut path: Vec<(&ManagementRoleId, usize)> = vec![(start, 0)];
         let mut on_path: BTreeSet<&ManagementRoleId> = BTreeSet::from([start]);
@@ -145,6 +151,13 @@ fn include_cycles(facts: &Facts, journal: &Journal, out: &mut Vec<Rejection>) {
     }
 }
 
+fn management_role(key: &FactKey) -> Option<&ManagementRoleId> {
+    match key {
+        FactKey::ManagementRole(role) => Some(role),
+        _ => None,
+    }
+}
+
 /// The names along a cycle from its `first` one and back to it; of a long cycle the first few.
 fn shown<I: Display>(cycle: &[&I], first: usize) -> Vec<String> {
     let around = cycle.iter().cycle().skip(first).take(cycle.len());
@@ -157,7 +170,7 @@ fn shown<I: Display>(cycle: &[&I], first: usize) -> Vec<String> {
 }
 
 fn reject(journal: &Journal, key: &FactKey, problem: Problem, out: &mut Vec<Rejection>) {
-    if let Some(touch) = journal.touched.get(key) {
-        out.push(Rejection { change: touch.change, key: key.clone(), problem });
+    if let Some(change) = journal.change(key) {
+        out.push(Rejection { change, key: key.clone(), problem });
     }
 }

@@ -72,21 +72,23 @@ pub(super) fn tokens(facts: &Facts, journal: &Journal, rejections: &mut Vec<Reje
             _ => None,
         })
         .collect();
-    if touched.is_empty() {
+    if touched.is_empty() && !journal.whole {
         return;
     }
+    let of_touched =
+        |level: &&AccessLevel| journal.whole || touched.contains(&level.name.type_name);
     let mut by_token: BTreeMap<(&TypeName, String), Vec<&LevelRef>> = BTreeMap::new();
-    for level in facts.access_levels().filter(|level| touched.contains(&level.name.type_name)) {
+    for level in facts.access_levels().filter(of_touched) {
         by_token.entry((&level.name.type_name, level.name.token())).or_default().push(&level.name);
     }
     for ((_, token), names) in by_token.into_iter().filter(|(_, names)| names.len() > 1) {
         for name in &names {
             let key = FactKey::AccessLevel((*name).clone());
-            let Some(touch) = journal.touched.get(&key) else { continue };
+            let Some(change) = journal.change(&key) else { continue };
             let Some(other) = names.iter().find(|other| *other != name) else { continue };
             let problem =
                 Problem::Token { token: token.clone(), why: format!("is also that of `{other}`") };
-            rejections.push(Rejection { change: touch.change, key, problem });
+            rejections.push(Rejection { change, key, problem });
         }
     }
 }

@@ -4,17 +4,23 @@
 use super::super::apply::Journal;
 use super::super::reference::object;
 use super::super::rejection::{Problem, Rejection};
-use super::super::{Fact, FactKey, Facts};
+use super::super::{Fact, FactKey, FactRef, Facts};
 use crate::resource::{BuiltInType, Resource, ResourceRef};
 use crate::share::{Entity, Grantee, REMOTE_APP_PLATFORMS, ResourceGroup, Share, ShareLevel};
 
 pub(super) fn vault(facts: &Facts, journal: &Journal, out: &mut Vec<Rejection>) {
     let mut check = Check { facts, journal, out };
     if journal.touched.iter().any(|(key, touch)| disturbs(facts, key, touch.before.as_ref())) {
-        facts.of_vault().for_each(|fact| check.fact(&fact));
+        facts.of_vault().for_each(|fact| check.fact(fact));
     } else {
-        journal.touched.keys().filter_map(|key| facts.get(key)).for_each(|fact| check.fact(&fact));
+        let touched = journal.touched.keys().filter_map(|key| facts.borrow(key));
+        touched.for_each(|fact| check.fact(fact));
     }
+}
+
+/// What is wrong with one fact, by itself.
+pub(super) fn one(facts: &Facts, journal: &Journal, fact: FactRef<'_>, out: &mut Vec<Rejection>) {
+    Check { facts, journal, out }.fact(fact);
 }
 
 /// Whether a fact that others may rest on has changed in a way that matters to them.
@@ -41,9 +47,9 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn fact(&mut self, fact: &Fact) {
+    fn fact(&mut self, fact: FactRef<'_>) {
         match fact {
-            Fact::Share(share) => {
+            FactRef::Share(share) => {
                 if let Some(problem) = self.share(share) {
                     let on = match &share.key.on {
                         Entity::Resource(resource) => object(resource),
@@ -57,9 +63,9 @@ impl Check<'_> {
                     self.reject(fact.key(), &causes, problem);
                 }
             }
-            Fact::ResourceGroup(group) => self.group(group),
-            Fact::Resource(resource) => self.resource(resource),
-            Fact::Account(account) => {
+            FactRef::ResourceGroup(group) => self.group(group),
+            FactRef::Resource(resource) => self.resource(resource),
+            FactRef::Account(account) => {
                 let parent = account.computer.as_ref().map(ResourceRef::computer);
                 if let Some(parent) = parent {
                     self.parent(fact.key(), &parent);
@@ -116,12 +122,10 @@ impl Check<'_> {
     /// The parent of a vault entity, if it is one: outer `None` for what is none.
     fn vault_parent(&self, name: &ResourceRef) -> Option<Option<ResourceRef>> {
         match BuiltInType::from_name(name.type_name.as_str()) {
-            Some(BuiltInType::UserAccount) => match self.facts.get(&object(name)) {
-                Some(Fact::Account(account)) => {
-                    Some(Some(ResourceRef::computer(account.computer.as_ref()?)))
-                }
-                _ => None,
-            },
+            Some(BuiltInType::UserAccount) => {
+                let account = self.facts.accounts.get(name.id.as_str())?;
+                Some(Some(ResourceRef::computer(account.computer.as_ref()?)))
+            }
             Some(_) => None,
             None => Some(self.facts.resource(name).and_then(|resource| resource.parent.clone())),
         }
@@ -169,10 +173,9 @@ impl Check<'_> {
 
     /// Blames the change that touched the fact itself, or one of those it rests on.
     fn reject(&mut self, key: FactKey, rests_on: &[FactKey], problem: Problem) {
-        let touched = std::iter::once(&key).chain(rests_on);
-        let touch = touched.filter_map(|key| self.journal.touched.get(key)).next();
-        if let Some(touch) = touch {
-            self.out.push(Rejection { change: touch.change, key, problem });
+        let mut touched = std::iter::once(&key).chain(rests_on);
+        if let Some(change) = touched.find_map(|key| self.journal.change(key)) {
+            self.out.push(Rejection { change, key, problem });
         }
     }
 }

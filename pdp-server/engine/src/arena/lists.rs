@@ -1,0 +1,428 @@
+//! One list a handle.
+
+use std::marker::PhantomData;
+use std::ops::Index;
+use std::sync::Arc;
+
+use super::filter::{Filter, Filters};
+use super::{Handle, Patch};
+
+/// Lists that are being put together, end to end.
+#[derive(Debug)]
+pub(crate) struct ListsBuilder<H, T> {
+    starts: Vec<u32>,
+    items: Vec<T>,
+    handle: PhantomData<fn(H) -> T>,
+}
+
+impl<H: Handle, T> ListsBuilder<H, T> {
+    pub(crate) fn with_capacity(lists: usize, items: usize) -> Self {
+        let mut starts = Vec::with_capacity(lists + 1);
+        starts.push(0);
+        Self { starts, items: Vec::with_capacity(items), handle: PhantomData }
+    }
+
+    /// Appends the list of the next handle.
+    pub(crate) fn push(&mut self, list: impl IntoIterator<Item = T>) -> H {
+        self.items.extend(list);
+        self.starts.push(start(self.items.len()));
+        H::from_index(self.starts.len() - 2)
+    }
+}
+
+impl<H, T> Default for ListsBuilder<H, T> {
+    fn default() -> Self {
+        Self { starts: vec![0], items: Vec::new(), handle: PhantomData }
+    }
+}
+
+/// Where a list begins.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "INVARIANT: lists hold facts (facts::MAX_FACTS), or what the compile limits bound"
+)]
+pub(super) fn start(at: usize) -> u32 {
+    debug_assert!(u32::try_from(at).is_ok());
+    at as u32
+}
+
+/// Lists that are read, all of the base end to end, and the lists that differ from them. Cloning it copies
+/// a few pointers.
+#[derive(Debug)]
+pub(crate) struct Lists<H: Handle, T> {
+    /// Where each list begins, and at the end where the last one ends. Half as wide as a pointer, so
+    /// that twice as many are in the caches.
+    starts: Arc<Vec<u32>>,
+    items: Arc<Vec<T>>,
+    patch: Patch<H, Arc<[T]>>,
+    /// How many handles there are. A handle that came later has an empty list until one is set.
+    len: usize,
+}
+
+impl<H: Handle, T> Lists<H, T> {
+    /// One list for each of the first `handles` handles, each in the order of `pairs`.
+    pub(crate) fn from_pairs(handles: usize, mut pairs: Vec<(H, T)>) -> Self {
+        pairs.sort_by_key(|(handle, _)| *handle);
+        let mut lists = ListsBuilder::with_capacity(handles, pairs.len());
+        let mut pairs = pairs.into_iter().peekable();
+        for index in 0..handles {
+            let handle = H::from_index(index);
+            while let Some((_, item)) = pairs.next_if(|(of, _)| *of == handle) {
+                lists.items.push(item);
+            }
+            lists.starts.push(start(lists.items.len()));
+        }
+        lists.into()
+    }
+
+    /// How many items there are in all lists of the base.
+    pub(crate) fn total(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The handles that have a list.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = H> + use<H, T> {
+        (0..self.len).map(H::from_index)
+    }
+
+    /// Puts a list in place of the one that the handle has.
+    pub(crate) fn set(&mut self, handle: H, list: impl Into<Arc<[T]>>) {
+        self.patch.set(handle, list.into());
+    }
+
+    /// Adds a list with the next handle.
+    pub(crate) fn push(&mut self, list: impl Into<Arc<[T]>>) -> H {
+        let handle = H::from_index(self.len);
+        self.len += 1;
+        self.patch.set(handle, list.into());
+        handle
+    }
+
+    /// Makes room for handles that come later; their lists are empty.
+    pub(crate) fn grow(&mut self, handles: usize) {
+        self.len = self.len.max(handles);
+    }
+
+    /// The bytes of the base.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.starts.as_slice()) + size_of_val(self.items.as_slice())
+    }
+
+    fn bounds(&self, handle: H) -> std::ops::Range<usize> {
+        bounds(&self.starts, handle.index(), self.len)
+    }
+}
+
+/// Where the list of a handle lies in the base.
+#[expect(clippy::indexing_slicing, reason = "INVARIANT: see the arena's")]
+#[inline]
+fn bounds(starts: &[u32], index: usize, len: usize) -> std::ops::Range<usize> {
+    match starts.get(index + 1) {
+        Some(end) => starts[index] as usize..*end as usize,
+        None => {
+            assert!(index < len, "a handle of another snapshot");
+            0..0
+        }
+    }
+}
+
+impl<H: Handle, T: Copy> Lists<H, T> {
+    /// One list for each of the first `handles` handles, each in the order of `pairs`, which are gone
+    /// through twice: for many pairs, without putting them in order.
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: the handles are below `handles`")]
+    pub(crate) fn scattered<I: Iterator<Item = (H, T)>>(
+        handles: usize,
+        pairs: impl Fn() -> I,
+    ) -> Self {
+        let mut ends = vec![0_u32; handles + 1];
+        let mut first = None;
+        for (handle, item) in pairs() {
+            ends[handle.index() + 1] += 1;
+            first.get_or_insert(item);
+        }
+        let Some(first) = first else {
+            return ListsBuilder { starts: ends, items: Vec::new(), handle: PhantomData }.into();
+        };
+        let mut total = 0;
+        for end in &mut ends {
+            total += *end;
+            *end = total;
+        }
+        // `ends` is where each list begins, and moves to where it ends, as its items come.
+        let mut next = ends.clone();
+        let mut items = vec![first; total as usize];
+        for (handle, item) in pairs() {
+            let at = &mut next[handle.index()];
+            items[*at as usize] = item;
+            *at += 1;
+        }
+        ListsBuilder { starts: ends, items, handle: PhantomData }.into()
+    }
+
+    /// The same, each list in the order of a key.
+    pub(crate) fn sorted<K: Ord>(handles: usize, pairs: &[(H, T)], key: impl Fn(&T) -> K) -> Self {
+        let mut lists = Self::scattered(handles, || pairs.iter().copied());
+        let Self { starts, items, .. } = &mut lists;
+        if let Some(mut rest) = Arc::get_mut(items).map(Vec::as_mut_slice) {
+            let (_, ends) = starts.split_first().unwrap_or((&0, &[]));
+            let mut begin = 0;
+            for end in ends {
+                let (list, behind) = rest.split_at_mut((end - begin) as usize);
+                list.sort_by_key(&key);
+                (rest, begin) = (behind, *end);
+            }
+        }
+        lists
+    }
+}
+
+impl<H: Handle, T: Clone> Lists<H, T> {
+    /// Changes a list.
+    pub(crate) fn edit(&mut self, handle: H, edit: impl FnOnce(&mut Vec<T>)) {
+        let mut list = self[handle].to_vec();
+        edit(&mut list);
+        self.set(handle, list);
+    }
+
+    /// Makes the base anew once much differs from it.
+    pub(crate) fn settle(&mut self) {
+        if self.patch.outgrows(self.starts.len()) {
+            self.rebase();
+        }
+    }
+
+    /// Makes the base anew.
+    pub(crate) fn rebase(&mut self) {
+        let mut lists = ListsBuilder::default();
+        for handle in self.handles() {
+            lists.push(self[handle].iter().cloned());
+        }
+        *self = lists.into();
+    }
+}
+
+impl<H: Handle, T> Clone for Lists<H, T> {
+    fn clone(&self) -> Self {
+        let Self { starts, items, patch, len } = self;
+        Self {
+            starts: Arc::clone(starts),
+            items: Arc::clone(items),
+            patch: patch.clone(),
+            len: *len,
+        }
+    }
+}
+
+impl<H: Handle, T> Default for Lists<H, T> {
+    fn default() -> Self {
+        ListsBuilder::default().into()
+    }
+}
+
+impl<H: Handle, T> From<ListsBuilder<H, T>> for Lists<H, T> {
+    fn from(ListsBuilder { starts, items, handle: _ }: ListsBuilder<H, T>) -> Self {
+        let len = starts.len() - 1;
+        let (starts, items) = (Arc::new(starts), Arc::new(items));
+        Self { starts, items, patch: Patch::default(), len }
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "INVARIANT: see the arena's")]
+impl<H: Handle, T> Index<H> for Lists<H, T> {
+    type Output = [T];
+
+    #[inline]
+    fn index(&self, handle: H) -> &[T] {
+        match self.patch.get(&handle) {
+            Some(list) => list,
+            None => &self.items[self.bounds(handle)],
+        }
+    }
+}
+
+/// Lists that are searched by one part of their items, which lies apart: a search touches little else.
+#[derive(Debug)]
+pub(crate) struct Keyed<H: Handle, K, T> {
+    starts: Arc<Vec<u32>>,
+    keys: Arc<Vec<K>>,
+    filters: Filters,
+    items: Arc<Vec<T>>,
+    patch: Patch<H, Arc<KeyedList<K, T>>>,
+    len: usize,
+}
+
+/// A list that differs from the base's.
+#[derive(Debug)]
+struct KeyedList<K, T> {
+    keys: Box<[K]>,
+    filter: Filters,
+    items: Box<[T]>,
+}
+
+/// One of those lists: the keys, which ones there may be, and the items beside them.
+#[derive(Debug)]
+pub(crate) struct Run<'a, K, T> {
+    pub(crate) keys: &'a [K],
+    pub(crate) filter: Filter<'a>,
+    pub(crate) items: &'a [T],
+}
+
+impl<K, T> Clone for Run<'_, K, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, T> Copy for Run<'_, K, T> {}
+
+/// An item that tells its key.
+pub(crate) trait HasKey<K> {
+    fn key(&self) -> K;
+}
+
+impl<H: Handle, K: Handle, T: HasKey<K>> Keyed<H, K, T> {
+    /// Puts a list in place of the one that the handle has.
+    pub(crate) fn set(&mut self, handle: H, list: Vec<T>) {
+        let keys: Box<[K]> = list.iter().map(HasKey::key).collect();
+        let filter = Filters::new(&[0, start(keys.len())], &keys);
+        self.patch.set(handle, Arc::new(KeyedList { keys, filter, items: list.into() }));
+    }
+
+    /// Adds a list with the next handle.
+    pub(crate) fn push(&mut self, list: Vec<T>) -> H {
+        let handle = H::from_index(self.len);
+        self.len += 1;
+        self.set(handle, list);
+        handle
+    }
+}
+
+impl<H: Handle, K, T> Keyed<H, K, T> {
+    /// Makes room for handles that come later; their lists are empty.
+    pub(crate) fn grow(&mut self, handles: usize) {
+        self.len = self.len.max(handles);
+    }
+
+    /// The bytes of the base.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.starts.as_slice())
+            + size_of_val(self.keys.as_slice())
+            + self.filters.bytes()
+            + size_of_val(self.items.as_slice())
+    }
+
+    /// The list of a handle.
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: see the arena's")]
+    #[inline]
+    pub(crate) fn run(&self, handle: H) -> Run<'_, K, T> {
+        match self.patch.get(&handle).map(|list| &**list) {
+            Some(KeyedList { keys, filter, items }) => {
+                Run { keys, filter: filter.of(0..keys.len()), items }
+            }
+            None => {
+                let at = bounds(&self.starts, handle.index(), self.len);
+                let filter = self.filters.of(at.clone());
+                Run { keys: &self.keys[at.clone()], filter, items: &self.items[at] }
+            }
+        }
+    }
+}
+
+impl<H: Handle, K: Handle, T: HasKey<K> + Clone> Keyed<H, K, T> {
+    /// Changes a list.
+    pub(crate) fn edit(&mut self, handle: H, edit: impl FnOnce(&mut Vec<T>)) {
+        let mut list = self[handle].to_vec();
+        edit(&mut list);
+        self.set(handle, list);
+    }
+
+    /// Makes the base anew once much differs from it.
+    pub(crate) fn settle(&mut self) {
+        if self.patch.outgrows(self.starts.len()) {
+            let mut lists = ListsBuilder::default();
+            for index in 0..self.len {
+                lists.push(self[H::from_index(index)].iter().cloned());
+            }
+            *self = Lists::from(lists).into();
+        }
+    }
+}
+
+impl<H: Handle, K: Handle, T: HasKey<K>> From<Lists<H, T>> for Keyed<H, K, T> {
+    /// INVARIANT: the lists have just been made.
+    fn from(Lists { starts, items, patch, len }: Lists<H, T>) -> Self {
+        debug_assert!(patch.is_empty());
+        let keys: Arc<Vec<K>> = Arc::new(items.iter().map(HasKey::key).collect());
+        let filters = Filters::new(&starts, &keys);
+        Self { starts, keys, filters, items, patch: Patch::default(), len }
+    }
+}
+
+impl<H: Handle, K, T> Clone for Keyed<H, K, T> {
+    fn clone(&self) -> Self {
+        let Self { starts, keys, filters, items, patch, len } = self;
+        Self {
+            starts: Arc::clone(starts),
+            keys: Arc::clone(keys),
+            filters: filters.clone(),
+            items: Arc::clone(items),
+            patch: patch.clone(),
+            len: *len,
+        }
+    }
+}
+
+impl<H: Handle, K, T> Index<H> for Keyed<H, K, T> {
+    type Output = [T];
+
+    fn index(&self, handle: H) -> &[T] {
+        self.run(handle).items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::TypeIx;
+
+    #[test]
+    fn lists_keep_their_order_and_may_be_empty() {
+        let at = TypeIx::from_index;
+        let lists = Lists::from_pairs(3, vec![(at(2), 'a'), (at(0), 'b'), (at(2), 'c')]);
+        assert_eq!(
+            (&lists[at(0)], &lists[at(1)], &lists[at(2)]),
+            (&['b'][..], &[][..], &['a', 'c'][..])
+        );
+    }
+
+    #[test]
+    fn scattered_lists_are_those_of_the_pairs() {
+        let at = TypeIx::from_index;
+        let pairs = [(at(2), 'b'), (at(0), 'x'), (at(2), 'a'), (at(2), 'c')];
+        let lists = Lists::scattered(4, || pairs.into_iter());
+        let all = |lists: &Lists<TypeIx, char>| {
+            lists.handles().map(|h| lists[h].to_vec()).collect::<Vec<_>>()
+        };
+        assert_eq!(all(&lists), [vec!['x'], vec![], vec!['b', 'a', 'c'], vec![]]);
+        let sorted = Lists::sorted(4, &pairs, |letter| *letter);
+        assert_eq!(all(&sorted), [vec!['x'], vec![], vec!['a', 'b', 'c'], vec![]]);
+        assert_eq!(all(&Lists::scattered(1, std::iter::empty)), [vec![]]);
+    }
+
+    #[test]
+    fn lists_show_what_was_set_last() {
+        let at = TypeIx::from_index;
+        let mut lists = Lists::from_pairs(2, vec![(at(0), 1), (at(1), 2)]);
+        let before = lists.clone();
+        lists.edit(at(1), |list| list.push(3));
+        lists.grow(4);
+        assert_eq!(lists.push([5, 6]), at(4));
+        for number in 0..5_000 {
+            lists.push([number]);
+            lists.settle();
+        }
+        assert_eq!((&lists[at(0)], &lists[at(1)]), (&[1][..], &[2, 3][..]));
+        assert_eq!((&lists[at(3)], &lists[at(4)]), (&[][..], &[5, 6][..]));
+        assert_eq!((&lists[at(5_004)], &before[at(1)]), (&[4_999][..], &[2][..]));
+    }
+}
