@@ -2,7 +2,7 @@
 //! memory the snapshot takes.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -308,21 +308,23 @@ fn slow_ns_while_publishing(
     writer: &mut Writer,
 ) -> Result<f64, TargetsError> {
     let tenant = TenantId::new(DEFAULT_TENANT).map_err(crate::embedded::EmbeddedError::from)?;
-    let done = AtomicBool::new(false);
+    let (end, ended) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
-        let publishing = scope.spawn(|| {
+        let publishing = scope.spawn(move || {
             let mut due = Instant::now();
-            while !done.load(Ordering::Relaxed) {
+            loop {
                 // Grants only: each is new, so that none depends on the ones before.
                 let changes: Vec<Change> = writer.grant(facts, None).into_iter().collect();
                 apply(publisher, &tenant, &changes)?;
                 due += Duration::from_secs(1) / PUBLISHED_A_SECOND;
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let rest = due.saturating_duration_since(Instant::now());
+                if ended.recv_timeout(rest) != Err(mpsc::RecvTimeoutError::Timeout) {
+                    return Ok::<(), TargetsError>(());
+                }
             }
-            Ok::<(), TargetsError>(())
         });
         let slow = slow_ns(publisher, asks, settings.duration);
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         match publishing.join() {
             Ok(outcome) => outcome.map(|()| slow),
             Err(_) => Err(TargetsError::Rejected("publishing ended in a panic".to_owned())),

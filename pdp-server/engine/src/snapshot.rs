@@ -9,6 +9,7 @@
 mod memory;
 mod names;
 mod psm;
+mod settle;
 mod vault;
 
 use std::cmp::Ordering;
@@ -307,62 +308,6 @@ pub(crate) enum EdgeKind {
     MadeFrom,
 }
 
-// === impl Cold ===
-
-impl Cold {
-    fn settle(&mut self) {
-        let Self {
-            actors,
-            resources,
-            locations: _,
-            roles: _,
-            types: _,
-            levels,
-            level_kind,
-            levels_of,
-            shard_location,
-            shard_merged,
-            covers_placed,
-            unplaced,
-            pairs_of,
-            edges,
-            assignments,
-            grants_of,
-            shards_of,
-            // It settles by itself.
-            held_at: _,
-            reports,
-            owned,
-            object_of,
-            subjects_of,
-            logins,
-            placed,
-            asks_reached_positions: _,
-            fresh: _,
-            spent: _,
-            spare: _,
-        } = self;
-        actors.settle();
-        resources.settle();
-        levels.settle();
-        level_kind.settle();
-        levels_of.settle();
-        shard_location.settle();
-        shard_merged.settle();
-        covers_placed.settle();
-        unplaced.settle();
-        pairs_of.settle();
-        edges.settle();
-        assignments.settle();
-        grants_of.settle();
-        shards_of.settle();
-        [reports, owned, subjects_of].into_iter().for_each(Sets::settle);
-        object_of.settle();
-        logins.settle();
-        placed.settle();
-    }
-}
-
 // === impl Subject ===
 
 impl Subject {
@@ -448,59 +393,6 @@ impl Policy {
     /// Whether `upper` is on `up` of `lower` (A5).
     pub(crate) fn climbs_to(&self, lower: LocationIx, upper: LocationIx) -> bool {
         self.lies_in(lower, upper) && self.lies_in(upper, self.locations[lower].top)
-    }
-
-    /// Makes tables anew of which much has changed.
-    pub(crate) fn settle(&mut self) {
-        let Self {
-            revision: _,
-            people,
-            accounts,
-            types: _,
-            kinds,
-            objects,
-            subjects,
-            closure,
-            closure_timed,
-            resources,
-            direct,
-            merged,
-            covers,
-            covers_timed,
-            shards,
-            relative,
-            says,
-            windows,
-            locations: _,
-            placements,
-            positions,
-            reached_positions,
-            vault,
-            psm,
-            besides: _,
-            cold,
-        } = self;
-        [people, accounts].into_iter().for_each(NameTable::settle);
-        objects.settle();
-        kinds.settle();
-        subjects.settle();
-        closure.settle();
-        closure_timed.settle();
-        resources.settle();
-        direct.settle();
-        merged.settle();
-        covers.settle();
-        covers_timed.settle();
-        shards.settle();
-        relative.settle();
-        says.settle();
-        windows.settle();
-        placements.settle();
-        positions.settle();
-        reached_positions.settle();
-        vault.settle();
-        psm.settle();
-        cold.settle();
     }
 
     /// The object of a type and a name.
