@@ -141,12 +141,11 @@ pub async fn run(
     let (stop, stopped) = watch::channel(false);
     let mapping = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
     let routes = door.routes(&health, mapping.unwrap_or_default(), threads.rest())?.prepare();
-    let gate = Arc::clone(&access.gate);
-    let gated = GateLayer::<Grpc>::new(Arc::clone(&gate)).layer(routes);
+    let gated = GateLayer::<Grpc>::new(Arc::clone(&access.gate)).layer(routes);
     let taken = (grpc, access.acceptor(tls::Door::Grpc));
     let serving = transport::serve_taken(taken, gated, threads.lanes(), stopped.clone());
     let mut serving = threads.rest().spawn(serving);
-    let routes = http::Routes::new(ready.clone(), &door, options).behind(gate);
+    let routes = http::Routes::new(ready.clone(), &door, options).behind(Arc::clone(&access.gate));
     let taken = (http, access.acceptor(tls::Door::Http));
     let mut http = threads.rest().spawn(serve_http(taken, routes, patience, stopped));
     let rereading = tokio::spawn(access.reread()).abort_handle();

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::{PersonTypes, Settings};
 use crate::decision_id::DecisionIds;
 use crate::http::{Ready, Routes, authzen};
-use crate::rpc::{Door, Limits};
+use crate::rpc::{Door, ImportLimits, Limits};
 use crate::telemetry::Metrics;
 
 /// The methods of every service in a descriptor set.
@@ -63,6 +63,9 @@ fn served_routes() -> BTreeSet<String> {
         max_message_bytes: 1 << 20,
         max_wait: Duration::from_secs(1),
         max_live_streams: 1,
+        max_check_streams: 1,
+        check_stream_idle: Duration::from_secs(60),
+        imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
     let door = Door::new(clock, Arc::new(Metrics::new()), DecisionIds::new().unwrap(), limits);
     let options = authzen::Options {
