@@ -1,6 +1,6 @@
 //! Who calls, and what they may do here. A request is let in by what its caller proves (a key, a token
 //! of an OpenID provider, or a certificate), and gets a leave for one tenant where the tenant is known
-//! ([`Granted`]): handlers cannot reach a policy without one.
+//! (`Granted`): handlers cannot reach a policy without one.
 //!
 //! Finding out who calls takes no lock, writes no line and allocates nothing that grows with the
 //! number of callers. Only a token that was not seen before has its signature verified.

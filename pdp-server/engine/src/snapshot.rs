@@ -182,7 +182,7 @@ pub(crate) struct Spare {
     pub(crate) assignments: Vec<AssignmentIx>,
     /// The windows that came since the policy was compiled as a whole.
     pub(crate) windows: Patch<Window, WindowIx>,
-    /// How many rows nothing reaches any more.
+    /// How many rows nothing reaches any more, or may not be reached some day.
     pub(crate) garbage: usize,
 }
 

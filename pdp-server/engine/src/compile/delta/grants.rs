@@ -172,7 +172,10 @@ impl Draft<'_> {
             return *known;
         }
         let handle = self.policy.windows.push(window);
-        self.policy.cold.spare.windows.set(window, handle);
+        let spare = &mut self.policy.cold.spare;
+        spare.windows.set(window, handle);
+        // Nobody tells when it is used no more.
+        spare.garbage += 1;
         handle
     }
 

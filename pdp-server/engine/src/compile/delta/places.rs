@@ -68,6 +68,8 @@ impl Draft<'_> {
         let is_merged = |shard| policy.cold.shard_merged[shard];
         let (merged, apart) = CoverRows::merge(&rows.always, &policy.shards, is_merged);
         let cover = policy.placements.push(placed);
+        // Nobody tells when the last object leaves it.
+        policy.cold.spare.garbage += 1;
         policy.covers.push(apart);
         policy.covers_timed.push(rows.timed);
         policy.merged.push(merged);
