@@ -142,6 +142,11 @@ async fn metadata_by_path(
 
 fn tenant_of(tenant: &Tenant) -> Result<&str, Refused> {
     match tenant {
+        // Where a message says nothing the default is meant; a path that names nobody is a mistake.
+        Ok(Some(Path(tenant))) if tenant.is_empty() => {
+            let why = "is empty; leave `/t/` out for the default tenant";
+            Err(Malformed::new("tenant", why).into())
+        }
         Ok(Some(Path(tenant))) => Ok(tenant),
         Ok(None) => Ok(DEFAULT_TENANT),
         Err(rejected) => Err(malformed_path(rejected)),

@@ -12,7 +12,6 @@
 
 mod behind;
 mod caller;
-mod mutual;
 mod paths;
 mod proxy;
 mod sidecar;
