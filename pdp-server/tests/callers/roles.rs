@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pdp_proto::v1;
 use prost::Message as _;
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorSet};
@@ -74,6 +75,11 @@ fn methods(tenant: &str) -> BTreeMap<String, Vec<u8>> {
                     let length = u8::try_from(tenant.len()).unwrap();
                     [&[tag, length], tenant.as_bytes()].concat()
                 });
+                // Its first part names the tenant.
+                let message = match path.as_str() {
+                    "/pdp.v1.PolicyService/Import" => import_into(tenant),
+                    _ => message,
+                };
                 methods.insert(path, message);
             }
         }
@@ -81,13 +87,19 @@ fn methods(tenant: &str) -> BTreeMap<String, Vec<u8>> {
     methods
 }
 
-/// What comes of a call, whatever kind of method it is.
+fn import_into(tenant: &str) -> Vec<u8> {
+    let header = v1::ImportHeader { tenant: tenant.to_owned(), ..v1::ImportHeader::default() };
+    let part = Some(v1::import_request::Part::Header(header));
+    v1::ImportRequest { part }.encode_to_vec()
+}
+
+/// What comes of a call, whatever kind of method it is: its first answer.
 async fn call(
     guarded: &Guarded,
     path: &str,
     message: Vec<u8>,
     authorization: Option<&str>,
-) -> Result<(), Status> {
+) -> Result<Option<Vec<u8>>, Status> {
     let mut client = tonic::client::Grpc::new(guarded.served.channel.clone());
     client.ready().await.unwrap();
     let mut request = Request::new(tokio_stream::once(message));
@@ -96,7 +108,7 @@ async fn call(
     }
     let path = path.parse().unwrap();
     let mut answers = client.streaming(request, path, Raw).await?.into_inner();
-    answers.message().await.map(drop)
+    answers.message().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +130,13 @@ async fn every_method_is_refused_to_those_without_its_role() {
         for authorization in [&none, &all] {
             // On a stream of checks each message names its tenant, and is refused in its place.
             if path.ends_with("/CheckStream") && authorization == &all {
-                call(&guarded, &path, message.clone(), Some(authorization)).await.unwrap();
+                let answer = call(&guarded, &path, message.clone(), Some(authorization)).await;
+                let answer = answer.unwrap().unwrap();
+                let answer = v1::CheckStreamResponse::decode(answer.as_slice()).unwrap();
+                let Some(v1::check_stream_response::Result::Error(error)) = answer.result else {
+                    panic!("{path}: {answer:?}");
+                };
+                assert_eq!(error.reason, "ROLE_MISSING");
                 continue;
             }
             let refused = call(&guarded, &path, message.clone(), Some(authorization)).await;
