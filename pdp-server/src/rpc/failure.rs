@@ -1,6 +1,7 @@
 //! Everything that a request can fail with, and the one table from there to status codes and
 //! `google.rpc` details. The table is documented for callers at the top of `decision.proto`.
 
+mod published;
 mod refusal;
 
 use std::collections::HashMap;
@@ -13,12 +14,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::malformed::Malformed;
-use super::session;
 use crate::callers::{Denied, Forbidden};
-use crate::publish::{
-    AccessError, ApplyError, AuditError, DEFAULT_TENANT, MAX_TENANTS, Refusal, RequestId,
-    SessionError, TenantError, UnknownTenant, WaitError,
-};
+use crate::publish::{DEFAULT_TENANT, Refusal, RequestId, UnknownTenant};
 use crate::session::{MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, StepError};
 
 /// The domain of every `ErrorInfo`.
@@ -422,82 +419,6 @@ impl From<Failure> for Status {
 impl From<Malformed> for Failure {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
-    }
-}
-
-impl From<SessionError> for Failure {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::UnknownTenant(error) => error.into(),
-            SessionError::Step(StepError::Malformed(error)) => session::refused(&error).into(),
-            SessionError::Step(error) => Self::Step(error),
-            SessionError::Store(error) => Self::Store(error.to_string()),
-            SessionError::Broken(error) => Self::Broken(error.to_string()),
-        }
-    }
-}
-
-impl From<ApplyError> for Failure {
-    fn from(error: ApplyError) -> Self {
-        match error {
-            ApplyError::UnknownTenant(error) => Self::UnknownTenant(error),
-            ApplyError::RevisionMismatch { expected, actual } => {
-                Self::RevisionConflict { expected, actual }
-            }
-            ApplyError::Rejected(rejected) => Self::Rejected(rejected),
-            ApplyError::Refused(refusal) => Self::Refused(refusal),
-            ApplyError::RequestIdReused(id) => Self::RequestIdReused(id),
-            ApplyError::SessionAccount(account) => Self::SessionAccount(account),
-            ApplyError::TooLarge(error) => Self::PolicyTooLarge(error.to_string()),
-            ApplyError::Store(error) => Self::Store(error.to_string()),
-            ApplyError::Broken(error) => Self::Broken(error.to_string()),
-        }
-    }
-}
-
-impl From<AccessError> for Failure {
-    fn from(error: AccessError) -> Self {
-        match error {
-            AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
-            AccessError::Broken(error) => Self::Broken(error.to_string()),
-        }
-    }
-}
-
-impl From<AuditError> for Failure {
-    fn from(error: AuditError) -> Self {
-        match error {
-            AuditError::UnknownTenant(error) => Self::UnknownTenant(error),
-            AuditError::Store(error) => Self::Store(error.to_string()),
-        }
-    }
-}
-
-impl From<WaitError> for Failure {
-    fn from(error: WaitError) -> Self {
-        match error {
-            WaitError::UnknownTenant(error) => Self::UnknownTenant(error),
-        }
-    }
-}
-
-impl From<TenantError> for Failure {
-    fn from(error: TenantError) -> Self {
-        match error {
-            TenantError::Exists(tenant) => Self::TenantExists(tenant),
-            TenantError::UnknownTenant(error) => Self::UnknownTenant(error),
-            TenantError::TooMany(actual) => Self::Limit {
-                limit: "max_tenants",
-                field: "id",
-                unit: "tenants",
-                maximum: MAX_TENANTS,
-                actual,
-            },
-            error @ TenantError::HasSessions { .. } => Self::TenantHasSessions(error.to_string()),
-            TenantError::Default => Self::TenantProtected,
-            TenantError::Store(error) => Self::Store(error.to_string()),
-            TenantError::Broken(error) => Self::Broken(error.to_string()),
-        }
     }
 }
 

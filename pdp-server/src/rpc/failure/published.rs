@@ -1,0 +1,84 @@
+//! What the publisher refuses, as what a caller is told.
+
+use super::super::session;
+use super::Failure;
+use crate::publish::{
+    AccessError, ApplyError, AuditError, MAX_TENANTS, SessionError, TenantError, WaitError,
+};
+use crate::session::StepError;
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::UnknownTenant(error) => error.into(),
+            SessionError::Step(StepError::Malformed(error)) => session::refused(&error).into(),
+            SessionError::Step(error) => Self::Step(error),
+            SessionError::Store(error) => Self::Store(error.to_string()),
+            SessionError::Broken(error) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::UnknownTenant(error) => Self::UnknownTenant(error),
+            ApplyError::RevisionMismatch { expected, actual } => {
+                Self::RevisionConflict { expected, actual }
+            }
+            ApplyError::Rejected(rejected) => Self::Rejected(rejected),
+            ApplyError::Refused(refusal) => Self::Refused(refusal),
+            ApplyError::RequestIdReused(id) => Self::RequestIdReused(id),
+            ApplyError::SessionAccount(account) => Self::SessionAccount(account),
+            ApplyError::TooLarge(error) => Self::PolicyTooLarge(error.to_string()),
+            ApplyError::Store(error) => Self::Store(error.to_string()),
+            ApplyError::Broken(error) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::UnknownTenant(error) => Self::UnknownTenant(error),
+            AccessError::Broken(error) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::UnknownTenant(error) => Self::UnknownTenant(error),
+            AuditError::Store(error) => Self::Store(error.to_string()),
+        }
+    }
+}
+
+impl From<WaitError> for Failure {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::UnknownTenant(error) => Self::UnknownTenant(error),
+        }
+    }
+}
+
+impl From<TenantError> for Failure {
+    fn from(error: TenantError) -> Self {
+        match error {
+            TenantError::Exists(tenant) => Self::TenantExists(tenant),
+            TenantError::UnknownTenant(error) => Self::UnknownTenant(error),
+            TenantError::TooMany(actual) => Self::Limit {
+                limit: "max_tenants",
+                field: "id",
+                unit: "tenants",
+                maximum: MAX_TENANTS,
+                actual,
+            },
+            error @ TenantError::HasSessions { .. } => Self::TenantHasSessions(error.to_string()),
+            TenantError::Default => Self::TenantProtected,
+            TenantError::Store(error) => Self::Store(error.to_string()),
+            TenantError::Broken(error) => Self::Broken(error.to_string()),
+        }
+    }
+}
