@@ -162,13 +162,13 @@ fn unmeasured() -> Vec<Target> {
             6,
             "other engines / check, same questions",
             Bound::AtLeast(25.0),
-            "no other engine is built in",
+            "`loadtest/peers` measures it, a workspace of its own",
         ),
         none(
             14,
             "everything on / everything off, throughput",
             Bound::AtLeast(0.90),
-            "there is neither authentication nor a decision log to turn on",
+            "there is no decision log to turn on",
         ),
     ]
 }

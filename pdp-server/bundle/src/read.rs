@@ -3,6 +3,9 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
 use crate::diagnostic::{BundleError, MAX_LISTED, Place, Problem, shown};
 use crate::yaml::{Key, Node, SyntaxError, Value};
@@ -34,6 +37,17 @@ enum Step<'p> {
 pub(crate) struct Fields<'p> {
     at: At<'p>,
     entries: &'p [(Key<'p>, Node<'p>)],
+}
+
+/// The text of a file. Of one that is larger than it may be, one byte more than that: enough for its reader
+/// to say so.
+pub(crate) fn text_of(path: &Path, limit: usize) -> Result<String, BundleError> {
+    let source = path.display().to_string();
+    let whole = |error: std::io::Error| BundleError::whole_file(&source, error.to_string());
+    let mut text = String::new();
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path).map_err(whole)?.take(limit).read_to_string(&mut text).map_err(whole)?;
+    Ok(text)
 }
 
 // === impl Sink ===

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use pdp_engine::id::TenantId;
@@ -13,7 +12,7 @@ use super::{
     Roles,
 };
 use crate::diagnostic::{BundleError, Place, shown};
-use crate::read::{At, Fields, Sink};
+use crate::read::{At, Fields, Sink, text_of};
 use crate::time::parse_time;
 use crate::yaml;
 
@@ -67,11 +66,7 @@ impl Callers {
     /// [`BundleError`] says what cannot be read or is wrong.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
         let source = path.display().to_string();
-        let whole = |error: std::io::Error| BundleError::whole_file(&source, error.to_string());
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(whole)?;
-        let limit = u64::try_from(MAX_CALLERS_BYTES).unwrap_or(u64::MAX);
-        file.take(limit.saturating_add(1)).read_to_string(&mut text).map_err(whole)?;
+        let text = text_of(path, MAX_CALLERS_BYTES)?;
         let mut callers = Self::parse(&source, &text)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for issuer in &mut callers.issuers {

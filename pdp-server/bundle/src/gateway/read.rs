@@ -1,7 +1,6 @@
 //! Reading a mapping from its file. Everything that can be wrong with it is said with line and
 //! column before the first request.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use pdp_engine::id::{PermissionLevelId, PermissionName, TenantId, validate_type_name};
@@ -15,7 +14,7 @@ use super::template::{Pattern, Template};
 use super::{Claim, Gateway, takes_counterpart};
 use crate::diagnostic::{BundleError, shown};
 use crate::question::parse_permission;
-use crate::read::{At, Fields, Sink};
+use crate::read::{At, Fields, Sink, text_of};
 use crate::yaml;
 
 /// How large the file of a mapping may be, in bytes: [`MAX_ROUTES`] routes of a kilobyte each.
@@ -67,11 +66,7 @@ impl Gateway {
     /// [`BundleError`] says what cannot be read or is wrong.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
         let source = path.display().to_string();
-        let whole = |error: std::io::Error| BundleError::whole_file(&source, error.to_string());
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(whole)?;
-        let limit = u64::try_from(MAX_GATEWAY_BYTES).unwrap_or(u64::MAX);
-        file.take(limit.saturating_add(1)).read_to_string(&mut text).map_err(whole)?;
+        let text = text_of(path, MAX_GATEWAY_BYTES)?;
         Self::parse(&source, &text)
     }
 }
