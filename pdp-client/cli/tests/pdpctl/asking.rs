@@ -175,8 +175,8 @@ fn a_server_that_is_not_there_is_named() {
     let ran = ctl(&here, &wait);
     assert_eq!((ran.status, ran.err.lines().next()), (2, Some(first.as_str())));
 
-    let ran = ctl(&here, &["--server", "https://pdp:7070", "health"]);
-    let first = "error: `https://pdp:7070` is not the address of a server: this client has no TLS; write it like `http://127.0.0.1:7070`\n";
+    let ran = ctl(&here, &["--server", "ftp://pdp:7070", "health"]);
+    let first = "error: `ftp://pdp:7070` is not the address of a server: it does not begin with `http://` or `https://`; write it like `http://127.0.0.1:7070`\n";
     assert_eq!(ran, Ran::failed(first));
 }
 
