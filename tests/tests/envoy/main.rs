@@ -12,6 +12,7 @@
 
 mod behind;
 mod caller;
+mod mutual;
 mod paths;
 mod proxy;
 mod sidecar;
