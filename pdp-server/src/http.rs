@@ -128,8 +128,14 @@ async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     let Some(door) = shared.door.upgrade() else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"));
     };
-    let tenants = door.publisher().map(|publisher| publisher.tenants()).unwrap_or_default();
-    let tenants: Vec<_> = tenants.iter().map(|(id, at)| (id.as_str(), *at)).collect();
-    let text = door.metrics().render(&tenants);
+    // A long text of everything that is counted: not for a thread that decides.
+    let rendering = tokio::task::spawn_blocking(move || {
+        let tenants = door.publisher().map(|publisher| publisher.tenants()).unwrap_or_default();
+        let tenants: Vec<_> = tenants.iter().map(|(id, at)| (id.as_str(), *at)).collect();
+        door.metrics().render(&tenants)
+    });
+    let Ok(text) = rendering.await else {
+        return Err((StatusCode::INTERNAL_SERVER_ERROR, "an internal error\n"));
+    };
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }

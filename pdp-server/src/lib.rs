@@ -147,7 +147,8 @@ pub async fn run(
     let mut serving = threads.rest().spawn(serving);
     let routes = http::Routes::new(ready.clone(), &door, options).behind(Arc::clone(&access.gate));
     let taken = (http, access.acceptor(tls::Door::Http));
-    let mut http = threads.rest().spawn(serve_http(taken, routes, patience, stopped));
+    let http = serve_http(taken, routes, threads.lanes(), patience, stopped);
+    let mut http = threads.rest().spawn(http);
     let rereading = tokio::spawn(access.reread()).abort_handle();
     let (rest, resting) = oneshot::channel::<()>();
     let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), resting));
@@ -249,10 +250,12 @@ fn load_policy(data: &Path, bundle: Option<&Path>, clock: Clock) -> Result<Publi
 async fn serve_http(
     (listener, acceptor): (TcpListener, Acceptor),
     routes: axum::Router,
+    lanes: Vec<tokio::runtime::Handle>,
     patience: Duration,
     stopped: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    http::serve(adopt(listener)?, acceptor, routes, patience, told_to_stop(stopped)).await;
+    let taken = (adopt(listener)?, acceptor);
+    http::serve(taken, routes, lanes, patience, told_to_stop(stopped)).await;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The threads of a server. Those that decide each have a runtime of their own that never hands a
 //! task to another thread: a burst of requests is read, decided and answered without waking anybody.
-//! Everything that may take its time (lists, explanations, writes, exports, HTTP) has the threads of
+//! Everything that may take its time (lists, explanations, writes, exports) has the threads of
 //! one ordinary runtime beside them, and blocking work that runtime's pool.
 
 use std::fmt;
@@ -18,7 +18,7 @@ const LAST_WRITE: Duration = Duration::from_secs(30);
 /// The most threads that may decide: more than machines have cores.
 pub const MAX_GRPC_THREADS: usize = 1_024;
 
-/// Which threads serve gRPC connections.
+/// Which threads serve connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GrpcThreads {
     /// One that decides for each core; a connection stays with the one that it was given to.

@@ -61,7 +61,7 @@ struct HandedOver {
 
 /// One more connection of a lane, until it is dropped.
 #[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
+pub(crate) struct Place(Arc<AtomicUsize>);
 
 /// A deciding thread, seen by who takes connections.
 struct Lane {
@@ -139,15 +139,18 @@ async fn accept(listener: TcpListener, lanes: Vec<Lane>) {
                 continue;
             }
         };
-        // Of those that have equally few, the next in turn.
-        let (before, after) = lanes.split_at(turn % lanes.len().max(1));
-        let fewest = after.iter().chain(before).min_by_key(|it| it.live.load(Ordering::Relaxed));
-        let Some(lane) = fewest else { return };
+        let Some(lane) = fewest(&lanes, turn, |lane| &lane.live) else { return };
         let handed = HandedOver { stream, place: Place::new(&lane.live) };
         if lane.give.send(handed).await.is_err() {
             return;
         }
     }
+}
+
+/// The lane that has the fewest connections; of those that have equally few, the next in turn.
+pub(crate) fn fewest<L>(lanes: &[L], turn: usize, live: impl Fn(&L) -> &AtomicUsize) -> Option<&L> {
+    let (before, after) = lanes.split_at(turn % lanes.len().max(1));
+    after.iter().chain(before).min_by_key(|lane| live(lane).load(Ordering::Relaxed))
 }
 
 /// The connections of a lane, as they come: called on its thread. Whatever is to be agreed upon with
@@ -201,7 +204,8 @@ pub(crate) fn adopt(listener: std::net::TcpListener) -> Result<TcpListener, RunE
 // === impl Place ===
 
 impl Place {
-    fn new(live: &Arc<AtomicUsize>) -> Self {
+    /// One of the lane that counts here.
+    pub(crate) fn new(live: &Arc<AtomicUsize>) -> Self {
         live.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(live))
     }

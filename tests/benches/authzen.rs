@@ -1,6 +1,6 @@
 //! What one AuthZEN evaluation costs on loopback, beside an empty handler of the same HTTP server: one
-//! that takes a body of the same size, looks at nothing, and answers with JSON of the same size. Both
-//! are asked by turns with the same client, so that a noisy machine slows both alike; the figure to go
+//! that takes a body of the same size, looks at nothing, and answers with JSON of the same size, on
+//! threads of the same kind, with none of the server's limits. Both are asked by turns with the same client, so that a noisy machine slows both alike; the figure to go
 //! by is the ratio.
 //!
 //! Run with `cargo bench -p pdp-tests --bench authzen`. The policy is the one of the bench `decide`.
@@ -24,10 +24,15 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::post;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use pdp_server::threads::{GrpcThreads, Threads};
 use pdp_tests::door::Server;
 use pdp_tests::http::{Http, Protocol};
 use pdp_tests::matrix::{Matrix, OPERATION, TYPE};
 use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 /// Rounds; the median over the rounds is printed.
@@ -81,14 +86,14 @@ fn main() {
         "batch_of_{BATCH}_evaluations_per_s {:.0}",
         beside.block_on(in_batches(&batches, &asked))
     );
-    serving_empty.shutdown_background();
+    drop(serving_empty);
     drop(beside);
     server.stop();
 }
 
-/// Serves the empty handler, on threads of its own like the server's.
-fn serve_empty(answer: Vec<u8>) -> (Runtime, SocketAddr) {
-    let runtime = Runtime::new().unwrap();
+/// Serves the empty handler, on threads like the server's.
+fn serve_empty(answer: Vec<u8>) -> (Threads, SocketAddr) {
+    let threads = Threads::start(GrpcThreads::PerCore).unwrap();
     let answer = Bytes::from(answer);
     let handler = move |body: Bytes| {
         let answer = answer.clone();
@@ -97,17 +102,25 @@ fn serve_empty(answer: Vec<u8>) -> (Runtime, SocketAddr) {
             ([(CONTENT_TYPE, "application/json")], answer)
         }
     };
-    let address = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+    let service = TowerToHyperService::new(Router::new().route("/", post(handler)));
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let lanes = threads.lanes();
+    threads.rest().spawn(async move {
+        let listener = TcpListener::from_std(listener).unwrap();
+        for lane in lanes.iter().cycle() {
+            let (stream, service) = (listener.accept().await.unwrap().0, service.clone());
             stream.set_nodelay(true).unwrap();
-        });
-        let routes = Router::new().route("/", post(handler));
-        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        address
+            let stream = stream.into_std().unwrap();
+            lane.spawn(async move {
+                let stream = TokioIo::new(TcpStream::from_std(stream).unwrap());
+                let connections = Builder::new(TokioExecutor::new());
+                connections.serve_connection(stream, service).await.ok();
+            });
+        }
     });
-    (runtime, address)
+    (threads, address)
 }
 
 /// Cells without a pattern, as evaluations.

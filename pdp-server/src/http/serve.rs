@@ -1,11 +1,13 @@
 //! Connections of the HTTP door: HTTP/1.1 and HTTP/2 with prior knowledge on one port, within
-//! limits, told to go away when the server shuts down. What all answers have in common is done here:
-//! the request's id is in them, and a handler that panics gives one.
+//! limits, told to go away when the server shuts down. Each is served by one deciding thread, as those
+//! of the gRPC door are. What all answers have in common is done here: the request's id is in them,
+//! and a handler that panics gives one.
 
 use std::any::Any;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,14 +19,16 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tower::Service;
 
 use super::patient::Patient;
 use crate::tls::{Acceptor, Peer};
+use crate::transport::{Place, fewest};
 
 /// How many connections there may be at a time: many times what enforcement points and orchestrators
 /// hold, and with [`MAX_HEAD_BYTES`] and the largest body each a bound of what they keep. One more waits
@@ -44,51 +48,62 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Names a request for its caller.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Serves until `stopped` completes, then finishes the requests in flight. A connection that says
-/// nothing for `patience`, or takes nothing, is closed.
-pub(crate) async fn serve(
-    listener: TcpListener,
+/// What serves connections.
+#[derive(Clone)]
+struct Serving {
+    connections: Builder<TokioExecutor>,
     acceptor: Acceptor,
     routes: Router,
     patience: Duration,
-    stopped: impl Future<Output = ()>,
-) {
-    serve_at_most(MAX_CONNECTIONS, (listener, acceptor), routes, patience, stopped).await;
 }
 
-async fn serve_at_most(
-    most: usize,
+/// Serves until `stopped` completes, then finishes the requests in flight. Each of the lanes serves
+/// the connections that it is given. A connection that says nothing for `patience`, or takes nothing,
+/// is closed.
+pub(crate) async fn serve(
     (listener, acceptor): (TcpListener, Acceptor),
     routes: Router,
+    lanes: Vec<Handle>,
     patience: Duration,
     stopped: impl Future<Output = ()>,
 ) {
     let connections = connections(patience);
+    let serving = Serving { connections, acceptor, routes, patience };
+    serve_at_most(MAX_CONNECTIONS, listener, serving, lanes, stopped).await;
+}
+
+async fn serve_at_most(
+    most: usize,
+    listener: TcpListener,
+    serving: Serving,
+    lanes: Vec<Handle>,
+    stopped: impl Future<Output = ()>,
+) {
+    let lanes: Vec<(Handle, Arc<AtomicUsize>)> =
+        lanes.into_iter().map(|lane| (lane, Arc::default())).collect();
     let graceful = GracefulShutdown::new();
     let free = Arc::new(Semaphore::new(most));
     let accept = async || {
         // Never closed.
         let place = Arc::clone(&free).acquire_owned().await.ok();
-        listener.accept().await.map(|(stream, _)| (stream, place))
+        let (stream, _) = listener.accept().await?;
+        Ok::<_, std::io::Error>((stream.into_std()?, place))
     };
     let mut stopped = std::pin::pin!(stopped);
-    loop {
+    for turn in 0_usize.. {
         let accepted = tokio::select! {
             accepted = accept() => accepted,
             () = &mut stopped => break,
         };
         match accepted {
             Ok((stream, place)) => {
-                let stream = acceptor.accept(prompt(stream));
-                let peer = stream.peer().clone();
-                let service = TowerToHyperService::new(Answering(routes.clone(), peer));
-                let stream = TokioIo::new(Patient::new(stream, patience));
-                let connection = connections.serve_connection(stream, service).into_owned();
-                let connection = graceful.watch(connection);
-                tokio::spawn(async move {
+                let Some((lane, live)) = fewest(&lanes, turn, |(_, live)| live) else { break };
+                let (one, watcher) = (Place::new(live), graceful.watcher());
+                let serving = serving.clone();
+                lane.spawn(async move {
                     // A connection that breaks is its caller's to notice.
-                    drop(connection.await);
-                    drop(place);
+                    drop(serving.connection(stream, watcher).await);
+                    drop((place, one));
                 });
             }
             Err(error) => {
@@ -99,6 +114,23 @@ async fn serve_at_most(
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// Serves one connection: called on its lane.
+    async fn connection(
+        self,
+        stream: std::net::TcpStream,
+        watcher: Watcher,
+    ) -> Result<(), axum::BoxError> {
+        let stream = self.acceptor.accept(prompt(TcpStream::from_std(stream)?));
+        let peer = stream.peer().clone();
+        let service = TowerToHyperService::new(Answering(self.routes, peer));
+        let stream = TokioIo::new(Patient::new(stream, self.patience));
+        watcher.watch(self.connections.serve_connection(stream, service).into_owned()).await
+    }
 }
 
 fn connections(patience: Duration) -> Builder<TokioExecutor> {
@@ -221,8 +253,10 @@ mod tests {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let patience = Duration::from_secs(60);
         let stopped = async move { drop(stopped.await) };
-        let plain = (listener, Acceptor::new(None, crate::tls::Door::Http));
-        let server = tokio::spawn(serve_at_most(MOST, plain, routes, patience, stopped));
+        let acceptor = Acceptor::new(None, crate::tls::Door::Http);
+        let serving = Serving { connections: connections(patience), acceptor, routes, patience };
+        let lanes = vec![Handle::current(); 2];
+        let server = tokio::spawn(serve_at_most(MOST, listener, serving, lanes, stopped));
         let ask = |_| async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
