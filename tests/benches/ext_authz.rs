@@ -23,10 +23,14 @@ use pdp_proto::ext_authz::{
     AttributeContext, CheckRequest, CheckResponse, HeaderMap, HeaderValue, Metadata,
 };
 use pdp_server::config::Settings;
+use pdp_server::threads::{GrpcThreads, Threads};
+use pdp_server::transport;
 use pdp_tests::door::Server;
 use pdp_tests::matrix::{Matrix, OPERATION, TYPE};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
+use tokio::sync::watch;
+use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 
 /// The allocator that the server ships with.
@@ -78,7 +82,7 @@ fn main() {
     let ours = server.authorization();
     door.block_on(async {
         let answer = ours.clone().check(requests[0].clone()).await.unwrap().into_inner();
-        let empty = empty(answer).await;
+        let (threads, empty) = empty(answer);
         let mut rounds = [const { Vec::new() }; 4];
         for _ in 0..ROUNDS {
             rounds[0].push(alone(&empty, &requests).await);
@@ -93,36 +97,26 @@ fn main() {
         println!("empty_{CALLERS}_callers_us {many_empty:.1}");
         println!("ext_authz_{CALLERS}_callers_us {many_ours:.1}");
         println!("ext_authz_to_empty_{CALLERS}_callers {:.2}", many_ours / many_empty);
+        drop(threads);
     });
     drop(door);
     server.stop();
 }
 
-/// An empty handler behind the same limits as the server's own.
-async fn empty(answer: CheckResponse) -> AuthorizationClient<Channel> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// An empty handler on the server's own transport, with threads like the server's.
+fn empty(answer: CheckResponse) -> (Threads, AuthorizationClient<Channel>) {
+    let threads = Threads::start(GrpcThreads::PerCore).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    // On threads of its own, as the server's are.
-    std::thread::spawn(move || {
-        let listener = listener.into_std().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("empty")
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let incoming = tonic::transport::server::TcpIncoming::from(listener);
-            tonic::transport::Server::builder()
-                .initial_stream_window_size(1 << 20)
-                .initial_connection_window_size(4 << 20)
-                .add_service(AuthorizationServer::new(Empty(answer)))
-                .serve_with_incoming(incoming.with_nodelay(Some(true)))
-                .await
-                .unwrap();
-        });
+    let service = Routes::new(AuthorizationServer::new(Empty(answer))).prepare();
+    let lanes = threads.lanes();
+    threads.rest().spawn(async move {
+        // Until its threads end.
+        let (_stop, stopped) = watch::channel(false);
+        transport::serve(listener, service, lanes, stopped).await.unwrap();
     });
-    AuthorizationClient::new(Endpoint::from_shared(endpoint).unwrap().connect_lazy())
+    let channel = Endpoint::from_shared(endpoint).unwrap().connect_lazy();
+    (threads, AuthorizationClient::new(channel))
 }
 
 /// Requests as Envoy sends them: raw headers as a browser has them, and the claims of a token.

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pdp_bundle::question::WrittenPermission;
 use pdp_client::engine::obligations_to_engine;
-use pdp_client::{Code, Decision, Permission, Question, Refusal};
+use pdp_client::{Code, Decision, Error, Permission, Question, Refusal};
 use pdp_engine::facts::Facts;
 use pdp_engine::list::{AnyPermission, SubjectKinds};
 use pdp_engine::permission::PermissionKind;
@@ -34,6 +34,9 @@ use tonic::Status;
 /// How many worlds are asked, and how many questions of each family each of them is asked.
 const WORLDS: u32 = 480;
 const QUESTIONS: usize = 60;
+
+/// One in so many is asked by itself as well.
+const ALONE: usize = 8;
 
 /// How many worlds are searched, and for how many questions of each family.
 const SEARCHED: u32 = 96;
@@ -66,22 +69,37 @@ fn both(genome: &Genome, facts: &Facts) -> Vec<(Question, Value)> {
     asked
 }
 
+fn told_by_grpc(decision: Decision) -> Told {
+    let Decision { effect, reason, revision, obligations } = decision;
+    let (effect, reason) = (effect.as_str(), reason.as_str());
+    Told {
+        effect: Effect::ALL.into_iter().find(|it| it.as_str() == effect).unwrap(),
+        reason: Reason::ALL.into_iter().find(|it| it.as_str() == reason).unwrap(),
+        revision: revision.get(),
+        obligations: obligations.map(|it| obligations_to_engine(it).unwrap()),
+    }
+}
+
 /// What gRPC says to every question; `None` where it refuses it.
 fn over_grpc(door: &Door<'_>, questions: &[Question]) -> Vec<Option<Told>> {
     let batch = door.block_on(door.client().batch_check(questions)).unwrap();
-    let one = |decision: Decision| {
-        let Decision { effect, reason, revision, obligations } = decision;
-        let (effect, reason) = (effect.as_str(), reason.as_str());
-        Told {
-            effect: Effect::ALL.into_iter().find(|it| it.as_str() == effect).unwrap(),
-            reason: Reason::ALL.into_iter().find(|it| it.as_str() == reason).unwrap(),
-            revision: revision.get(),
-            obligations: obligations.map(|it| obligations_to_engine(it).unwrap()),
-        }
-    };
     let results = batch.results.into_iter();
     let refused = |refusal: &Refusal| assert_eq!(refusal.code, Code::InvalidArgument);
-    results.map(|result| result.inspect_err(refused).ok().map(one)).collect()
+    results.map(|result| result.inspect_err(refused).ok().map(told_by_grpc)).collect()
+}
+
+/// What `Check` and a single evaluation say to a question.
+fn alone(
+    door: &Door<'_>,
+    authzen: &AuthZen,
+    (question, evaluation): (&Question, &Value),
+) -> [Option<Told>; 2] {
+    let checked = match door.block_on(door.client().check(question)) {
+        Ok(decision) => Some(told_by_grpc(decision)),
+        Err(Error::Refused(refusal)) if refusal.code == Code::InvalidArgument => None,
+        Err(error) => panic!("{question}: {error}"),
+    };
+    [checked, authzen.ask_one(evaluation)]
 }
 
 #[test]
@@ -99,6 +117,14 @@ fn every_world_gives_one_answer() {
         let (questions, evaluations): (Vec<_>, Vec<_>) = both(genome, &facts).into_iter().unzip();
         let expected = over_grpc(&door, &questions);
         let actual = authzen.ask_all(&evaluations);
+        // Some of them one by one, too: each by turns over the worlds.
+        for at in (n % ALONE..questions.len()).step_by(ALONE) {
+            let (question, said) = (&questions[at], &expected[at]);
+            let one_by_one = alone(&door, &authzen, (question, &evaluations[at]));
+            if one_by_one.iter().any(|one| one != said) {
+                return Err(format!("{question}: {said:?} in a batch, alone {one_by_one:?}"));
+            }
+        }
         server.forget(&tenant);
         for ((question, expected), actual) in questions.iter().zip(expected).zip(actual) {
             if expected != actual {

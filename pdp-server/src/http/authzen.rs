@@ -238,9 +238,11 @@ fn with<T>(granted: Granted<'_>, message: T) -> tonic::Request<T> {
     request
 }
 
-/// Holds that a request's content type is `application/json`, with whatever parameters.
+/// Holds that a request says once that its content type is `application/json`, with whatever parameters.
 fn says_json(headers: &HeaderMap) -> Result<(), Malformed> {
-    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let only = values.next().filter(|_| values.next().is_none());
+    let said = only.and_then(|value| value.to_str().ok());
     let essence = said.and_then(|said| said.split(';').next()).unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use http_body_util::BodyExt as _;
+use hyper::Request;
 use hyper_util::rt::TokioIo;
 use pdp_server::config::{ClientAuth, Settings};
 use rustls::pki_types::pem::PemObject as _;
@@ -12,6 +14,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::guarded::{Guarded, Tls, ask, outcome, until};
+use crate::http::QUESTION;
 use crate::secrets::{Authority, Issued, Name, replace};
 use crate::served;
 
@@ -182,6 +185,30 @@ async fn handshake(
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
 
+/// Sends one request over a connection of this protocol: the status and the body of the answer.
+async fn exchange(
+    stream: TokioIo<tokio_rustls::client::TlsStream<TcpStream>>,
+    protocol: &[u8],
+    request: Request<String>,
+) -> (u16, String) {
+    let answer = if protocol == b"h2" {
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    } else {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let (mut head, body) = request.into_parts();
+        head.headers.insert("host", "pdp.example".parse().unwrap());
+        sender.send_request(Request::from_parts(head, body)).await.unwrap()
+    };
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_http_port_speaks_both_protocols_and_knows_certificates() {
     let folder = served::folder();
@@ -191,27 +218,24 @@ async fn the_http_port_speaks_both_protocols_and_knows_certificates() {
     let desk = Name::Dns("desk.bank.example");
     let desk = tls.authority.issue(folder.path(), "desk", &[desk], 2100);
     let guarded = Guarded::with_tls(folder, CALLERS, tls.settings(), &tls, &edge).await;
-    for (identity, status) in [(&desk, 200), (&edge, 403)] {
-        let request = || {
-            let request = hyper::Request::get("https://pdp.example/metrics");
-            let request = request.header("host", "pdp.example");
-            request.body(http_body_util::Empty::<hyper::body::Bytes>::new()).unwrap()
-        };
-        let stream = handshake(guarded.served.http, &tls, identity, b"http/1.1").await;
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
-        let io = TokioIo::new(stream);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-        tokio::spawn(connection);
-        assert_eq!(sender.send_request(request()).await.unwrap().status().as_u16(), status);
-        let stream = handshake(guarded.served.http, &tls, identity, b"h2").await;
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let executor = hyper_util::rt::TokioExecutor::new();
-        let io = TokioIo::new(stream);
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(executor, io).await.unwrap();
-        tokio::spawn(connection);
-        assert_eq!(sender.send_request(request()).await.unwrap().status().as_u16(), status);
+    let metrics = || Request::get("https://pdp.example/metrics").body(String::new()).unwrap();
+    let evaluation = || {
+        let request = Request::post("https://pdp.example/access/v1/evaluation");
+        let request = request.header("content-type", "application/json");
+        request.body(QUESTION.to_owned()).unwrap()
+    };
+    for (identity, scrape, decide) in [(&desk, 200, 403), (&edge, 403, 200)] {
+        for protocol in [b"http/1.1".as_slice(), b"h2"] {
+            for (request, status) in [(metrics(), scrape), (evaluation(), decide)] {
+                let stream = handshake(guarded.served.http, &tls, identity, protocol).await;
+                assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+                let (found, body) = exchange(TokioIo::new(stream), protocol, request).await;
+                assert_eq!(found, status, "{body}");
+                assert_eq!(status == 200 && decide == 200, body.contains(r#""decision":true"#));
+            }
+        }
     }
+    guarded.served.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,7 +49,8 @@ pub(crate) async fn send(
     }
 }
 
-const QUESTION: &str = r#"{"subject": {"type": "user", "id": "ana"}, "action": {"name": "View"},
+/// A question whose answer is a permit.
+pub(crate) const QUESTION: &str = r#"{"subject": {"type": "user", "id": "ana"}, "action": {"name": "View"},
     "resource": {"type": "Report", "id": "absence"}}"#;
 
 #[tokio::test(flavor = "multi_thread")]

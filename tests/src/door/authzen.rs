@@ -70,6 +70,20 @@ impl AuthZen {
         })
     }
 
+    /// The decision of one evaluation; `None` if it is an error.
+    ///
+    /// # Panics
+    /// If the answer is none.
+    #[must_use]
+    pub fn ask_one(&self, evaluation: &Value) -> Option<Told> {
+        let reply = self.post("evaluation", evaluation);
+        match reply.status {
+            200 => Some(told(&reply.json())),
+            400 => None,
+            other => panic!("{other} {}", reply.text()),
+        }
+    }
+
     /// The decisions of several evaluations; `None` for one that is an error.
     ///
     /// # Panics

@@ -11,6 +11,27 @@ use tokio::net::TcpStream;
 
 use super::{EVALUATION, answered, ask, records, serving};
 
+/// What else takes a body.
+const OTHERS: [&str; 4] = [
+    "/access/v1/evaluations",
+    "/access/v1/search/subject",
+    "/access/v1/search/resource",
+    "/access/v1/search/action",
+];
+
+/// What is no body for any of them.
+const READ_BY_ALL: [&str; 9] = [
+    "a member twice",
+    "a member twice in what nobody knows",
+    "nested beyond the limit",
+    "nested without end",
+    "objects without end",
+    "not UTF-8",
+    "two values",
+    "compressed",
+    "too large",
+];
+
 /// Bodies that are none, with the status that they get.
 fn hostile() -> Vec<(&'static str, Vec<u8>, u16)> {
     let good = ask("user:alice", "read", "record:record-1").to_string();
@@ -69,6 +90,13 @@ fn hostile_bodies_get_their_status_and_the_server_goes_on() {
             assert_eq!(reply.header("content-type"), Some("text/plain; charset=utf-8"), "{what}");
             assert!(reply.text().ends_with('\n') && reply.body.len() < 1_000, "{}", reply.text());
             assert!(!reply.text().contains("ALLOW"), "{what}");
+            for path in OTHERS {
+                // What is wrong with one evaluation only is no wrong in a search.
+                if READ_BY_ALL.contains(&what) {
+                    let reply = server.http(protocol).send("POST", path, &json, body.clone());
+                    assert_eq!(reply.status, status, "{what} to {path}: {}", reply.text());
+                }
+            }
             let good = ask("user:alice", "read", "record:record-1");
             let http = server.http(protocol);
             assert_eq!(answered(&http, EVALUATION, &good)["decision"], json!(true), "after {what}");
@@ -166,4 +194,64 @@ fn a_server_that_shuts_down_finishes_what_it_has_begun() {
         answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"decision\":true"),
         "{answer}"
     );
+}
+
+#[test]
+fn a_search_looks_past_what_it_searches_for() {
+    let server = records();
+    let any = [json!(5), json!(null), json!(["x"]), json!({"x": 1}), json!("no-such-thing")];
+    for protocol in Protocol::ALL {
+        let http = server.http(protocol);
+        let whole = ask("user:alice", "read", "record:record-1");
+        for (searched, member, path) in [
+            ("subject", "id", "/access/v1/search/subject"),
+            ("resource", "id", "/access/v1/search/resource"),
+            ("action", "name", "/access/v1/search/action"),
+        ] {
+            let expected = answered(&http, path, &whole);
+            assert_ne!(expected["results"], json!([]), "{path}");
+            for value in &any {
+                let mut body = whole.clone();
+                body[searched][member] = value.clone();
+                assert_eq!(answered(&http, path, &body), expected, "{path}: {body}");
+            }
+        }
+        for value in any.iter().chain([&json!("x")]) {
+            let mut body = whole.clone();
+            body["action"] = value.clone();
+            let path = "/access/v1/search/action";
+            assert_eq!(answered(&http, path, &body), answered(&http, path, &whole), "{body}");
+        }
+        // What is given has to be right.
+        let mut body = whole.clone();
+        body["resource"]["id"] = json!(5);
+        assert_eq!(http.post("/access/v1/search/subject", &body).status, 400);
+    }
+    server.stop();
+}
+
+#[test]
+fn what_is_said_twice_or_wrongly_is_refused_where_nothing_depends_on_it_too() {
+    let server = records();
+    for protocol in Protocol::ALL {
+        let http = server.http(protocol);
+        let body = ask("user:alice", "read", "record:record-1");
+        for path in OTHERS.into_iter().chain([EVALUATION]) {
+            for second in ["text/plain", "application/json"] {
+                let twice = [("content-type", "application/json"), ("content-type", second)];
+                let reply = http.send("POST", path, &twice, body.to_string().into_bytes());
+                assert_eq!(reply.status, 400, "{path}: {}", reply.text());
+            }
+            let reply = http.send("POST", path, &[], body.to_string().into_bytes());
+            assert_eq!(reply.status, 400, "{path}: {}", reply.text());
+        }
+        for options in [json!(5), json!([]), json!({"evaluations_semantic": 5})] {
+            for evaluations in [json!(null), json!([])] {
+                let mut body = body.clone();
+                (body["options"], body["evaluations"]) = (options.clone(), evaluations);
+                assert_eq!(http.post(OTHERS[0], &body).status, 400, "{body}");
+            }
+        }
+    }
+    server.stop();
 }

@@ -92,6 +92,8 @@ async fn every_kind_of_request_gets_its_answer() {
         ("PUT", "/reports/budget", ana, (200, "PUT /reports/budget")),
         ("PUT", "/reports/budget/viewers/bo", ana, (200, "PUT /reports/budget/viewers/bo")),
         ("GET", "/files/share/plan.txt", ana, (200, "GET /files/share/plan.txt")),
+        ("GET", "/vault/web-07/password", ana, (200, "GET /vault/web-07/password")),
+        ("POST", "/computers/web-07/sessions", ana, (200, "POST /computers/web-07/sessions")),
         ("GET", "/healthz", None, (200, "GET /healthz")),
         ("GET", "/healthz", Some(tokens::LEA), (200, "GET /healthz")),
         // Denied.
@@ -101,8 +103,9 @@ async fn every_kind_of_request_gets_its_answer() {
         ("GET", "/reports/budget", Some(tokens::LEA), (403, "NOT_GRANTED")),
         ("GET", "/reports/budget", Some(tokens::NOBODY), (403, "UNKNOWN_SUBJECT")),
         ("GET", "/files/share/other.txt", ana, (403, "UNKNOWN_RESOURCE")),
-        ("GET", "/vault/web-07/password", ana, (403, "UNKNOWN_RESOURCE")),
-        ("POST", "/computers/web-07/sessions", ana, (403, "UNKNOWN_RESOURCE")),
+        ("GET", "/vault/web-07/password", bo, (403, "NOT_SHARED")),
+        ("GET", "/vault/web-08/password", ana, (403, "UNKNOWN_RESOURCE")),
+        ("POST", "/computers/web-08/sessions", ana, (403, "UNKNOWN_RESOURCE")),
         // Somebody has to agree.
         ("PUT", "/reports/budget/viewers/lea", ana, (403, "MISSING_ON_COUNTERPART")),
         // Nobody asks; the first is the server's word, the others are Envoy's.
@@ -130,29 +133,38 @@ async fn every_kind_of_request_gets_its_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_says_what_to_do_and_an_access_log_why() {
     let world = World::start().await;
-    let client = Caller::http_1();
-    let lea = Call { method: "PUT", ..Call::get("/reports/budget/viewers/lea", Some(&ANA)) };
-    let reply = client.send(world.envoy.address, lea).await;
-    assert_eq!(reply.header("x-pdp-approval"), ["https://access.bank.example/requests"]);
-    assert!(reply.body.starts_with(r#"{"effect":"REQUIRES_APPROVAL","#), "{reply:?}");
-    let nobody = client.send(world.envoy.address, Call::get("/reports/budget", None)).await;
-    assert_eq!(nobody.header("www-authenticate"), [r#"Bearer realm="bank""#]);
-    assert!(nobody.header("x-pdp-approval").is_empty());
+    for client in [Caller::http_1(), Caller::http_2()] {
+        let ask = |call| client.send(world.envoy.address, call);
+        let lea = Call { method: "PUT", ..Call::get("/reports/budget/viewers/lea", Some(&ANA)) };
+        let reply = ask(lea).await;
+        assert_eq!(reply.header("x-pdp-approval"), ["https://access.bank.example/requests"]);
+        assert!(reply.body.starts_with(r#"{"effect":"REQUIRES_APPROVAL","#), "{reply:?}");
+        let nobody = ask(Call::get("/reports/budget", None)).await;
+        assert_eq!(nobody.header("www-authenticate"), [r#"Bearer realm="bank""#]);
+        assert!(nobody.header("x-pdp-approval").is_empty());
 
-    let denied = client.send(world.envoy.address, Call::get("/reports/salaries", Some(&ANA))).await;
-    let id = denied.body.split_once(r#""decision_id":""#).unwrap().1.strip_suffix("\"}").unwrap();
-    assert_eq!(
-        denied.body,
-        format!(r#"{{"effect":"DENY","reason":"NOT_GRANTED","revision":1,"decision_id":"{id}"}}"#)
-    );
-    let line = world.envoy.logged(id);
-    for part in [r#""effect":"DENY""#, r#""reason":"NOT_GRANTED""#, r#""revision":"1""#] {
-        assert!(line.contains(part), "{line}");
+        let denied = ask(Call::get("/reports/salaries", Some(&ANA))).await;
+        let id = denied.body.split_once(r#""decision_id":""#).unwrap().1;
+        let id = id.strip_suffix("\"}").unwrap();
+        let said = r#"{"effect":"DENY","reason":"NOT_GRANTED","revision":1,"decision_id":"#;
+        assert_eq!(denied.body, format!(r#"{said}"{id}"}}"#));
+        let line = world.envoy.logged(id);
+        for part in [r#""effect":"DENY""#, r#""reason":"NOT_GRANTED""#, r#""revision":"1""#] {
+            assert!(line.contains(part), "{line}");
+        }
+        let allowed = ask(Call::get("/reports/budget", Some(&ANA))).await;
+        let [id] = allowed.arrived("x-pdp-decision")[..] else { panic!("{allowed:?}") };
+        let line = world.envoy.logged(id);
+        assert!(line.contains(r#""effect":"ALLOW""#) && line.contains("GRANTED"), "{line}");
+        assert!(!line.contains("not_after"), "{line}");
+
+        // What a session depends on is told beside the decision.
+        let open = Call { method: "POST", ..Call::get("/computers/web-07/sessions", Some(&ANA)) };
+        let opened = ask(open).await;
+        let [id] = opened.arrived("x-pdp-decision")[..] else { panic!("{opened:?}") };
+        let line = world.envoy.logged(id);
+        assert!(line.contains(r#""obligations":{"not_after":""#), "{line}");
     }
-    let allowed = client.send(world.envoy.address, Call::get("/reports/budget", Some(&ANA))).await;
-    let [id] = allowed.arrived("x-pdp-decision")[..] else { panic!("{allowed:?}") };
-    let line = world.envoy.logged(id);
-    assert!(line.contains(r#""effect":"ALLOW""#) && line.contains("GRANTED"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,10 +221,12 @@ async fn what_is_decided_about_is_what_the_api_is_asked() {
             ("x-method-override", "DELETE"),
         ];
         let call = Call { headers: &others, ..Call::get("/healthz", None) };
-        let reply = Caller::http_1().send(world.envoy.address, call).await;
-        assert_eq!(reply.status, 200, "{file}: {reply:?}");
-        for (name, _) in others {
-            assert!(reply.arrived(name).is_empty(), "{file}: {reply:?}");
+        for client in [Caller::http_1(), Caller::http_2()] {
+            let reply = client.send(world.envoy.address, call).await;
+            assert_eq!(reply.status, 200, "{file}: {reply:?}");
+            for (name, _) in others {
+                assert!(reply.arrived(name).is_empty(), "{file}: {reply:?}");
+            }
         }
     }
 }
@@ -220,13 +234,14 @@ async fn what_is_decided_about_is_what_the_api_is_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_in_a_query_names_nobody_and_no_query_is_logged() {
     let world = World::start().await;
-    let client = Caller::http_1();
-    let path = format!("/reports/budget?access_token={}", *ANA);
-    let reply = client.send(world.envoy.address, Call::get(&path, None)).await;
-    assert_eq!((reply.status, reply.said()), (401, "NO_SUBJECT"));
-    let line = world.envoy.logged("NO_SUBJECT");
-    assert!(line.contains(r#""path":"/reports/budget""#), "{line}");
-    assert!(!line.contains("access_token"), "{line}");
+    for client in [Caller::http_1(), Caller::http_2()] {
+        let path = format!("/reports/budget?access_token={}", *ANA);
+        let reply = client.send(world.envoy.address, Call::get(&path, None)).await;
+        assert_eq!((reply.status, reply.said()), (401, "NO_SUBJECT"));
+        let line = world.envoy.logged("NO_SUBJECT");
+        assert!(line.contains(r#""path":"/reports/budget""#), "{line}");
+        assert!(!line.contains("access_token"), "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use pdp_client::Client;
 use pdp_server::config::Settings;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
@@ -32,6 +32,10 @@ assignments:
 /// Who starts the server and looks whether it is ready.
 const ADMIN: &str =
     "- {name: admin, certificates: [admin.bank.example], roles: {\"*\": [admin]}}\n";
+
+/// What a client says that it speaks.
+const HTTP_1: &[u8] = b"http/1.1";
+const HTTP_2: &[u8] = b"h2";
 
 /// Certificates in a folder, and who vouches for all of them.
 struct Certificates {
@@ -141,7 +145,7 @@ impl World {
     }
 
     /// Asks with a certificate, or without one. `None`: there is no connection.
-    async fn get(&self, path: &str, of: Option<&str>) -> Option<Reply> {
+    async fn get(&self, protocol: &[u8], path: &str, of: Option<&str>) -> Option<Reply> {
         let mut roots = rustls::RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(self.certificates.path("ca.pem")).unwrap();
         roots.add(ca).unwrap();
@@ -150,7 +154,7 @@ impl World {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots);
-        let config = match of {
+        let mut config = match of {
             None => builder.with_no_client_auth(),
             Some(of) => {
                 let file = |name: String| self.certificates.path(&name);
@@ -159,18 +163,26 @@ impl World {
                 builder.with_client_auth_cert(vec![cert], key).unwrap()
             }
         };
+        config.alpn_protocols = vec![protocol.to_vec()];
         let stream = TcpStream::connect(self.envoy.address).await.unwrap();
         let name = ServerName::try_from("gateway.bank.example").unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-        tokio::spawn(connection);
-        let request = hyper::Request::get(path)
+        let request = hyper::Request::get(format!("https://gateway.bank.example{path}"))
             .header("host", "gateway.bank.example")
             // What a certificate says nobody can say in a header.
             .header("x-forwarded-client-cert", "URI=spiffe://bank.example/ns/reports/sa/worker")
             .body(http_body_util::Empty::<hyper::body::Bytes>::new())
             .unwrap();
+        let stream = TokioIo::new(stream);
+        if protocol == HTTP_1 {
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(stream).await.ok()?;
+            tokio::spawn(connection);
+            return Some(Reply::of(sender.send_request(request).await.ok()?).await);
+        }
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.ok()?;
+        tokio::spawn(connection);
         Some(Reply::of(sender.send_request(request).await.ok()?).await)
     }
 }
@@ -178,32 +190,35 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_names_the_caller_and_envoys_own_lets_it_ask() {
     let world = World::start("spiffe://bank.example/ns/edge/sa/envoy").await;
-    for (path, of, status, said) in [
-        ("/reports/budget", "worker", 200, "GET /reports/budget"),
-        ("/reports/budget", "idle", 403, "NOT_GRANTED"),
-        ("/reports/other", "worker", 403, "UNKNOWN_RESOURCE"),
-        // A name that no pattern takes names nobody.
-        ("/reports/budget", "elsewhere", 401, "NO_SUBJECT"),
-        ("/healthz", "idle", 200, "GET /healthz"),
-        ("/elsewhere", "worker", 403, "NO_ROUTE"),
-    ] {
-        let reply = world.get(path, Some(of)).await.unwrap();
-        assert_eq!((reply.status, reply.said()), (status, said), "{path} {of}: {reply:?}");
-        if status == 200 {
-            assert!(reply.arrived("x-forwarded-client-cert").is_empty(), "{reply:?}");
+    for protocol in [HTTP_1, HTTP_2] {
+        for (path, of, status, said) in [
+            ("/reports/budget", "worker", 200, "GET /reports/budget"),
+            ("/reports/budget", "idle", 403, "NOT_GRANTED"),
+            ("/reports/other", "worker", 403, "UNKNOWN_RESOURCE"),
+            // A name that no pattern takes names nobody.
+            ("/reports/budget", "elsewhere", 401, "NO_SUBJECT"),
+            ("/healthz", "idle", 200, "GET /healthz"),
+            ("/elsewhere", "worker", 403, "NO_ROUTE"),
+        ] {
+            let reply = world.get(protocol, path, Some(of)).await.unwrap();
+            assert_eq!((reply.status, reply.said()), (status, said), "{path} {of}: {reply:?}");
+            if status == 200 {
+                assert!(reply.arrived("x-forwarded-client-cert").is_empty(), "{reply:?}");
+            }
         }
+        let reply = world.get(protocol, "/reports/budget", Some("worker")).await.unwrap();
+        assert_eq!(reply.arrived("x-pdp-subject"), ["account:ns/reports/worker"]);
+        let nobody = world.get(protocol, "/healthz", None).await;
+        assert!(nobody.is_none(), "a caller without a certificate");
     }
-    let reply = world.get("/reports/budget", Some("worker")).await.unwrap();
-    assert_eq!(reply.arrived("x-pdp-subject"), ["account:ns/reports/worker"]);
-    assert!(world.get("/healthz", None).await.is_none(), "a caller without a certificate");
     world.pdp.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_envoy_that_nobody_knows_lets_nothing_pass() {
     let world = World::start("spiffe://bank.example/ns/edge/sa/other").await;
-    for path in ["/reports/budget", "/healthz"] {
-        let reply = world.get(path, Some("worker")).await.unwrap();
+    for (protocol, path) in [(HTTP_1, "/reports/budget"), (HTTP_2, "/healthz")] {
+        let reply = world.get(protocol, path, Some("worker")).await.unwrap();
         assert_eq!((reply.status, reply.body.as_str()), (503, ""), "{path}");
     }
     world.pdp.stop().await;

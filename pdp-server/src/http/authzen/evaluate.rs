@@ -71,14 +71,20 @@ impl Asker<'_> {
 
     /// Several, or one where the request holds no others.
     pub(super) async fn many(&self, request: &Object<'_>) -> Result<Response, Refused> {
+        let semantic = Semantic::read(request)?;
         match request.get("evaluations") {
             None | Some(Json::Null) => self.one(request).await,
             Some(Json::List(items)) if items.is_empty() => self.one(request).await,
-            Some(items) => Ok(self.every(request, items)?),
+            Some(items) => Ok(self.every(request, items, semantic)?),
         }
     }
 
-    fn every(&self, request: &Object<'_>, items: &Json<'_>) -> Result<Response, Failure> {
+    fn every(
+        &self,
+        request: &Object<'_>,
+        items: &Json<'_>,
+        semantic: Semantic,
+    ) -> Result<Response, Failure> {
         let items = match items {
             Json::List(items) => items,
             other => {
@@ -97,7 +103,6 @@ impl Asker<'_> {
             });
         }
         let defaults = Tuple::read(request)?;
-        let semantic = Semantic::read(request)?;
         let (snapshot, now) = self.door.snapshot(self.granted)?;
         let mut evaluations = Vec::with_capacity(items.len());
         for part in items.chunks(semantic.together()) {

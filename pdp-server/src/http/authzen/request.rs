@@ -6,6 +6,7 @@ use pdp_bundle::question::parse_permission;
 use pdp_engine::query::{ObjectRef, SubjectRef};
 
 use super::super::json::{Json, Object};
+use super::search::Searched;
 use crate::config::PersonTypes;
 use crate::rpc::{Asked, Malformed};
 
@@ -90,6 +91,11 @@ fn entity<'a>(from: &'a Object<'a>) -> Result<Entity<'a>, Malformed> {
     Ok(Entity { type_name: text(from, "type")?, id: text(from, "id")? })
 }
 
+/// An entity that is searched for: its id is looked past, whatever it is.
+fn searched_entity<'a>(from: &'a Object<'a>) -> Result<Entity<'a>, Malformed> {
+    Ok(Entity { type_name: text(from, "type")?, id: None })
+}
+
 // === impl Entity ===
 
 impl<'a> Entity<'a> {
@@ -123,6 +129,23 @@ impl<'a> Tuple<'a> {
             subject: part(from, "subject", entity)?,
             action: part(from, "action", |action| text(action, "name"))?,
             resource: part(from, "resource", entity)?,
+            context: optional_object(from, "context")?,
+        })
+    }
+
+    /// Those of a search, but for what is searched for: that is not looked at.
+    pub(super) fn given(from: &'a Object<'a>, searched: Searched) -> Result<Self, Malformed> {
+        let entity_but = |is_searched| if is_searched { searched_entity } else { entity };
+        let action = match searched {
+            Searched::Action => None,
+            Searched::Subject | Searched::Resource => {
+                part(from, "action", |action| text(action, "name"))?
+            }
+        };
+        Ok(Self {
+            subject: part(from, "subject", entity_but(searched == Searched::Subject))?,
+            action,
+            resource: part(from, "resource", entity_but(searched == Searched::Resource))?,
             context: optional_object(from, "context")?,
         })
     }

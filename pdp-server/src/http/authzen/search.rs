@@ -101,7 +101,7 @@ impl Searched {
 impl Search {
     /// The search of a request, or of the token that it carries; they must not contradict each other.
     pub(super) fn read(searched: Searched, request: &Object<'_>) -> Result<Self, Malformed> {
-        let given = Tuple::read(request)?;
+        let given = Tuple::given(request, searched)?;
         if given.counterpart()?.is_some() {
             let message = "goes with an evaluation only: searches ask about one resource";
             return Err(Malformed::new("context.counterpart", message));
@@ -131,7 +131,7 @@ impl Search {
     fn begun(searched: Searched, given: Tuple<'_>, limit: Option<u64>) -> Result<Self, Malformed> {
         let part = |field: &str, entity: Option<Entity<'_>>, is_searched: bool| {
             let entity = required(field, entity)?;
-            // The id of what is searched for is looked past.
+            // What is searched for has no id yet.
             let id = if is_searched { Some("") } else { entity.id };
             let ObjectRef { type_name, id } = Entity { id, ..entity }.whole(field)?;
             Ok::<_, Malformed>((type_name.to_owned(), id.to_owned()))
@@ -163,15 +163,9 @@ impl Search {
         let resource = given.resource.unwrap_or_default();
         same("subject.type", subject.type_name, &self.subject.0)?;
         same("resource.type", resource.type_name, &self.resource.0)?;
-        if self.searched != Searched::Subject {
-            same("subject.id", subject.id, &self.subject.1)?;
-        }
-        if self.searched != Searched::Resource {
-            same("resource.id", resource.id, &self.resource.1)?;
-        }
-        if self.searched != Searched::Action {
-            same("action.name", given.action.flatten(), &self.action)?;
-        }
+        same("subject.id", subject.id, &self.subject.1)?;
+        same("resource.id", resource.id, &self.resource.1)?;
+        same("action.name", given.action.flatten(), &self.action)?;
         match limit {
             Some(_) if limit != self.limit => {
                 let message = "is not what the page token's search has; start it again";
