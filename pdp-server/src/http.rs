@@ -128,8 +128,7 @@ async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     let Some(door) = shared.door.upgrade() else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"));
     };
-    let tenants = door.publisher().map(|publisher| publisher.tenants()).unwrap_or_default();
-    let tenants: Vec<_> = tenants.iter().map(|(id, at)| (id.as_str(), *at)).collect();
-    let text = door.metrics().render(&tenants);
+    let policies = door.publisher().map(|publisher| publisher.policies()).unwrap_or_default();
+    let text = door.metrics().render(&policies);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
