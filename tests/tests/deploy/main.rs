@@ -15,5 +15,7 @@ mod kubernetes;
 mod metrics;
 mod run;
 mod settings;
+mod supply;
+mod threats;
 mod unit;
 mod yaml;
