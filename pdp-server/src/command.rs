@@ -1,14 +1,18 @@
 //! The commands of `pdp-server`: what each of them runs.
 
+#[cfg(test)]
+mod page;
+mod place;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use pdp_server::audit::Verified;
 use pdp_server::callers::NewKey;
 use pdp_server::clock::Clock;
-use pdp_server::config::{Config, Settings};
+use pdp_server::config::{Config, Given, Settings};
 use pdp_server::demo::Demo;
 use pdp_server::store::Store;
 use pdp_server::{Listeners, run, telemetry};
@@ -51,15 +55,6 @@ struct Stopped {
 }
 
 #[derive(Debug, Args)]
-struct Given {
-    /// YAML file with any of the settings below, named with `_` in place of `-`
-    #[arg(long, env = "PDP_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(flatten)]
-    settings: Settings,
-}
-
-#[derive(Debug, Args)]
 struct Addresses {
     /// Address of the gRPC door
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
@@ -72,6 +67,11 @@ struct Addresses {
 // === impl Cli ===
 
 impl Cli {
+    /// What the command line says. Whoever writes it wrongly is told, and where it stands.
+    pub(crate) fn given() -> Self {
+        Self::try_parse().unwrap_or_else(|error| place::told(error, &Self::command()).exit())
+    }
+
     /// Runs the command that was given.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
@@ -93,14 +93,6 @@ impl Cli {
             }
             Command::Audit(Audit::Verify(Stopped { data })) => verify(&data),
         }
-    }
-}
-
-// === impl Given ===
-
-impl Given {
-    fn into_config(self) -> anyhow::Result<Config> {
-        Ok(self.settings.into_config(self.config.as_deref())?)
     }
 }
 

@@ -4,24 +4,31 @@
 mod access;
 mod authzen;
 mod defaults;
+mod describe;
 mod file;
+mod files;
+mod given;
+mod logs;
+mod origin;
 mod show;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use pdp_bundle::BundleError;
-use pdp_bundle::callers::Callers;
-use pdp_bundle::gateway::Gateway;
 
 pub use authzen::{PersonTypes, PublicUrl};
 pub use defaults::*;
+pub use describe::{Described, described};
 pub use file::FileError;
+pub use files::{CallersFile, GatewayFile};
+pub use given::Given;
+pub use logs::LogFormat;
+pub use origin::Origin;
 
 use crate::rpc::MAX_BATCH;
 pub use crate::threads::GrpcThreads;
@@ -63,10 +70,16 @@ macro_rules! settings {
                     $(stringify!($name) => Some(
                         <$type>::from_str(text)
                             .map(|value| self.$name = Some(value))
-                            .map_err(|error| error.to_string()),
+                            .map_err(|error| describe::refused(&error, $value)),
                     ),)+
                     _ => None,
                 }
+            }
+
+            /// The names of those that are said.
+            fn said(&self) -> Vec<&'static str> {
+                let all = [$((stringify!($name), self.$name.is_some())),+];
+                all.into_iter().filter(|(_, said)| *said).map(|(name, _)| name).collect()
             }
 
             /// These settings, and where they say nothing, the others.
@@ -93,14 +106,14 @@ settings! {
     tls_key: PathBuf, "PDP_TLS_KEY", "FILE";
     /// PEM file of the certificates that vouch for those of callers: mutual TLS
     tls_client_ca: PathBuf, "PDP_TLS_CLIENT_CA", "FILE";
-    /// Whether callers need a certificate: `required`, or `optional` where they have keys or tokens
+    /// Whether callers need a certificate: `required`, as it is unless said, or `optional` where they have keys or tokens
     tls_client_auth: ClientAuth, "PDP_TLS_CLIENT_AUTH", "WHETHER";
     /// Address of the gRPC door
     grpc: SocketAddr, "PDP_GRPC", "ADDR";
     /// Address of the HTTP door: AuthZEN, health and metrics
     http: SocketAddr, "PDP_HTTP", "ADDR";
     /// Threads that serve gRPC connections: `per-core`, a number, or `shared` for those of everything else
-    grpc_threads: GrpcThreads, "PDP_GRPC_THREADS", "COUNT";
+    grpc_threads: GrpcThreads, "PDP_GRPC_THREADS", "THREADS";
     /// Allow addresses that other machines can reach although there is no TLS, or there are no callers
     insecure: bool, "PDP_INSECURE", "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true;
     /// What to log: a level, or a filter such as `info,pdp_server::rpc=debug`
@@ -141,18 +154,6 @@ settings! {
     max_body_bytes: usize, "PDP_MAX_BODY_BYTES", "BYTES";
     /// How long an HTTP connection may be silent and a request may take to arrive, in milliseconds
     http_timeout_ms: u64, "PDP_HTTP_TIMEOUT_MS", "MS";
-}
-
-/// How to write logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    /// For people.
-    Text,
-    /// For machines: one object a line.
-    Json,
 }
 
 /// The settings of a server, complete and checked.
@@ -216,30 +217,20 @@ pub struct Config {
     pub http_timeout: Duration,
 }
 
-/// The file of a mapping, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GatewayFile {
-    /// The file.
-    pub path: PathBuf,
-    /// What it says.
-    pub mapping: Gateway,
-}
-
-/// The file of callers, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallersFile {
-    /// The file.
-    pub path: PathBuf,
-    /// What it says.
-    pub callers: Callers,
-}
-
 /// Why there is no configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A setting cannot be what it is said to be there.
+    #[error("{origin}: {problem}")]
+    At {
+        /// Where it stands.
+        origin: Origin,
+        /// What is wrong.
+        problem: Box<ConfigError>,
+    },
     /// The file that `gateway` or `callers` names cannot be used.
     #[error(transparent)]
     Gateway(#[from] BundleError),
@@ -284,6 +275,11 @@ pub enum ConfigError {
     /// An endpoint that spans cannot be sent to.
     #[error("`otlp_endpoint` is `{0}`; write an address such as http://127.0.0.1:4317")]
     Endpoint(String),
+    /// An endpoint with somebody's password in it, which is not told again.
+    #[error(
+        "`otlp_endpoint` names a user; write an address without one, such as http://127.0.0.1:4317"
+    )]
+    EndpointUser,
 }
 
 // === impl Settings ===
@@ -294,8 +290,15 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`] names the setting, and for a file the line.
     pub fn into_config(self, file: Option<&Path>) -> Result<Config, ConfigError> {
-        let from_file = file.map(file::read).transpose()?.unwrap_or_default();
-        self.or(from_file).validated()
+        let Some(path) = file else { return self.validated() };
+        let (from_file, lines) = file::read(path)?;
+        let said = self.said();
+        self.or(from_file).validated().map_err(|problem| {
+            problem.at(|name| {
+                let line = lines.get(name).filter(|_| !said.contains(&name))?;
+                Some(Origin::File { path: path.to_owned(), line: *line })
+            })
+        })
     }
 
     fn validated(self) -> Result<Config, ConfigError> {
@@ -389,42 +392,12 @@ impl Config {
         let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
         bounds("http_timeout_ms", timeout_ms, LEAST_TIMEOUT_MS..=usize::MAX)?;
         match &self.otlp_endpoint {
+            Some(endpoint) if endpoint.contains('@') => Err(ConfigError::EndpointUser),
             Some(endpoint) if !endpoint.starts_with("http://") => {
                 Err(ConfigError::Endpoint(endpoint.clone()))
             }
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-// === impl GatewayFile ===
-
-impl GatewayFile {
-    fn open(path: PathBuf) -> Result<Self, BundleError> {
-        Ok(Self { mapping: Gateway::open(&path)?, path })
-    }
-}
-
-// === impl LogFormat ===
-
-impl LogFormat {
-    const WORDS: [(&'static str, Self); 3] =
-        [("auto", Self::Auto), ("text", Self::Text), ("json", Self::Json)];
-}
-
-impl FromStr for LogFormat {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::WORDS.into_iter().find(|(word, _)| *word == text);
-        found.map(|(_, format)| format).ok_or("it must be `auto`, `text` or `json`")
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found = Self::WORDS.into_iter().find(|(_, format)| format == self);
-        f.write_str(found.map_or("", |(word, _)| word))
     }
 }
 

@@ -130,9 +130,8 @@ async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     };
     // A long text of everything that is counted: not for a thread that decides.
     let rendering = tokio::task::spawn_blocking(move || {
-        let tenants = door.publisher().map(|publisher| publisher.tenants()).unwrap_or_default();
-        let tenants: Vec<_> = tenants.iter().map(|(id, at)| (id.as_str(), *at)).collect();
-        door.metrics().render(&tenants)
+        let policies = door.publisher().map(|publisher| publisher.policies()).unwrap_or_default();
+        door.metrics().render(&policies)
     });
     let Ok(text) = rendering.await else {
         return Err((StatusCode::INTERNAL_SERVER_ERROR, "an internal error\n"));

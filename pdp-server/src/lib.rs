@@ -164,6 +164,7 @@ pub async fn run(
         Some(Err(error)) => Err(error),
         Some(Ok(publisher)) => {
             door.metrics().loaded(started.elapsed());
+            door.metrics().measure(&publisher);
             door.open(publisher);
             ready.set(true);
             health.serving().await;
@@ -308,6 +309,7 @@ async fn upkeep(door: std::sync::Weak<Door>, mut resting: oneshot::Receiver<()>)
                     tracing::error!(%error, "sessions that are over could not be ended");
                 }
                 door.metrics().sessions(publisher.session_counts());
+                door.metrics().store(publisher.store_bytes());
                 publisher.sweep();
             }
         };

@@ -7,13 +7,11 @@ mod command;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match command::Cli::parse().run() {
+    match command::Cli::given().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where standard error is gone there is nobody to tell.

@@ -10,6 +10,7 @@ mod audit;
 mod delegated;
 mod failure;
 mod graveyard;
+mod measure;
 mod sessions;
 mod tenant;
 
@@ -19,10 +20,11 @@ mod durability;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
+use metrics::Histogram;
 use pdp_engine::compile::{CompileLimits, recompile_within};
 use pdp_engine::facts::{Applied, Change, FactKey, Facts};
 use pdp_engine::id::{AccountId, PersonId, TenantId};
@@ -42,6 +44,7 @@ use crate::clock::Clock;
 use crate::session::Book;
 use crate::store::{self, Commit, Remembered, Store, StoreError};
 use graveyard::Graveyard;
+pub use measure::PolicyState;
 use sessions::Pace;
 pub use sessions::{SessionError, SessionFilter, Watcher, Work};
 use tenant::Tenant;
@@ -64,6 +67,8 @@ struct Inner {
     tenants: ArcSwap<Tenants>,
     /// Held while tenants come and go.
     registry: Mutex<Registry>,
+    /// Where it is noted how long compiling takes, once somebody wants to know.
+    compile_seconds: OnceLock<Histogram>,
 }
 
 /// What readers may still look at of tenants that came or went.
@@ -124,6 +129,7 @@ impl Publisher {
             clock,
             tenants: ArcSwap::from_pointee(tenants),
             registry: Mutex::default(),
+            compile_seconds: OnceLock::new(),
         })))
     }
 
@@ -205,8 +211,12 @@ impl Publisher {
         }
         let effective = !applied.deltas.is_empty();
         let to = if effective && !dry_run { from.next() } else { from };
+        let began = Instant::now();
         let (snapshot, turn) = match prepare(&tenant, &held.facts, &applied, to) {
-            Ok(prepared) => prepared,
+            Ok(prepared) => {
+                self.compiled(effective, began.elapsed());
+                prepared
+            }
             Err(error) => {
                 held.change().undo(applied);
                 return Err(error);
@@ -226,10 +236,11 @@ impl Publisher {
         }
         let Some(snapshot) = snapshot else { return Ok(receipt) };
         held.revision = to;
+        let facts = held.facts.len();
         drop(held);
 
         // Swap, acknowledge: every look at the snapshot from here on sees it.
-        tenant.show_policy(&snapshot);
+        tenant.show_policy(&snapshot, facts);
         drop(turn);
         tenant.visible.send_replace(Some(to));
         Ok(receipt)

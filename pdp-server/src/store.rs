@@ -11,6 +11,7 @@
 
 mod audit;
 mod load;
+mod measure;
 mod record;
 mod rows;
 mod session;
@@ -25,7 +26,9 @@ mod tests;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Instant;
 
+use metrics::Histogram;
 use pdp_engine::facts::{Change, Delta, Facts, Rejected};
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
@@ -74,6 +77,8 @@ pub struct Store {
     /// Why nothing is written any more, once that is so.
     stopped: OnceLock<String>,
     durability: Durability,
+    /// Where it is noted how long commits take, once somebody wants to know.
+    commit_seconds: OnceLock<Histogram>,
 }
 
 /// In how many phases a transaction is committed. Both survive a crash whole or not at all.
@@ -388,13 +393,17 @@ impl Store {
             self.stopped.get_or_init(|| error.to_string());
             error
         };
+        let began = Instant::now();
         let mut txn = self.db.begin_write().map_err(|error| stop(error.into()))?;
         txn.set_durability(self.durability).map_err(|error| stop(error.into()))?;
         txn.set_two_phase_commit(phases == Phases::Two);
         match write(&txn) {
-            Ok(()) => txn
-                .commit()
-                .map_err(|error| stop(StoreError::OutcomeUnknown(Box::new(error.into())))),
+            Ok(()) => {
+                let committed = txn.commit().map_err(|error| Box::new(error.into()));
+                committed.map_err(|error| stop(StoreError::OutcomeUnknown(error)))?;
+                self.committed(began.elapsed());
+                Ok(())
+            }
             Err(error @ (StoreError::Diverged { .. } | StoreError::NoTenant(_))) => {
                 txn.abort().map_err(|error| stop(error.into()))?;
                 Err(error)
@@ -415,7 +424,7 @@ impl Store {
     /// Checks the format of what was opened, and writes it into what is new.
     fn prepare(db: Database) -> Result<Self, StoreError> {
         let (stopped, durability) = (OnceLock::new(), Durability::Immediate);
-        let store = Self { db, file: None, stopped, durability };
+        let store = Self { db, file: None, stopped, durability, commit_seconds: OnceLock::new() };
         if store.db.begin_read()?.list_tables()?.next().is_none() {
             store.transaction(|txn| {
                 txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;

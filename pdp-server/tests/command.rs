@@ -5,6 +5,8 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Output, Stdio};
 
+use pdp_server::config::{Described, described};
+
 fn pdp_server() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pdp-server"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PDP_")) {
@@ -37,6 +39,92 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
     ] {
         assert!(out.lines().any(|printed| printed == line), "{line}: {out}");
     }
+}
+
+/// Three values that a setting may have, none of them its default; of `insecure` there are two.
+fn values(setting: &Described, folder: &std::path::Path) -> [String; 3] {
+    let numbers = [1, 2, 3];
+    match (setting.name.unwrap(), setting.placeholder.as_str()) {
+        ("insecure", _) => ["true", "false", "true"].map(str::to_owned),
+        ("tls_client_auth", _) => ["required", "optional", "required"].map(str::to_owned),
+        ("log_format", _) => ["text", "json", "text"].map(str::to_owned),
+        (name @ ("grpc" | "http"), _) => {
+            numbers.map(|n| format!("127.0.0.1:{n}{}", if name == "grpc" { 1 } else { 2 }))
+        }
+        (_, "BYTES") => numbers.map(|n| (n * 20_000).to_string()),
+        (_, "COUNT" | "THREADS") => numbers.map(|n| n.to_string()),
+        (_, "MS") => numbers.map(|n| (n * 100).to_string()),
+        (_, "FILTER") => ["warn", "debug", "error"].map(str::to_owned),
+        (_, "URL") => numbers.map(|n| format!("http://127.0.0.1:{n}")),
+        (_, "TYPES") => ["a", "b", "c"].map(str::to_owned),
+        (name, "DIR" | "FILE" | "BUNDLE") => numbers.map(|n| {
+            let file = folder.join(format!("{name}-{n}"));
+            let text = if name == "callers" { "callers: []\n" } else { "routes: []\n" };
+            std::fs::write(&file, text).unwrap();
+            file.to_str().unwrap().to_owned()
+        }),
+        (name, placeholder) => panic!("give `{name}` ({placeholder}) three values here"),
+    }
+}
+
+#[test]
+fn of_every_setting_a_flag_beats_a_variable_and_that_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings: Vec<_> = described().into_iter().filter(|it| it.name.is_some()).collect();
+    let settings: Vec<_> = settings.iter().map(|it| (it, values(it, folder.path()))).collect();
+    let file = folder.path().join("pdp.yaml");
+    let lines =
+        settings.iter().map(|(it, [value, ..])| format!("{}: {value:?}\n", it.name.unwrap()));
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    let shown = |sources: usize| {
+        let mut command = pdp_server();
+        command.arg("config").env("PDP_CONFIG", &file);
+        for (setting, [_, variable, flag]) in &settings {
+            if sources > 0 {
+                command.env(&setting.variable, variable);
+            }
+            if sources > 1 {
+                command.arg(format!("{}={flag}", setting.flag));
+            }
+        }
+        let (ok, out, err) = told(&command.output().unwrap());
+        assert!(ok, "{err}");
+        out
+    };
+    for sources in 0..3 {
+        let out = shown(sources);
+        for (setting, values) in &settings {
+            let (name, value) = (setting.name.unwrap(), &values[sources]);
+            let said = [format!("{name}: {value}"), format!("{name}: {value:?}")];
+            assert!(out.lines().any(|line| said.iter().any(|it| it == line)), "{said:?}: {out}");
+        }
+    }
+}
+
+#[test]
+fn a_complaint_names_the_place_and_what_was_expected() {
+    let config = |arguments: &[&str], variable: Option<(&str, &str)>| {
+        let mut command = pdp_server();
+        command.arg("config").args(arguments).envs(variable);
+        let (ok, _, err) = told(&command.output().unwrap());
+        assert!(!ok, "{arguments:?}, {variable:?}");
+        err
+    };
+    let err = config(&[], Some(("PDP_GRACE_MS", "soon")));
+    for said in ["'soon'", "variable PDP_GRACE_MS", "a whole number of milliseconds"] {
+        assert!(err.contains(said), "{said}: {err}");
+    }
+    let err = config(&["--grpc", "nowhere"], None);
+    assert!(err.contains("--grpc") && err.contains("such as 127.0.0.1:7070"), "{err}");
+    assert!(!err.contains("PDP_GRPC"), "{err}");
+    let err = config(&["--grpc=nowhere"], Some(("PDP_GRPC", "127.0.0.1:1")));
+    assert!(!err.contains("PDP_GRPC"), "{err}");
+    let err = config(&[], Some(("PDP_MAX_BODY_BYTES", "1")));
+    assert!(err.contains("PDP_MAX_BODY_BYTES: `max_body_bytes` is 1; it must be 16384"), "{err}");
+    let err = config(&["--max-live-streams=0"], None);
+    assert!(err.contains("--max-live-streams: `max_live_streams` is 0; it must be 1"), "{err}");
+    let err = config(&["--max-live-stream=1"], None);
+    assert!(err.contains("--max-live-stream") && err.contains("--max-live-streams"), "{err}");
 }
 
 #[test]

@@ -4,9 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use pdp_bundle::BundleError;
-use pdp_bundle::callers::Callers;
-
 use super::{CallersFile, ClientAuth, Config, ConfigError, TlsFiles};
 
 /// The files of TLS, of which some go together.
@@ -91,14 +88,6 @@ impl Config {
             });
         }
         Ok(())
-    }
-}
-
-// === impl CallersFile ===
-
-impl CallersFile {
-    pub(super) fn open(path: PathBuf) -> Result<Self, BundleError> {
-        Ok(Self { callers: Callers::open(&path)?, path })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings file: one flat YAML map. Every complaint names the file and the line.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use granit_parser::{Event, Parser};
@@ -21,8 +22,11 @@ pub struct FileError {
     pub message: String,
 }
 
+/// On which line each setting stands, by its name.
+pub(super) type Lines = BTreeMap<String, usize>;
+
 /// Reads a settings file.
-pub(super) fn read(path: &Path) -> Result<Settings, FileError> {
+pub(super) fn read(path: &Path) -> Result<(Settings, Lines), FileError> {
     let whole = |message: String| FileError { path: path.to_owned(), line: None, message };
     let size = std::fs::metadata(path).map_err(|error| whole(error.to_string()))?.len();
     if size > MAX_FILE_BYTES {
@@ -45,10 +49,10 @@ enum Place {
     BeforeValue(String),
 }
 
-fn parse(text: &str) -> Result<Settings, Complaint> {
+fn parse(text: &str) -> Result<(Settings, Lines), Complaint> {
     let mut settings = Settings::default();
     let mut place = Place::Outside;
-    let mut seen: Vec<String> = Vec::new();
+    let mut lines = Lines::new();
     let mut documents = 0_usize;
     for event in Parser::new_from_str(text) {
         let (event, span) =
@@ -57,10 +61,9 @@ fn parse(text: &str) -> Result<Settings, Complaint> {
         let nested = || (line, "a list or a map stands where a setting was expected".to_owned());
         place = match (event, place) {
             (Event::Scalar(key, ..), Place::BeforeKey) => {
-                if seen.iter().any(|name| *name == key) {
+                if lines.insert(key.to_string(), line).is_some() {
                     return Err((line, format!("`{key}` stands here a second time")));
                 }
-                seen.push(key.to_string());
                 Place::BeforeValue(key.into_owned())
             }
             (Event::Scalar(value, ..), Place::BeforeValue(key)) => {
@@ -90,7 +93,7 @@ fn parse(text: &str) -> Result<Settings, Complaint> {
             (_, _) => return Err((line, "anchors and aliases are not accepted".to_owned())),
         };
     }
-    Ok(settings)
+    Ok((settings, lines))
 }
 
 fn set(settings: &mut Settings, key: &str, value: &str) -> Result<(), String> {

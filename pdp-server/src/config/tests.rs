@@ -128,6 +128,50 @@ fn what_cannot_be_is_refused_by_name() {
 }
 
 #[test]
+fn what_cannot_be_is_refused_with_the_line_that_says_it() {
+    for (text, said) in [
+        ("data: a\ngrace_ms: 99999999\n", ":2: `grace_ms` is 99999999; it must be 0 to 3600000"),
+        ("\n\nhttp: 10.0.0.1:7071\n", ":3: `http` is 10.0.0.1:7071, which other machines"),
+        ("tls_cert: a\n", ":1: `tls_cert` is set and `tls_key` is not"),
+        ("data: a\nhttp: 127.0.0.1:7070\n", ":2: `grpc` and `http` are both 127.0.0.1:7070"),
+        ("otlp_endpoint: example.org\n", ":1: `otlp_endpoint` is `example.org`"),
+    ] {
+        let file = file(text);
+        let refused = Settings::default().into_config(Some(file.path())).unwrap_err().to_string();
+        let expected = format!("{}{said}", file.path().display());
+        assert!(refused.starts_with(&expected), "{refused}");
+    }
+    // What a flag says instead is nothing that the file could mend.
+    let file = file("grace_ms: 5\n");
+    let refused = flags(&["--grace-ms", "99999999"]).into_config(Some(file.path())).unwrap_err();
+    assert!(matches!(refused, ConfigError::Bounds { name: "grace_ms", .. }), "{refused}");
+}
+
+#[test]
+fn a_password_in_an_address_is_not_told_again() {
+    let refused = flags(&["--otlp-endpoint", "http://a:hunter2@b:1"]).into_config(None);
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("names a user") && !refused.contains("hunter2"), "{refused}");
+}
+
+#[test]
+fn settings_are_described_as_they_are() {
+    let described = described();
+    let find = |name| described.iter().find(|setting| setting.name == Some(name)).unwrap();
+    assert_eq!(find("grpc").default.as_deref(), Some("127.0.0.1:7070"));
+    assert_eq!(find("grace_ms").bounds, Some((0, MAX_MS)));
+    assert_eq!(find("http_timeout_ms").bounds, Some((10, MAX_MS)));
+    assert_eq!(find("max_evaluations").bounds, Some((1, 1_000)));
+    assert_eq!(find("log").bounds, None);
+    // Every number has bounds, and a default within them.
+    for setting in described.iter().filter(|setting| describe::counts(&setting.placeholder)) {
+        let Some((least, most)) = setting.bounds else { panic!("{setting:?} has no bounds") };
+        let default: u64 = setting.default.as_ref().unwrap().parse().unwrap();
+        assert!((least..=most).contains(&default), "{setting:?}");
+    }
+}
+
+#[test]
 fn a_wrong_file_is_refused_with_its_line() {
     for (text, said) in [
         ("data: a\ngrcp: b\n", ":2: there is no setting `grcp`; the settings are data, load"),
@@ -136,6 +180,10 @@ fn a_wrong_file_is_refused_with_its_line() {
         ("- a\n", ":1: a list or a map stands where"),
         ("log: [a]\n", ":1: a list or a map stands where"),
         ("insecure: yes\n", ":1: `insecure` is `yes`"),
+        (
+            "grace_ms: soon\n",
+            ":1: `grace_ms` is `soon`: invalid digit found in string; it must be a whole number of milliseconds",
+        ),
         ("log_format: loud\n", "it must be `auto`, `text` or `json`"),
         ("data: a\n---\ndata: b\n", ":2: a second document"),
         ("a: \"b\n", "not valid YAML"),

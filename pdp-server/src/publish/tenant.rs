@@ -1,6 +1,7 @@
 //! One tenant in memory: its facts for writers, its snapshot for readers.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use pdp_engine::compile::compile;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 
 use super::graveyard::Graveyard;
 use super::sessions::Sessions;
-use super::{AccessError, Broken, UnknownTenant, broken};
+use super::{AccessError, Broken, PolicyState, UnknownTenant, broken};
 use crate::session::{StoredSessions, Turn};
 use crate::store::StoredTenant;
 
@@ -26,11 +27,19 @@ pub(super) struct Tenant {
     held: Mutex<Held>,
     /// What questions are answered from. Changed under `replaced` only.
     pub(super) snapshot: ArcSwap<Snapshot>,
+    /// What is told of the policy of `snapshot`; taken for the moment of looking or noting.
+    shown: Mutex<Shown>,
     /// Snapshots that were replaced; taken for the moment of a swap, by change sets and by sessions.
     pub(super) replaced: Mutex<Graveyard<Snapshot>>,
     pub(super) sessions: Sessions,
     /// The revision of `snapshot`, for those who wait for one; `None` once the tenant is deleted.
     pub(super) visible: watch::Sender<Option<Revision>>,
+}
+
+/// When a policy was shown, and of how many facts.
+struct Shown {
+    at: Instant,
+    facts: usize,
 }
 
 /// What only the writer at work touches.
@@ -74,6 +83,7 @@ impl Tenant {
         Self {
             id,
             writer: Mutex::default(),
+            shown: Mutex::new(Shown::now(facts.len())),
             held: Mutex::new(Held { revision, facts: Arc::new(facts) }),
             snapshot: ArcSwap::from_pointee(snapshot),
             replaced: Mutex::default(),
@@ -92,9 +102,18 @@ impl Tenant {
     }
 
     /// Shows a policy to decisions, with the sessions as they are.
-    pub(super) fn show_policy(&self, policy: &Snapshot) {
+    pub(super) fn show_policy(&self, policy: &Snapshot, facts: usize) {
         self.show(|shown| policy.with_sessions(shown.sessions().clone()));
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown::now(facts);
         self.sweep();
+    }
+
+    /// What is told of its policy.
+    pub(super) fn state(&self) -> PolicyState {
+        let revision = self.snapshot.load().revision();
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let (facts, age) = (shown.facts, shown.at.elapsed());
+        PolicyState { tenant: self.id.clone(), revision, facts, age }
     }
 
     /// Shows sessions to decisions, with the policy as it is. It never waits for a policy to be
@@ -142,6 +161,14 @@ impl Tenant {
     /// Takes hold of the facts.
     pub(super) fn hold(&self) -> Result<MutexGuard<'_, Held>, Broken> {
         self.held.lock().map_err(broken)
+    }
+}
+
+// === impl Shown ===
+
+impl Shown {
+    fn now(facts: usize) -> Self {
+        Self { at: Instant::now(), facts }
     }
 }
 

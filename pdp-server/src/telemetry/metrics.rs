@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use pdp_engine::query::{Decision, Effect, Reason, Revision};
+use pdp_engine::query::{Decision, Effect, Reason};
 use tonic::Code;
 
-use crate::publish::Receipt;
+use crate::publish::{PolicyState, Receipt};
 
 /// Upper bounds of the histograms' buckets, in seconds: decisions take microseconds, commits
 /// milliseconds.
@@ -43,6 +43,7 @@ macro_rules! words {
 }
 
 mod access;
+mod state;
 
 pub(crate) use access::{Handshake, Reloaded, Unauthenticated};
 
@@ -145,6 +146,7 @@ pub(crate) struct Metrics {
     open_sessions: Gauge,
     outstanding_revocations: Gauge,
     access: access::Access,
+    state: state::State,
 }
 
 // === impl Metrics ===
@@ -190,6 +192,7 @@ impl Metrics {
         let open_sessions = gauge(&recorder, OPEN_SESSIONS);
         let outstanding_revocations = gauge(&recorder, OUTSTANDING_REVOCATIONS);
         let access = access::Access::new(&recorder);
+        let state = state::State::new(&recorder);
         Self {
             recorder,
             rendered,
@@ -204,6 +207,7 @@ impl Metrics {
             open_sessions,
             outstanding_revocations,
             access,
+            state,
         }
     }
 
@@ -294,16 +298,9 @@ impl Metrics {
     }
 
     /// Everything in Prometheus's text format. Tenants come and go, so theirs are written here.
-    pub(crate) fn render<T: AsRef<str>>(&self, tenants: &[(T, Revision)]) -> String {
+    pub(crate) fn render(&self, policies: &[PolicyState]) -> String {
         let mut text = self.rendered.render();
-        text.push_str(
-            "# HELP pdp_snapshot_revision The policy revision that questions are answered from.\n",
-        );
-        text.push_str("# TYPE pdp_snapshot_revision gauge\n");
-        for (tenant, revision) in tenants {
-            let tenant = escaped(tenant.as_ref());
-            text.push_str(&format!("pdp_snapshot_revision{{tenant=\"{tenant}\"}} {revision}\n"));
-        }
+        state::tell(&mut text, policies);
         text
     }
 }
@@ -357,6 +354,9 @@ fn describe(recorder: &PrometheusRecorder) {
     for (name, is_gauge, text) in access::DESCRIBED {
         if is_gauge { gauge(name, text) } else { counter(name, text) }
     }
+    for (name, is_gauge, text) in state::DESCRIBED {
+        if is_gauge { gauge(name, text) } else { histogram(name, text) }
+    }
 }
 
 fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
@@ -407,13 +407,11 @@ const fn code_name(code: usize) -> &'static str {
     }
 }
 
-/// A label's value, with the three characters that end it escaped.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
 #[cfg(test)]
 mod tests {
+    use pdp_engine::id::TenantId;
+    use pdp_engine::query::Revision;
+
     use super::*;
 
     #[test]
@@ -428,7 +426,12 @@ mod tests {
         metrics.decided(DecisionRpc::BatchCheck, &decision);
         metrics.decision_took(DecisionRpc::BatchCheck, Duration::from_micros(20));
         metrics.failed(Rpc::TenantList, Code::Unauthenticated);
-        let text = metrics.render(&[("a\"b", Revision::new(3))]);
+        let text = metrics.render(&[PolicyState {
+            tenant: TenantId::new("a\"b").unwrap(),
+            revision: Revision::new(3),
+            facts: 7,
+            age: Duration::from_millis(1_500),
+        }]);
         let line =
             r#"pdp_decisions_total{rpc="BatchCheck",effect="DENY",reason="SELF_DELEGATION"} 2"#;
         assert!(text.contains(line), "{text}");
@@ -438,6 +441,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains(r#"pdp_snapshot_revision{tenant="a\"b"} 3"#), "{text}");
+        assert!(text.contains(r#"pdp_snapshot_facts{tenant="a\"b"} 7"#), "{text}");
+        assert!(text.contains(r#"pdp_snapshot_age_seconds{tenant="a\"b"} 1.5"#), "{text}");
     }
 
     #[test]

@@ -1,0 +1,110 @@
+//! The settings as their users see them, taken from the definitions themselves: what the command
+//! line knows of them, what they are unless said, and the bounds that refuse a number.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use clap::{Args as _, Command};
+
+use super::{ConfigError, Given, Settings};
+
+/// A setting as its users see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Its name in a settings file; `None` for the file itself.
+    pub name: Option<&'static str>,
+    /// Its flag, such as `--grace-ms`.
+    pub flag: String,
+    /// Its variable, such as `PDP_GRACE_MS`.
+    pub variable: String,
+    /// What stands for its value in the help, such as `MS`.
+    pub placeholder: String,
+    /// What it means.
+    pub meaning: String,
+    /// What it is unless said, as a file would say it.
+    pub default: Option<String>,
+    /// The least and the most that it may be, where it is a number with bounds.
+    pub bounds: Option<(u64, u64)>,
+}
+
+/// Every setting of `serve` and `config`, and before them the file that they may stand in.
+#[must_use]
+pub fn described() -> Vec<Described> {
+    let defaults = defaults();
+    let command = Given::augment_args(Command::new("settings"));
+    let described = command.get_arguments().map(|argument| {
+        let id = argument.get_id().as_str();
+        let name = Settings::NAMES.iter().copied().find(|name| *name == id);
+        let placeholders = argument.get_value_names().unwrap_or_default();
+        let placeholder = placeholders.first().map(ToString::to_string).unwrap_or_default();
+        Described {
+            name,
+            flag: argument.get_long().map(|long| format!("--{long}")).unwrap_or_default(),
+            variable: argument.get_env().unwrap_or_default().to_string_lossy().into_owned(),
+            meaning: argument.get_help().map(ToString::to_string).unwrap_or_default(),
+            default: defaults.get(id).cloned(),
+            bounds: name.filter(|_| counts(&placeholder)).and_then(bounds),
+            placeholder,
+        }
+    });
+    described.collect()
+}
+
+/// What the settings are that nobody said, by their names.
+fn defaults() -> BTreeMap<String, String> {
+    // INVARIANT: nothing said is a valid configuration, which tests hold.
+    let shown = Settings::default().validated().map(|config| config.to_string());
+    let shown = shown.unwrap_or_default();
+    let pairs = shown.lines().filter_map(|line| line.split_once(": "));
+    pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
+}
+
+/// Whether it is a number that the checks bound.
+pub(super) fn counts(placeholder: &str) -> bool {
+    matches!(placeholder, "BYTES" | "COUNT" | "MS")
+}
+
+/// The bounds that the checks refuse by, found by asking for less and for more than anything may be.
+fn bounds(name: &'static str) -> Option<(u64, u64)> {
+    let refused = [u64::MIN, u64::MAX].into_iter().filter_map(|number| {
+        let mut settings = Settings::default();
+        settings.set(name, &number.to_string())?.ok()?;
+        match settings.validated() {
+            Err(ConfigError::Bounds { name: by, least, most, given: _ }) if by == name => {
+                Some((least, most))
+            }
+            _ => None,
+        }
+    });
+    refused.reduce(|one, other| (one.0.max(other.0), one.1.min(other.1)))
+}
+
+/// What a text is refused with that is no such value.
+pub(super) fn refused(error: &dyn fmt::Display, placeholder: &str) -> String {
+    match expected(placeholder) {
+        Some(expected) => format!("{error}; it must be {expected}"),
+        None => error.to_string(),
+    }
+}
+
+/// What a value has to be, where what reads it does not say so itself.
+fn expected(placeholder: &str) -> Option<&'static str> {
+    match placeholder {
+        "ADDR" => Some("an address with a port, such as 127.0.0.1:7070"),
+        "BOOL" => Some("`true` or `false`"),
+        "BYTES" => Some("a whole number of bytes"),
+        "COUNT" => Some("a whole number"),
+        "MS" => Some("a whole number of milliseconds"),
+        _ => None,
+    }
+}
+
+// === impl Described ===
+
+impl Described {
+    /// What a value has to be, where what reads it does not say so itself.
+    #[must_use]
+    pub fn expected(&self) -> Option<&'static str> {
+        expected(&self.placeholder)
+    }
+}

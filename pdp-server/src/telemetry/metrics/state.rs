@@ -1,0 +1,94 @@
+//! Metrics of what the server holds, its policies and its store, and of how long changing them takes.
+
+use metrics::{Gauge, Histogram};
+use metrics_exporter_prometheus::PrometheusRecorder;
+
+use super::{Metrics, gauge, histogram};
+use crate::publish::{PolicyState, Publisher};
+
+/// These metrics.
+pub(super) struct State {
+    compile_seconds: Histogram,
+    commit_seconds: Histogram,
+    store_bytes: Gauge,
+}
+
+const COMPILE_SECONDS: &str = "pdp_compile_seconds";
+const COMMIT_SECONDS: &str = "pdp_commit_seconds";
+const STORE_BYTES: &str = "pdp_store_bytes";
+
+/// What these metrics tell; a gauge, or else a histogram.
+pub(super) const DESCRIBED: [(&str, bool, &str); 3] = [
+    (COMPILE_SECONDS, false, "How long it took to compile a change set, in seconds."),
+    (
+        COMMIT_SECONDS,
+        false,
+        "How long a commit of the store took until it was durable, in seconds.",
+    ),
+    (STORE_BYTES, true, "How large the file of the store is, in bytes."),
+];
+
+/// How the policy of a tenant is told in one number.
+type Told = (&'static str, &'static str, fn(&PolicyState) -> String);
+
+/// What is told of the policy of every tenant. Tenants come and go, so that no handle is kept.
+const POLICIES: [Told; 3] = [
+    ("pdp_snapshot_revision", "The policy revision that questions are answered from.", |policy| {
+        policy.revision.to_string()
+    }),
+    ("pdp_snapshot_facts", "How many facts the policy was compiled from.", |policy| {
+        policy.facts.to_string()
+    }),
+    (
+        "pdp_snapshot_age_seconds",
+        "How long ago the policy was compiled, by a change or at the start, in seconds.",
+        |policy| policy.age.as_secs_f64().to_string(),
+    ),
+];
+
+// === impl State ===
+
+impl State {
+    pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
+        Self {
+            compile_seconds: histogram(recorder, COMPILE_SECONDS, &[]),
+            commit_seconds: histogram(recorder, COMMIT_SECONDS, &[]),
+            store_bytes: gauge(recorder, STORE_BYTES),
+        }
+    }
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Has the publisher note how long its steps take.
+    pub(crate) fn measure(&self, publisher: &Publisher) {
+        let State { compile_seconds, commit_seconds, store_bytes: _ } = &self.state;
+        publisher.measured_by(compile_seconds.clone(), commit_seconds.clone());
+        self.store(publisher.store_bytes());
+    }
+
+    /// Notes how large the store is, if that can be seen.
+    pub(crate) fn store(&self, bytes: Option<u64>) {
+        if let Some(bytes) = bytes {
+            #[expect(clippy::cast_precision_loss, reason = "exact up to eight petabytes")]
+            self.state.store_bytes.set(bytes as f64);
+        }
+    }
+}
+
+/// Writes what is told of policies, in Prometheus's text format.
+pub(super) fn tell(text: &mut String, policies: &[PolicyState]) {
+    for (name, help, value) in POLICIES {
+        text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
+        for policy in policies {
+            let tenant = escaped(policy.tenant.as_str());
+            text.push_str(&format!("{name}{{tenant=\"{tenant}\"}} {}\n", value(policy)));
+        }
+    }
+}
+
+/// A label's value, with the three characters that end it escaped.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
