@@ -17,25 +17,16 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tower::Service;
 
-use super::patient::Patient;
-use crate::tls::{Acceptor, Peer};
-
-/// How many connections there may be at a time: many times what enforcement points and orchestrators
-/// hold, and with [`MAX_HEAD_BYTES`] and the largest body each a bound of what they keep. One more waits
-/// to be taken until another ends; one that says nothing ends by itself.
-const MAX_CONNECTIONS: usize = 4_096;
-
-/// How many requests one connection may have in flight.
-const MAX_CONCURRENT_STREAMS: u32 = 256;
-
-/// How large a request's head may be, in bytes: names and a token or two.
-const MAX_HEAD_BYTES: u32 = 32 << 10;
+use crate::admission::Load;
+use crate::connection::{
+    Arriving, KEEPALIVE, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient, Terms, drive,
+    told_to_stop,
+};
+use crate::tls::Acceptor;
 
 /// How long to wait after a connection could not be taken: what is short, such as descriptors, comes
 /// back when others end.
@@ -44,51 +35,41 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Names a request for its caller.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Serves until `stopped` completes, then finishes the requests in flight. A connection that says
-/// nothing for `patience`, or takes nothing, is closed.
+/// Serves until it is told to stop, then finishes the requests in flight. One connection more than
+/// there may be waits to be taken until another ends.
 pub(crate) async fn serve(
-    listener: TcpListener,
-    acceptor: Acceptor,
-    routes: Router,
-    patience: Duration,
-    stopped: impl Future<Output = ()>,
-) {
-    serve_at_most(MAX_CONNECTIONS, (listener, acceptor), routes, patience, stopped).await;
-}
-
-async fn serve_at_most(
-    most: usize,
     (listener, acceptor): (TcpListener, Acceptor),
     routes: Router,
-    patience: Duration,
-    stopped: impl Future<Output = ()>,
+    terms: Terms,
+    load: Arc<Load>,
+    stopped: watch::Receiver<bool>,
 ) {
-    let connections = connections(patience);
-    let graceful = GracefulShutdown::new();
-    let free = Arc::new(Semaphore::new(most));
+    let connections = connections(&terms);
+    let service = Answering(routes);
+    let free = Arc::new(Semaphore::new(terms.connections));
+    let (live, mut gone) = mpsc::channel::<()>(1);
     let accept = async || {
         // Never closed.
         let place = Arc::clone(&free).acquire_owned().await.ok();
         listener.accept().await.map(|(stream, _)| (stream, place))
     };
-    let mut stopped = std::pin::pin!(stopped);
+    let mut stop = std::pin::pin!(told_to_stop(stopped.clone()));
     loop {
         let accepted = tokio::select! {
             accepted = accept() => accepted,
-            () = &mut stopped => break,
+            () = &mut stop => break,
         };
         match accepted {
             Ok((stream, place)) => {
-                let stream = acceptor.accept(prompt(stream));
+                let stream = acceptor.accept(prompt(stream), &load);
                 let peer = stream.peer().clone();
-                let service = TowerToHyperService::new(Answering(routes.clone(), peer));
-                let stream = TokioIo::new(Patient::new(stream, patience));
-                let connection = connections.serve_connection(stream, service).into_owned();
-                let connection = graceful.watch(connection);
+                let arriving = Arriving::new(service.clone(), peer.clone());
+                let stream = TokioIo::new(Patient::new(stream, terms.patience));
+                let connection = connections.serve_connection(stream, arriving).into_owned();
+                let (stopped, live) = (stopped.clone(), live.clone());
                 tokio::spawn(async move {
-                    // A connection that breaks is its caller's to notice.
-                    drop(connection.await);
-                    drop(place);
+                    drive(connection, peer, terms, stopped).await;
+                    drop((place, live));
                 });
             }
             Err(error) => {
@@ -97,22 +78,25 @@ async fn serve_at_most(
             }
         }
     }
-    drop(listener);
-    graceful.shutdown().await;
+    drop((listener, live));
+    // Nothing is ever sent: it ends when nobody could.
+    gone.recv().await;
 }
 
-fn connections(patience: Duration) -> Builder<TokioExecutor> {
+fn connections(terms: &Terms) -> Builder<TokioExecutor> {
     let mut connections = Builder::new(TokioExecutor::new());
     connections
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        .header_read_timeout(terms.patience)
         .max_buf_size(usize::try_from(MAX_HEAD_BYTES).unwrap_or(usize::MAX))
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(patience)
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(MAX_HEAD_BYTES);
+        .keep_alive_interval(terms.patience.min(KEEPALIVE))
+        .max_concurrent_streams(terms.streams)
+        .max_header_list_size(MAX_HEAD_BYTES)
+        .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
+        .max_local_error_reset_streams(MAX_FAULTS);
     connections
 }
 
@@ -122,9 +106,9 @@ fn prompt(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// The routes, with what all answers have in common, for one connection.
+/// The routes, with what all answers have in common.
 #[derive(Clone)]
-struct Answering(Router, Peer);
+struct Answering(Router);
 
 // === impl Answering ===
 
@@ -142,8 +126,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        request.extensions_mut().insert(self.1.clone());
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let id: Option<HeaderValue> = request.headers().get(REQUEST_ID).cloned();
         // A handler shares nothing that a panic could leave half-changed.
         let answered = AssertUnwindSafe(Service::call(&mut self.0, request)).catch_unwind();
@@ -181,7 +164,7 @@ mod tests {
         };
         let routes = Router::new().route("/panics", get(boom));
         let request = Request::get(path).header(REQUEST_ID, "r-1").body(Body::empty()).unwrap();
-        Answering(routes, Peer::unknown()).call(request).await.unwrap()
+        Answering(routes).call(request).await.unwrap()
     }
 
     fn path_is_fine() -> bool {
@@ -218,11 +201,19 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new().route("/", get(busy));
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let patience = Duration::from_secs(60);
-        let stopped = async move { drop(stopped.await) };
+        let (stop, stopped) = watch::channel(false);
+        let minute = Duration::from_secs(60);
+        let terms = Terms {
+            connections: MOST,
+            streams: 1,
+            patience: minute,
+            idle: minute,
+            age: minute,
+            farewell: minute,
+        };
         let plain = (listener, Acceptor::new(None, crate::tls::Door::Http));
-        let server = tokio::spawn(serve_at_most(MOST, plain, routes, patience, stopped));
+        let load = crate::admission::tests::unlimited();
+        let server = tokio::spawn(serve(plain, routes, terms, load, stopped));
         let ask = |_| async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
