@@ -17,7 +17,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::guarded::{Guarded, ask, caller, key, outcome};
-use crate::http::send;
+use crate::sent::send;
 use crate::served::{Served, folder, put_person, question, settings};
 
 /// What a refusal says: its code, reason, limit, and whether to come again.
@@ -125,7 +125,7 @@ async fn a_caller_may_send_so_many_in_a_second_and_others_do_not_feel_it() {
     let delay = refused.get_error_details().retry_info().unwrap().retry_delay.unwrap();
     assert!(delay <= Duration::from_secs(1), "{delay:?}");
     // The limit is the caller's, not the connection's or the server's.
-    assert_eq!(outcome(&ask(&channel, Some(&modest), "default").await), "GRANTED");
+    assert_eq!(outcome(&ask(&channel, Some(&modest), "default").await), "REASON_GRANTED");
     loop {
         let headers = [("authorization", greedy.as_str())];
         let path = "/access/v1/evaluation";

@@ -15,12 +15,12 @@ mod frames;
 #[path = "../callers/guarded.rs"]
 #[allow(dead_code, reason = "the tests of callers use the rest of it")]
 mod guarded;
-#[path = "../callers/http.rs"]
-#[allow(dead_code, reason = "the tests of callers use the rest of it")]
-mod http;
 #[path = "../callers/secrets.rs"]
 #[allow(dead_code, reason = "the tests of callers use the rest of it")]
 mod secrets;
+#[path = "../callers/sent.rs"]
+#[allow(dead_code, reason = "the tests of callers use the rest of it")]
+mod sent;
 #[path = "../rpc/served.rs"]
 #[allow(dead_code, reason = "the other tests of servers use the rest of it")]
 mod served;
