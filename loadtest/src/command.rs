@@ -3,6 +3,7 @@
 mod floor;
 mod generate;
 mod hostile;
+mod overload;
 mod run;
 mod scale;
 mod targets;
@@ -36,6 +37,8 @@ enum Command {
     Scale(scale::Scale),
     /// Measure what other clients feel of one that behaves badly, or asks for much
     Hostile(hostile::HostileArgs),
+    /// Measure what the server does that is asked five times what it can do
+    Overload(overload::OverloadArgs),
     /// One part of one size, for `scale`
     #[command(hide = true)]
     ScalePart(scale::ScalePart),
@@ -53,6 +56,7 @@ impl Cli {
             Command::Targets(it) => it.run(),
             Command::Scale(it) => it.run(),
             Command::Hostile(it) => it.run(),
+            Command::Overload(it) => it.run(),
             Command::ScalePart(it) => it.run(),
         }
     }

@@ -48,6 +48,9 @@ pub enum EmbeddedError {
     Panicked,
 }
 
+/// How long requests may wait in a server that is asked all that it can answer.
+const MAX_QUEUE_MS: u64 = 60_000;
+
 /// A store with a policy, in a folder that goes with it.
 #[derive(Debug)]
 pub struct Filled(TempDir);
@@ -144,16 +147,25 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::start`].
     pub fn start_on(folder: &Path, threads: GrpcThreads) -> Result<Self, EmbeddedError> {
+        Self::start_with(folder, Settings { grpc_threads: Some(threads), ..Settings::default() })
+    }
+
+    /// The same, with these settings. Unless they say otherwise, a request may wait for long: a closed
+    /// loop is there to see what the server can do, and nothing of it is to be refused.
+    ///
+    /// # Errors
+    /// As [`Embedded::start`].
+    pub fn start_with(folder: &Path, settings: Settings) -> Result<Self, EmbeddedError> {
         let any_port = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let settings = Settings {
+        let usual = Settings {
             data: Some(folder.to_path_buf()),
             grpc: any_port,
-            grpc_threads: Some(threads),
             http: any_port,
             grace_ms: Some(0),
+            max_queue_ms: Some(MAX_QUEUE_MS),
             ..Settings::default()
         };
-        let config = settings.into_config(None)?;
+        let config = settings.or(usual).into_config(None)?;
         let listeners = Listeners::bind(&config)?;
         let endpoint = format!("http://{}", listeners.grpc_address()?);
         let runtime = tokio::runtime::Builder::new_multi_thread()

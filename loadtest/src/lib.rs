@@ -13,6 +13,7 @@ pub mod hostile;
 pub mod matrix;
 pub mod memory;
 pub mod organisation;
+pub mod overload;
 pub mod pace;
 pub mod questions;
 pub mod random;

@@ -1,6 +1,7 @@
 //! What a run came to, for people and for machines: a table, JSON, a plot.
 
 mod hostile;
+mod overload;
 mod plot;
 mod scale;
 
@@ -8,6 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 pub use hostile::HostileReport;
+pub use overload::OverloadReport;
 pub use plot::{PlotError, plot};
 pub use scale::{ScaleReport, plot_scale};
 

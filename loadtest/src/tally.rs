@@ -22,6 +22,7 @@ pub struct Tally {
     write: Histogram<u64>,
     questions: u64,
     errors: u64,
+    refused: u64,
     wrong: u64,
     first_error: Option<String>,
 }
@@ -66,6 +67,8 @@ pub struct Summary {
     pub write: Latency,
     /// Requests and questions without an answer that can be used.
     pub errors: u64,
+    /// Those among the errors of which the server said that it has too much to do.
+    pub refused: u64,
     /// Answers that were not the expected ones.
     pub wrong: u64,
     /// Requests that were due and not sent before the run had to end.
@@ -96,6 +99,7 @@ impl Tally {
             write: empty,
             questions: 0,
             errors: 0,
+            refused: 0,
             wrong: 0,
             first_error: None,
         }
@@ -137,9 +141,25 @@ impl Tally {
         self.first_error.get_or_insert_with(why);
     }
 
+    /// Takes down that the server has too much to do.
+    pub fn refused(&mut self, why: impl FnOnce() -> String) {
+        self.refused += 1;
+        self.failed(why);
+    }
+
     /// Takes all of another one in.
     pub fn merge(&mut self, other: Self) {
-        let Self { allow, deny, other: rest, write, questions, errors, wrong, first_error } = other;
+        let Self {
+            allow,
+            deny,
+            other: rest,
+            write,
+            questions,
+            errors,
+            refused,
+            wrong,
+            first_error,
+        } = other;
         for (own, other) in [
             (&mut self.allow, allow),
             (&mut self.deny, deny),
@@ -151,6 +171,7 @@ impl Tally {
         }
         self.questions += questions;
         self.errors += errors;
+        self.refused += refused;
         self.wrong += wrong;
         if self.first_error.is_none() {
             self.first_error = first_error;
@@ -175,6 +196,7 @@ impl Tally {
             deny: Latency::of(&self.deny),
             write: Latency::of(&self.write),
             errors: self.errors,
+            refused: self.refused,
             wrong: self.wrong,
             unsent,
             first_error: self.first_error.clone(),

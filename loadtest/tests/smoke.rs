@@ -219,6 +219,21 @@ fn hostile_guests_are_at_work_and_nobody_gets_a_wrong_answer() {
 }
 
 #[test]
+fn overload_is_four_figures_and_health_is_told() {
+    let small = ["overload", "--size", "500", "--questions", "1000", "--milliseconds", "100"];
+    let report = json(&[&small[..], &["--connections", "2", "--batch", "20", "--json"]].concat());
+    let overloaded = &report["overloaded"];
+    let figures = overloaded["figures"].as_array().unwrap();
+    assert_eq!(figures.len(), 4);
+    for figure in figures.iter().filter(|figure| !figure["value"].is_null()) {
+        assert!(figure["value"].as_f64().unwrap() >= 0.0, "{figure}");
+    }
+    assert!(overloaded["can"].as_f64().unwrap() > 0.0, "{overloaded}");
+    assert!(overloaded["half"]["requests"].as_u64().unwrap() > 0, "{overloaded}");
+    assert!(overloaded["health"]["told"].as_u64().unwrap() > 0, "{overloaded}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_in_a_line() {
     for (arguments, why) in [
         (&["generate", "--people", "1", "--out", "x"][..], "`people` is 1"),

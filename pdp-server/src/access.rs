@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pdp_bundle::callers::Callers;
 
+use crate::admission::Admission;
 use crate::callers::Gate;
 use crate::clock::Clock;
 use crate::config::{CallersFile, Config};
@@ -26,11 +27,13 @@ impl Access {
         config: &Config,
         clock: &Clock,
         metrics: &Arc<Metrics>,
+        admission: &Arc<Admission>,
     ) -> Result<Self, TlsError> {
-        let tls = config.tls.clone().map(|files| Tls::open(files, Arc::clone(metrics)));
+        let patience = config.overload.tls_handshake;
+        let tls = config.tls.clone().map(|files| Tls::open(files, patience, Arc::clone(metrics)));
         let callers = config.callers.clone();
         let callers = callers.map(|CallersFile { path, callers }| (path, callers));
-        let gate = Gate::new(callers, clock.clone(), Arc::clone(metrics));
+        let gate = Gate::new(callers, clock.clone(), Arc::clone(metrics), admission);
         Ok(Self { gate: Arc::new(gate), tls: tls.transpose()?.map(Arc::new) })
     }
 

@@ -28,11 +28,13 @@ use pdp_bundle::callers::{Caller, Callers, CertificateName, Issuer, Key};
 use pdp_engine::time::Timestamp;
 use subtle::ConstantTimeEq as _;
 
+use crate::admission::{Admission, Quotas};
 use crate::clock::Clock;
 use crate::telemetry::{Metrics, Reloaded, Unauthenticated};
 use crate::tls::Peer;
 use asker::Known;
 pub(crate) use asker::{Asker, Everywhere, Forbidden, Granted};
+pub(crate) use fetch::{FetchError, connect};
 pub use key::NewKey;
 pub(crate) use layer::{GateLayer, Side};
 use ring::KeyRing;
@@ -115,6 +117,7 @@ pub(crate) struct Gate {
     clock: Clock,
     metrics: Arc<Metrics>,
     failures: Failures,
+    quotas: Quotas,
 }
 
 /// Everybody who may call, by what proves them.
@@ -142,11 +145,13 @@ impl Gate {
         callers: Option<(PathBuf, Callers)>,
         clock: Clock,
         metrics: Arc<Metrics>,
+        admission: &Arc<Admission>,
     ) -> Self {
         let (file, callers) = callers.map_or((None, Callers::default()), |(f, c)| (Some(f), c));
-        let known = Registered::new(callers, &[], &metrics);
+        let quotas = Quotas::new(admission);
+        let known = Registered::new(callers, &[], &quotas, &metrics);
         let failures = Failures::new(Arc::clone(&metrics));
-        Self { file, known: ArcSwap::from_pointee(known), clock, metrics, failures }
+        Self { file, known: ArcSwap::from_pointee(known), clock, metrics, failures, quotas }
     }
 
     /// The file of callers, to be watched.
@@ -161,7 +166,8 @@ impl Gate {
                 let before = self.known.load();
                 let rings: Vec<_> =
                     before.issuers.values().map(|(_, ring)| Arc::clone(ring)).collect();
-                self.known.store(Arc::new(Registered::new(callers, &rings, &self.metrics)));
+                let read = Registered::new(callers, &rings, &self.quotas, &self.metrics);
+                self.known.store(Arc::new(read));
                 self.metrics.reloaded(Reloaded::Callers, true);
                 tracing::info!("the callers were read");
             }
@@ -184,7 +190,7 @@ impl Gate {
         let known = self.known.load();
         let found = match bearer(headers)? {
             Some(token) if key::is_key(token) => known.by_key(token, &self.clock)?,
-            Some(token) => known.by_token(token, self.clock.now(), &self.failures)?,
+            Some(token) => known.by_token(token, self.clock.now(), self)?,
             None => known.by_certificate(peer, &self.clock)?,
         };
         Ok(Some(found))
@@ -225,12 +231,18 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
 // === impl Registered ===
 
 impl Registered {
-    fn new(callers: Callers, rings: &[Arc<KeyRing>], metrics: &Arc<Metrics>) -> Self {
+    fn new(
+        callers: Callers,
+        rings: &[Arc<KeyRing>],
+        quotas: &Quotas,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let Callers { callers, issuers } = callers;
         let (mut keys, mut certificates) = (HashMap::new(), HashMap::new());
         for caller in callers {
             let Caller { name, keys: theirs, certificates: names, grants } = caller;
-            let known = Arc::new(Known { name, grants });
+            let quota = quotas.of("", &name);
+            let known = Arc::new(Known { name, grants, quota });
             keys.extend(theirs.into_iter().map(|key| (key.id.clone(), (key, Arc::clone(&known)))));
             certificates.extend(names.into_iter().map(|name| (name, Arc::clone(&known))));
         }
@@ -274,7 +286,7 @@ impl Registered {
         &self,
         token: &[u8],
         now: Timestamp,
-        failures: &Failures,
+        Gate { failures, quotas, .. }: &Gate,
     ) -> Result<Arc<Known>, Undecided> {
         let digest = key::hash(token);
         let fresh = |issuer: &str, keys: u64| {
@@ -294,7 +306,8 @@ impl Registered {
         failures.may_verify()?;
         token.is_signed(&fetched.keys).inspect_err(|denied| failures.verified(*denied))?;
         let token::Proved { name, grants, ends } = token.proves(issuer)?;
-        let known = Arc::new(Known { name, grants });
+        let quota = quotas.of(&issuer.issuer, &name);
+        let known = Arc::new(Known { name, grants, quota });
         let proof = remembered::Proof {
             callers: self.generation,
             keys: fetched.generation,

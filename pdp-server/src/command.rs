@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use pdp_server::audit::Verified;
+use pdp_server::backup::{Running, of_running, of_stopped};
 use pdp_server::callers::NewKey;
 use pdp_server::clock::Clock;
 use pdp_server::config::{Config, Given, Settings};
@@ -39,6 +40,41 @@ enum Command {
     /// Read the audit of a server that is stopped
     #[command(subcommand)]
     Audit(Audit),
+    /// Write everything that a server holds into one file, whether it runs or not
+    Backup(Backup),
+    /// Make a data folder of a backup
+    Restore(Restore),
+    /// Give unused space in the file of a stopped server back
+    Compact(Stopped),
+}
+
+#[derive(Debug, Args)]
+struct Backup {
+    /// The data folder of a server that is stopped
+    #[arg(long, value_name = "DIR", required_unless_present = "server")]
+    data: Option<PathBuf>,
+    /// The HTTP door of a server that runs, such as `http://127.0.0.1:7071`
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    server: Option<String>,
+    /// File with the key or token of a caller who has the role `admin` for every tenant
+    #[arg(long, env = "PDP_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// PEM file of the certificates that vouch for the server's
+    #[arg(long, env = "PDP_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The backup, which must not exist
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Restore {
+    /// The new data folder: empty, or not there yet
+    #[arg(long, env = "PDP_DATA", value_name = "DIR")]
+    data: PathBuf,
+    /// The backup
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,7 +128,42 @@ impl Cli {
                 say(&format!("{}\n{}\n", key.secret(), key.entry()))
             }
             Command::Audit(Audit::Verify(Stopped { data })) => verify(&data),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(Restore { data, file }) => {
+                let rows = Store::restore(&file, &data)?;
+                say(&format!("{rows} rows are restored into `{}`\n", data.display()))
+            }
+            Command::Compact(Stopped { data }) => {
+                let bytes = Store::compact(&data)?;
+                say(&format!("the store is {bytes} bytes shorter\n"))
+            }
         }
+    }
+}
+
+// === impl Backup ===
+
+impl Backup {
+    fn run(self) -> anyhow::Result<()> {
+        let Self { data, server, token_file, ca, file } = self;
+        let rows = match (data, server) {
+            (_, Some(server)) => {
+                let read = |path: PathBuf| {
+                    let token = std::fs::read_to_string(&path);
+                    let token = token.with_context(|| format!("cannot read `{}`", path.display()));
+                    token.map(|token| token.trim().to_owned())
+                };
+                let token = token_file.map(read).transpose()?;
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .context("the threads cannot be started")?;
+                runtime.block_on(of_running(&Running { server, token, ca }, &file))?
+            }
+            (Some(data), None) => of_stopped(&data, &file)?,
+            (None, None) => anyhow::bail!("say --data or --server"),
+        };
+        say(&format!("{rows} rows are in `{}`\n", file.display()))
     }
 }
 

@@ -10,6 +10,8 @@ mod files;
 mod given;
 mod logs;
 mod origin;
+mod overload;
+mod refused;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -19,8 +21,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use pdp_bundle::BundleError;
-
 pub use authzen::{PersonTypes, PublicUrl};
 pub use defaults::*;
 pub use describe::{Described, described};
@@ -29,6 +29,8 @@ pub use files::{CallersFile, GatewayFile};
 pub use given::Given;
 pub use logs::LogFormat;
 pub use origin::Origin;
+pub use overload::Overload;
+pub use refused::ConfigError;
 
 use crate::rpc::MAX_BATCH;
 pub use crate::threads::GrpcThreads;
@@ -138,6 +140,34 @@ settings! {
     max_import_ms: u64, "PDP_MAX_IMPORT_MS", "MS";
     /// The longest wait for a revision that a request names, in milliseconds
     max_wait_ms: u64, "PDP_MAX_WAIT_MS", "MS";
+    /// How many questions a batch may hold
+    max_batch: usize, "PDP_MAX_BATCH", "COUNT";
+    /// How many changes a change set may hold, other than an import
+    max_changes: usize, "PDP_MAX_CHANGES", "COUNT";
+    /// How many connections each door may have at a time
+    max_connections: usize, "PDP_MAX_CONNECTIONS", "COUNT";
+    /// How many requests a connection may have in flight
+    max_connection_requests: u32, "PDP_MAX_CONNECTION_REQUESTS", "COUNT";
+    /// How many requests may be in flight on each thread that decides, at each door
+    max_thread_requests: usize, "PDP_MAX_THREAD_REQUESTS", "COUNT";
+    /// How many requests may be in flight in all
+    max_requests: usize, "PDP_MAX_REQUESTS", "COUNT";
+    /// How long a request may have to wait for its turn before it is refused, in milliseconds
+    max_queue_ms: u64, "PDP_MAX_QUEUE_MS", "MS";
+    /// How many requests a caller may have in flight
+    max_caller_requests: usize, "PDP_MAX_CALLER_REQUESTS", "COUNT";
+    /// How many requests a caller may send in a second
+    max_caller_rate: u64, "PDP_MAX_CALLER_RATE", "COUNT";
+    /// The longest deadline of a gRPC request, and that of one without, in milliseconds
+    max_deadline_ms: u64, "PDP_MAX_DEADLINE_MS", "MS";
+    /// How old a connection becomes before it is told to go away, a tenth more or less, in milliseconds
+    max_connection_age_ms: u64, "PDP_MAX_CONNECTION_AGE_MS", "MS";
+    /// How long nothing may be asked on a connection before it is told to go away, in milliseconds
+    connection_idle_ms: u64, "PDP_CONNECTION_IDLE_MS", "MS";
+    /// How long a gRPC connection may take to begin, and to take what it asked for, in milliseconds
+    grpc_timeout_ms: u64, "PDP_GRPC_TIMEOUT_MS", "MS";
+    /// How long a TLS handshake may take, in milliseconds
+    tls_handshake_ms: u64, "PDP_TLS_HANDSHAKE_MS", "MS";
     /// How long to go on serving after saying NOT_SERVING, in milliseconds
     grace_ms: u64, "PDP_GRACE_MS", "MS";
     /// How long requests in flight may take to end after that, in milliseconds
@@ -199,6 +229,8 @@ pub struct Config {
     pub max_import: Duration,
     /// The longest wait for a revision.
     pub max_wait: Duration,
+    /// What is taken on, and for how long.
+    pub overload: Overload,
     /// How long to go on serving after saying NOT_SERVING.
     pub grace: Duration,
     /// How long requests in flight may take after that.
@@ -215,71 +247,6 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// How long an HTTP connection may be silent.
     pub http_timeout: Duration,
-}
-
-/// Why there is no configuration.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be used.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A setting cannot be what it is said to be there.
-    #[error("{origin}: {problem}")]
-    At {
-        /// Where it stands.
-        origin: Origin,
-        /// What is wrong.
-        problem: Box<ConfigError>,
-    },
-    /// The file that `gateway` or `callers` names cannot be used.
-    #[error(transparent)]
-    Gateway(#[from] BundleError),
-    /// An address beyond loopback.
-    #[error(
-        "`{name}` is {address}, which other machines can reach, and {missing}: listen on a loopback address such as 127.0.0.1:{}, or say `--insecure`",
-        .address.port()
-    )]
-    Exposed {
-        /// `grpc` or `http`.
-        name: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What there is not.
-        missing: &'static str,
-    },
-    /// A setting that says nothing without another.
-    #[error("`{given}` is set and `{missing}` is not; {because}")]
-    Half {
-        /// The setting that is there.
-        given: &'static str,
-        /// The one that is not.
-        missing: &'static str,
-        /// Why they go together.
-        because: &'static str,
-    },
-    /// Both doors at one address.
-    #[error("`grpc` and `http` are both {0}; give each a port of its own")]
-    SameAddress(SocketAddr),
-    /// A number outside of its bounds.
-    #[error("`{name}` is {given}; it must be {least} to {most}")]
-    Bounds {
-        /// The setting.
-        name: &'static str,
-        /// What was given.
-        given: u64,
-        /// The least it may be.
-        least: u64,
-        /// The most it may be.
-        most: u64,
-    },
-    /// An endpoint that spans cannot be sent to.
-    #[error("`otlp_endpoint` is `{0}`; write an address such as http://127.0.0.1:4317")]
-    Endpoint(String),
-    /// An endpoint with somebody's password in it, which is not told again.
-    #[error(
-        "`otlp_endpoint` names a user; write an address without one, such as http://127.0.0.1:4317"
-    )]
-    EndpointUser,
 }
 
 // === impl Settings ===
@@ -302,6 +269,7 @@ impl Settings {
     }
 
     fn validated(self) -> Result<Config, ConfigError> {
+        let overload = Overload::of(&self)?;
         let Self {
             data,
             load,
@@ -334,6 +302,20 @@ impl Settings {
             max_evaluations,
             max_body_bytes,
             http_timeout_ms,
+            max_batch: _,
+            max_changes: _,
+            max_connections: _,
+            max_connection_requests: _,
+            max_thread_requests: _,
+            max_requests: _,
+            max_queue_ms: _,
+            max_caller_requests: _,
+            max_caller_rate: _,
+            max_deadline_ms: _,
+            max_connection_age_ms: _,
+            connection_idle_ms: _,
+            grpc_timeout_ms: _,
+            tls_handshake_ms: _,
         } = self;
         let config = Config {
             data: data.unwrap_or_else(|| PathBuf::from("pdp-data")),
@@ -360,6 +342,7 @@ impl Settings {
             max_import_bytes: max_import_bytes.unwrap_or(DEFAULT_MAX_IMPORT_BYTES),
             max_import: millis("max_import_ms", max_import_ms, DEFAULT_MAX_IMPORT)?,
             max_wait: millis("max_wait_ms", max_wait_ms, DEFAULT_MAX_WAIT)?,
+            overload,
             grace: millis("grace_ms", grace_ms, DEFAULT_GRACE)?,
             drain: millis("drain_ms", drain_ms, DEFAULT_DRAIN)?,
             public_url,
@@ -389,6 +372,7 @@ impl Config {
         bounds("max_import_bytes", self.max_import_bytes, IMPORT_BYTES)?;
         bounds("max_evaluations", self.max_evaluations, 1..=MAX_BATCH)?;
         bounds("max_body_bytes", self.max_body_bytes, MESSAGE_BYTES)?;
+        self.overload.check()?;
         let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
         bounds("http_timeout_ms", timeout_ms, LEAST_TIMEOUT_MS..=usize::MAX)?;
         match &self.otlp_endpoint {

@@ -2,20 +2,24 @@
 //! Prometheus.
 
 pub(crate) mod authzen;
+mod backup;
 mod json;
-mod patient;
 mod serve;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use axum::Router;
 use axum::extract::{MatchedPath, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
+use axum::{Extension, Router};
+use tokio::sync::Semaphore;
 
+use crate::admission::Shed;
+use crate::backup::ROUTE;
 use crate::callers::{Denied, Forbidden, Gate, GateLayer, Need, Side};
+use crate::connection::Arrival;
 use crate::rpc::{Door, Failure};
 pub(crate) use serve::serve;
 
@@ -28,6 +32,8 @@ pub(crate) struct Ready(Arc<AtomicBool>);
 struct Shared {
     ready: Ready,
     door: Weak<Door>,
+    /// The one backup that may be under way.
+    backups: Arc<Semaphore>,
 }
 
 // === impl Ready ===
@@ -55,12 +61,14 @@ pub(crate) struct Routes {
 impl Routes {
     /// Every route.
     pub(crate) fn new(ready: Ready, door: &Arc<Door>, options: authzen::Options) -> Self {
-        let shared = Shared { ready, door: Arc::downgrade(door) };
+        let backups = Arc::new(Semaphore::new(1));
+        let shared = Shared { ready, door: Arc::downgrade(door), backups };
         let none = Self { router: Router::new(), paths: Vec::new() };
         let own = none
             .add("/healthz/live", get(live))
             .add("/healthz/ready", get(is_ready).with_state(shared.clone()))
-            .add("/metrics", get(metrics).with_state(shared));
+            .add("/metrics", get(metrics).with_state(shared.clone()))
+            .add(ROUTE, get(backup::backup).with_state(shared));
         authzen::add(own, door, options)
     }
 
@@ -110,6 +118,10 @@ impl Side for Http {
     fn forbidden(forbidden: Forbidden) -> Response {
         authzen::Refused::from(Failure::Forbidden(forbidden)).into_response()
     }
+
+    fn shed(shed: Shed) -> Response {
+        authzen::Refused::from(Failure::Shed(shed)).into_response()
+    }
 }
 
 async fn live() -> &'static str {
@@ -117,17 +129,29 @@ async fn live() -> &'static str {
 }
 
 async fn is_ready(State(shared): State<Shared>) -> (StatusCode, &'static str) {
-    if shared.ready.get() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    let not = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
+    let door = shared.door.upgrade();
+    let publisher = door.as_ref().and_then(|door| door.publisher());
+    match (publisher, shared.ready.get()) {
+        (None, _) => not("not ready: the policy is not loaded\n"),
+        (Some(_), false) => not("not ready: the server is shutting down\n"),
+        (Some(publisher), true) if !publisher.is_writable() => {
+            not("not ready: the store takes no writes; the log says why\n")
+        }
+        (Some(_), true) => (StatusCode::OK, "ready\n"),
     }
 }
 
-async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
+async fn metrics(
+    State(shared): State<Shared>,
+    arrival: Option<Extension<Arrival>>,
+) -> impl IntoResponse {
     let Some(door) = shared.door.upgrade() else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"));
     };
+    if let Some(Extension(Arrival { peer, .. })) = arrival {
+        door.metrics().in_flight(peer.load().all().in_flight());
+    }
     // A long text of everything that is counted: not for a thread that decides.
     let rendering = tokio::task::spawn_blocking(move || {
         let policies = door.publisher().map(|publisher| publisher.policies()).unwrap_or_default();

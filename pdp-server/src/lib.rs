@@ -7,10 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod admission;
 pub mod audit;
+pub mod backup;
 pub mod callers;
 pub mod clock;
 pub mod config;
+mod connection;
 mod decision_id;
 pub mod demo;
 mod http;
@@ -37,9 +40,11 @@ use tokio::sync::{oneshot, watch};
 use tower::Layer as _;
 
 use access::Access;
+use admission::{Admission, AdmissionLimits};
 use callers::GateLayer;
 use clock::Clock;
-use config::Config;
+use config::{Config, Overload};
+use connection::Terms;
 use decision_id::DecisionIds;
 use http::{Ready, authzen};
 pub use load::LoadError;
@@ -50,7 +55,7 @@ use telemetry::Metrics;
 use threads::Threads;
 use tls::Acceptor;
 pub use tls::TlsError;
-use transport::{adopt, told_to_stop};
+use transport::{Manner, adopt};
 
 /// How often metrics are tidied up and what no decision looks at any more is dropped.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -105,9 +110,6 @@ pub enum RunError {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// The gRPC door has failed.
-    #[error("the gRPC door failed: {0}")]
-    Grpc(#[from] tonic::transport::Error),
     /// A part of the server ended in a panic.
     #[error("{0} ended in an internal error")]
     Panicked(&'static str),
@@ -127,10 +129,10 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let (limits, grace, drain) = (limits(&config), config.grace, config.drain);
-    let (patience, options) = (config.http_timeout, authzen_options(&config));
-    let metrics = Arc::new(Metrics::new());
+    let (metrics, options) = (Arc::new(Metrics::new()), authzen_options(&config));
+    let admission = Admission::new(admission_limits(&config.overload), Arc::clone(&metrics));
     let door = Door::new(clock.clone(), Arc::clone(&metrics), decision_ids()?, limits);
-    let access = Access::open(&config, &clock, &metrics)?;
+    let access = Access::open(&config, &clock, &metrics, &admission)?;
     let health = Health::not_serving_yet().await;
     let ready = Ready::default();
     let Listeners { grpc, http } = listeners;
@@ -142,16 +144,17 @@ pub async fn run(
     let mapping = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
     let routes = door.routes(&health, mapping.unwrap_or_default(), threads.rest())?.prepare();
     let gated = GateLayer::<Grpc>::new(Arc::clone(&access.gate)).layer(routes);
-    let taken = (grpc, access.acceptor(tls::Door::Grpc));
-    let serving = transport::serve_taken(taken, gated, threads.lanes(), stopped.clone());
+    let manner = manner(&config, access.acceptor(tls::Door::Grpc), &admission);
+    let serving = transport::serve_taken((grpc, manner), gated, threads.lanes(), stopped.clone());
     let mut serving = threads.rest().spawn(serving);
     let routes = http::Routes::new(ready.clone(), &door, options).behind(Arc::clone(&access.gate));
     let taken = (http, access.acceptor(tls::Door::Http));
-    let http = serve_http(taken, routes, threads.lanes(), patience, stopped);
+    let (terms, admission) = (terms(&config, config.http_timeout), Arc::clone(&admission));
+    let http = serve_http(taken, routes, threads.lanes(), terms, admission, stopped);
     let mut http = threads.rest().spawn(http);
     let rereading = tokio::spawn(access.reread()).abort_handle();
     let (rest, resting) = oneshot::channel::<()>();
-    let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), resting));
+    let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), health.clone(), resting));
 
     let started = Instant::now();
     let mut shutdown = pin!(shutdown);
@@ -203,7 +206,6 @@ pub async fn run(
     outcome
 }
 
-/// What the gRPC door takes.
 /// Waits for what the upkeep has begun.
 async fn at_rest(upkeep: tokio::task::JoinHandle<()>) {
     if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
@@ -252,17 +254,48 @@ async fn serve_http(
     (listener, acceptor): (TcpListener, Acceptor),
     routes: axum::Router,
     lanes: Vec<tokio::runtime::Handle>,
-    patience: Duration,
+    terms: Terms,
+    admission: Arc<Admission>,
     stopped: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    let taken = (adopt(listener)?, acceptor);
-    http::serve(taken, routes, lanes, patience, told_to_stop(stopped)).await;
+    http::serve((adopt(listener)?, acceptor), routes, lanes, terms, &admission, stopped).await;
     Ok(())
+}
+
+/// How the gRPC door serves.
+fn manner(config: &Config, acceptor: Acceptor, admission: &Arc<Admission>) -> Manner {
+    let (terms, admission) = (terms(config, config.overload.grpc_timeout), Arc::clone(admission));
+    Manner { acceptor, terms, admission, max_deadline: config.overload.max_deadline }
+}
+
+/// What the connections of a door are held to.
+fn terms(config: &Config, patience: Duration) -> Terms {
+    let overload = &config.overload;
+    Terms {
+        connections: overload.max_connections,
+        streams: overload.max_connection_requests,
+        patience,
+        idle: overload.connection_idle,
+        age: overload.max_connection_age,
+        farewell: config.drain,
+    }
+}
+
+fn admission_limits(overload: &Overload) -> AdmissionLimits {
+    AdmissionLimits {
+        thread_requests: overload.max_thread_requests,
+        requests: overload.max_requests,
+        queue: overload.max_queue,
+        caller_requests: overload.max_caller_requests,
+        caller_rate: overload.max_caller_rate,
+    }
 }
 
 fn limits(config: &Config) -> Limits {
     Limits {
         max_message_bytes: config.max_message_bytes,
+        max_batch: config.overload.max_batch,
+        max_changes: config.overload.max_changes,
         max_wait: config.max_wait,
         max_live_streams: config.max_live_streams,
         max_check_streams: config.max_check_streams,
@@ -292,7 +325,7 @@ fn authzen_options(config: &Config) -> authzen::Options {
 }
 
 /// Looks after what nobody waits for, until it is told to rest.
-async fn upkeep(door: std::sync::Weak<Door>, mut resting: oneshot::Receiver<()>) {
+async fn upkeep(door: std::sync::Weak<Door>, health: Health, mut resting: oneshot::Receiver<()>) {
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         tokio::select! {
@@ -300,6 +333,9 @@ async fn upkeep(door: std::sync::Weak<Door>, mut resting: oneshot::Receiver<()>)
             _ = &mut resting => return,
         }
         let Some(door) = door.upgrade() else { return };
+        if door.publisher().is_some_and(|publisher| !publisher.is_writable()) {
+            health.reading_only().await;
+        }
         let tidy = move || {
             door.metrics().upkeep();
             door.sweep_streams(UPKEEP_INTERVAL);

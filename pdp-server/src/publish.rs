@@ -42,7 +42,7 @@ pub use failure::{
 use crate::audit::Digest;
 use crate::clock::Clock;
 use crate::session::Book;
-use crate::store::{self, Commit, Remembered, Store, StoreError};
+use crate::store::{self, BackupError, Commit, Remembered, Store, StoreError};
 use graveyard::Graveyard;
 pub use measure::PolicyState;
 use sessions::Pace;
@@ -338,6 +338,21 @@ impl Publisher {
         registry.maps.bury(self.0.tenants.swap(Arc::new(tenants)));
         tenant.visible.send_replace(None);
         Ok(())
+    }
+
+    /// Writes a backup of every tenant's policy, sessions and audit as they are now, and says how many
+    /// rows it has. Nothing waits for it.
+    ///
+    /// # Errors
+    /// The store does not give its rows, or `out` does not take them.
+    pub fn backup(&self, out: &mut impl std::io::Write) -> Result<u64, BackupError> {
+        self.0.store.backup(out)
+    }
+
+    /// Whether writes are taken. Once they are not, they are not until a restart; decisions go on.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.0.store.stopped().is_none()
     }
 
     /// The time, by the server's clock.

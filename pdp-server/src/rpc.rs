@@ -9,6 +9,7 @@
 mod audit;
 mod borrowed;
 mod check_stream;
+mod deadline;
 mod deciding;
 mod decision;
 mod elsewhere;
@@ -54,12 +55,14 @@ use tonic::{Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::admission::Shed;
 use crate::callers::{Denied, Everywhere, Forbidden, Granted, Need, Side};
 use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
 use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
 use check_stream::OpenStreams;
+pub(crate) use deadline::DeadlineLayer;
 use deciding::Deciding;
 pub use decision::MAX_BATCH;
 use elsewhere::Elsewhere;
@@ -81,6 +84,9 @@ use stream::LiveStreams;
 /// The services whose health is told by name.
 const SERVICES: [&str; 7] = ["", AUDIT, AUTHORIZATION, DECISION, POLICY, SESSION, TENANT];
 
+/// Those that need a store that takes writes; among them the server as a whole.
+const WRITING: [&str; 4] = ["", POLICY, SESSION, TENANT];
+
 /// What every service shares.
 pub(crate) struct Door {
     behind: Behind,
@@ -92,6 +98,8 @@ pub(crate) struct Door {
     lists: RunningLists,
     imports: Imports,
     max_message_bytes: usize,
+    max_batch: usize,
+    max_changes: usize,
     max_wait: Duration,
 }
 
@@ -100,6 +108,10 @@ pub(crate) struct Door {
 pub(crate) struct Limits {
     /// The largest message taken.
     pub(crate) max_message_bytes: usize,
+    /// How many questions a batch may hold.
+    pub(crate) max_batch: usize,
+    /// How many changes a change set may hold.
+    pub(crate) max_changes: usize,
     /// The longest wait for a revision.
     pub(crate) max_wait: Duration,
     /// How many streams may be open.
@@ -129,6 +141,8 @@ impl Door {
     ) -> Arc<Self> {
         let Limits {
             max_message_bytes,
+            max_batch,
+            max_changes,
             max_wait,
             max_live_streams,
             max_check_streams,
@@ -150,6 +164,8 @@ impl Door {
             lists,
             imports,
             max_message_bytes,
+            max_batch,
+            max_changes,
             max_wait,
         })
     }
@@ -162,6 +178,11 @@ impl Door {
     /// The publisher, once the policy is loaded, for what is no caller's.
     pub(crate) fn publisher(&self) -> Option<&Publisher> {
         self.behind.by_nobody()
+    }
+
+    /// The publisher, for a caller with leave for every tenant.
+    pub(crate) fn everywhere(&self, asked: &http::Extensions) -> Result<&Publisher, Failure> {
+        self.behind.by_everywhere(leave::everywhere(asked)?)
     }
 
     /// Whether the policy is loaded.
@@ -338,6 +359,10 @@ impl Side for Grpc {
     fn forbidden(forbidden: Forbidden) -> http::Response<Self::Body> {
         Status::from(Failure::Forbidden(forbidden)).into_http()
     }
+
+    fn shed(shed: Shed) -> http::Response<Self::Body> {
+        Status::from(Failure::Shed(shed)).into_http()
+    }
 }
 
 /// What health checks are told, all services together.
@@ -357,6 +382,13 @@ impl Health {
     /// The policy is loaded.
     pub(crate) async fn serving(&self) {
         self.tell(ServingStatus::Serving).await;
+    }
+
+    /// The store takes no writes. What decides goes on from memory.
+    pub(crate) async fn reading_only(&self) {
+        for service in WRITING {
+            self.0.set_service_status(service, ServingStatus::NotServing).await;
+        }
     }
 
     /// The server is on its way out.

@@ -10,6 +10,7 @@
 //! of it; the next change of the policy covers it, too.
 
 mod audit;
+mod backup;
 mod load;
 mod measure;
 mod record;
@@ -39,6 +40,7 @@ use redb::{
     WriteTransaction,
 };
 
+pub use backup::{BackupError, verify_backup};
 pub use record::RecordError;
 pub(crate) use record::Remembered;
 
@@ -286,6 +288,11 @@ impl Store {
             return Err(StoreError::NoStore { file });
         }
         Self::open(dir)
+    }
+
+    /// Why nothing is written any more, once that is so.
+    pub(crate) fn stopped(&self) -> Option<&str> {
+        self.stopped.get().map(String::as_str)
     }
 
     /// Opens the store in a storage back end, such as one in memory.

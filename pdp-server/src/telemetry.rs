@@ -5,7 +5,7 @@ mod metrics;
 mod trace;
 
 pub(crate) use self::metrics::{
-    DecisionRpc, Handshake, ListRpc, Metrics, Reloaded, Rpc, Unasked, Unauthenticated,
+    DecisionRpc, Handshake, ListRpc, Metrics, Reloaded, Rpc, ShedReason, Unasked, Unauthenticated,
 };
 pub(crate) use self::trace::write_span;
 pub use self::trace::{Telemetry, TelemetryError, install};

@@ -20,10 +20,9 @@ pub(crate) use certificate::Certificate;
 pub(crate) use files::{client, read_at_most};
 pub(crate) use io::Io;
 
+use crate::admission::{Load, Quota};
+use crate::connection::Activity;
 use crate::telemetry::{Metrics, Reloaded};
-
-/// How long a handshake may take, from the moment that the connection is there.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many handshakes may be under way at once: each takes some tens of microseconds of a core, twice,
 /// and between the two it waits for the network.
@@ -87,6 +86,8 @@ pub(crate) struct Tls {
     files: TlsFiles,
     served: ArcSwap<Served>,
     handshakes: Semaphore,
+    /// How long a handshake may take, from the moment that the connection is there.
+    patience: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -103,12 +104,19 @@ pub(crate) struct Acceptor {
     door: Door,
 }
 
-/// The other end of a connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Peer {
+/// The other end of a connection, and what the server does for it.
+#[derive(Clone)]
+pub(crate) struct Peer(Arc<Inner>);
+
+struct Inner {
     address: Option<SocketAddr>,
     /// Set by the handshake, if it showed one that somebody vouches for.
-    certificate: Arc<OnceLock<Certificate>>,
+    certificate: OnceLock<Certificate>,
+    /// What is taken on where the connection is served.
+    load: Arc<Load>,
+    /// Where nobody is asked who they are, a connection is a caller.
+    quota: Arc<Quota>,
+    activity: Activity,
 }
 
 // === impl Tls ===
@@ -118,11 +126,15 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsError`] names the file.
-    pub(crate) fn open(files: TlsFiles, metrics: Arc<Metrics>) -> Result<Self, TlsError> {
+    pub(crate) fn open(
+        files: TlsFiles,
+        patience: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, TlsError> {
         let (served, ends) = files::read(&files)?;
         metrics.certificate_ends(ends);
         let (served, handshakes) = (ArcSwap::from_pointee(served), Semaphore::new(MAX_HANDSHAKES));
-        Ok(Self { files, served, handshakes, metrics })
+        Ok(Self { files, served, handshakes, patience, metrics })
     }
 
     /// The files, to be watched.
@@ -157,9 +169,9 @@ impl Acceptor {
         Self { tls, door }
     }
 
-    /// A connection, whose handshake is still to come.
-    pub(crate) fn accept(&self, stream: TcpStream) -> Io {
-        let peer = Peer { address: stream.peer_addr().ok(), certificate: Arc::default() };
+    /// A connection, whose handshake is still to come, to be served where that much is taken on.
+    pub(crate) fn accept(&self, stream: TcpStream, load: &Arc<Load>) -> Io {
+        let peer = Peer::new(stream.peer_addr().ok(), load);
         match &self.tls {
             None => Io::plain(stream, peer),
             Some(tls) => Io::tls(Arc::clone(tls), self.door, stream, peer),
@@ -170,20 +182,39 @@ impl Acceptor {
 // === impl Peer ===
 
 impl Peer {
-    /// Nobody knows who.
-    #[cfg(test)]
-    pub(crate) fn unknown() -> Self {
-        Self { address: None, certificate: Arc::default() }
+    fn new(address: Option<SocketAddr>, load: &Arc<Load>) -> Self {
+        let (certificate, load) = (OnceLock::new(), Arc::clone(load));
+        let (quota, activity) = (Quota::new(load.all()), Activity::default());
+        Self(Arc::new(Inner { address, certificate, load, quota, activity }))
     }
 
     /// Where it is.
-    pub(crate) const fn address(&self) -> Option<SocketAddr> {
-        self.address
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.0.address
     }
 
     /// The certificate that it proved to have.
     pub(crate) fn certificate(&self) -> Option<&Certificate> {
-        self.certificate.get()
+        self.0.certificate.get()
+    }
+
+    /// What is taken on where the connection is served.
+    pub(crate) fn load(&self) -> &Arc<Load> {
+        &self.0.load
+    }
+
+    /// What the connection may take on.
+    pub(crate) fn quota(&self) -> &Arc<Quota> {
+        &self.0.quota
+    }
+
+    /// What goes over the connection.
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.0.activity
+    }
+
+    fn showed(&self, certificate: Certificate) {
+        self.0.certificate.set(certificate).ok();
     }
 }
 

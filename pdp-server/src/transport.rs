@@ -5,8 +5,6 @@
 //! so that one core would idle while another is busy; and a second server on the same port would be
 //! given half of the callers instead of an error.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -14,31 +12,30 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use http::{Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
-use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tonic::body::Body;
 use tonic::codegen::StdError;
-use tonic::transport::Server;
-use tonic::transport::server::Connected;
-use tower::Service;
+use tower::{Layer as _, Service};
 
 use crate::RunError;
-use crate::rpc::LastResortLayer;
-use crate::tls::{Acceptor, Door, Io, Peer};
+use crate::admission::{Admission, AdmissionLimits, Load};
+use crate::connection::{
+    Arriving, KEEPALIVE, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient, Terms, drive,
+    told_to_stop,
+};
+use crate::rpc::{DeadlineLayer, LastResortLayer};
+use crate::telemetry::Metrics;
+use crate::tls::{Acceptor, Door};
 
 /// How large a window of each stream and of each connection is, in bytes: large batches and change
 /// sets need not wait for their callers' acknowledgements.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-
-/// How many requests one connection may have in flight.
-const MAX_CONCURRENT_STREAMS: u32 = 1_024;
-
-/// How often a silent connection is asked whether anybody is there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// How many connections may wait to be taken over by their thread.
 const WAITING_CONNECTIONS: usize = 64;
@@ -47,11 +44,15 @@ const WAITING_CONNECTIONS: usize = 64;
 /// back when others end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection that was taken.
-struct Connection {
-    stream: Io,
-    _place: Place,
-}
+/// What connections are held to where nobody has said.
+const USUAL: Terms = Terms {
+    connections: 4_096,
+    streams: 1_024,
+    patience: Duration::from_secs(30),
+    idle: Duration::from_secs(900),
+    age: Duration::from_secs(1_800),
+    farewell: Duration::from_secs(10),
+};
 
 /// A connection on its way to its thread.
 struct HandedOver {
@@ -59,9 +60,11 @@ struct HandedOver {
     place: Place,
 }
 
-/// One more connection of a lane, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
+/// One more connection of a lane, and of the door, until it is dropped.
+pub(crate) struct Place {
+    live: Arc<AtomicUsize>,
+    _free: OwnedSemaphorePermit,
+}
 
 /// A deciding thread, seen by who takes connections.
 struct Lane {
@@ -69,8 +72,25 @@ struct Lane {
     live: Arc<AtomicUsize>,
 }
 
+/// How a door serves.
+#[derive(Clone)]
+pub(crate) struct Manner {
+    /// How connections are taken.
+    pub(crate) acceptor: Acceptor,
+    /// What they are held to.
+    pub(crate) terms: Terms,
+    /// What is taken on.
+    pub(crate) admission: Arc<Admission>,
+    /// How long a request may take.
+    pub(crate) max_deadline: Duration,
+}
+
+/// Gives a service the requests of a connection.
+#[derive(Clone)]
+struct Received<S>(S);
+
 /// Serves gRPC on a socket until it is told to stop, then finishes the requests in flight. Each of
-/// the lanes serves the connections that it is given.
+/// the lanes serves the connections that it is given. Whatever comes is taken on.
 ///
 /// # Errors
 /// [`RunError`] if the socket cannot be taken over, or a lane has failed.
@@ -85,13 +105,25 @@ where
     S::Future: Send + 'static,
     S::Error: Into<StdError> + Send + 'static,
 {
-    let in_clear = Acceptor::new(None, Door::Grpc);
-    serve_taken((listener, in_clear), service, lanes, stopped).await
+    let everything = AdmissionLimits {
+        thread_requests: usize::MAX,
+        requests: usize::MAX,
+        queue: Duration::MAX,
+        caller_requests: usize::MAX,
+        caller_rate: 1_000_000_000,
+    };
+    let manner = Manner {
+        acceptor: Acceptor::new(None, Door::Grpc),
+        terms: USUAL,
+        admission: Admission::new(everything, Arc::new(Metrics::new())),
+        max_deadline: Duration::from_secs(3_600),
+    };
+    serve_taken((listener, manner), service, lanes, stopped).await
 }
 
-/// The same for connections that are taken in clear or with TLS.
+/// The same in the manner of a configuration.
 pub(crate) async fn serve_taken<S>(
-    (listener, acceptor): (std::net::TcpListener, Acceptor),
+    (listener, manner): (std::net::TcpListener, Manner),
     service: S,
     lanes: Vec<Handle>,
     stopped: watch::Receiver<bool>,
@@ -102,21 +134,22 @@ where
     S::Error: Into<StdError> + Send + 'static,
 {
     let listener = adopt(listener)?;
+    let service = DeadlineLayer::new(manner.max_deadline).layer(service);
+    let service = Received(LastResortLayer.layer(service));
     let (lanes, serving): (Vec<_>, Vec<_>) = lanes
         .into_iter()
         .map(|handle| {
             let (give, given) = mpsc::channel(WAITING_CONNECTIONS);
-            let serving =
-                serve_lane(incoming(given, acceptor.clone()), service.clone(), stopped.clone());
+            let serving = serve_lane(given, manner.clone(), service.clone(), stopped.clone());
             (Lane { give, live: Arc::default() }, handle.spawn(serving))
         })
         .unzip();
-    let ended = serving.into_iter().map(async |lane| {
-        lane.await.map_err(|_| RunError::Panicked("a thread of the gRPC door"))?
-    });
+    let ended = serving
+        .into_iter()
+        .map(async |lane| lane.await.map_err(|_| RunError::Panicked("a thread of the gRPC door")));
     let mut ended = std::pin::pin!(try_join_all(ended));
     tokio::select! {
-        () = accept(listener, lanes) => {}
+        () = accept(listener, lanes, manner.terms.connections) => {}
         ended = &mut ended => return ended.map(drop),
         () = told_to_stop(stopped) => {}
     }
@@ -124,9 +157,12 @@ where
     ended.await.map(drop)
 }
 
-/// Takes connections until a lane is gone.
-async fn accept(listener: TcpListener, lanes: Vec<Lane>) {
+/// Takes connections until a lane is gone. One more than there may be waits until another ends.
+async fn accept(listener: TcpListener, lanes: Vec<Lane>, most: usize) {
+    let free = Arc::new(Semaphore::new(most));
     for turn in 0_usize.. {
+        // Never closed.
+        let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
         let taken = match listener.accept().await {
             Ok((stream, _)) => stream.into_std(),
             Err(error) => Err(error),
@@ -140,7 +176,7 @@ async fn accept(listener: TcpListener, lanes: Vec<Lane>) {
             }
         };
         let Some(lane) = fewest(&lanes, turn, |lane| &lane.live) else { return };
-        let handed = HandedOver { stream, place: Place::new(&lane.live) };
+        let handed = HandedOver { stream, place: Place::new(&lane.live, place) };
         if lane.give.send(handed).await.is_err() {
             return;
         }
@@ -153,45 +189,70 @@ pub(crate) fn fewest<L>(lanes: &[L], turn: usize, live: impl Fn(&L) -> &AtomicUs
     after.iter().chain(before).min_by_key(|lane| live(lane).load(Ordering::Relaxed))
 }
 
-/// The connections of a lane, as they come: called on its thread. Whatever is to be agreed upon with
-/// the peer before its first request is done here, and what came of it is what [`Connected`] tells
-/// each request of the connection.
-fn incoming(
-    given: mpsc::Receiver<HandedOver>,
-    acceptor: Acceptor,
-) -> impl Stream<Item = io::Result<Connection>> {
-    ReceiverStream::new(given).map(move |HandedOver { stream, place }| {
-        let stream = TcpStream::from_std(stream)?;
-        // Answers are short and wanted at once.
-        stream.set_nodelay(true)?;
-        Ok(Connection { stream: acceptor.accept(stream), _place: place })
-    })
-}
-
+/// Serves the connections that a lane is given, on its thread, and returns when the last has ended.
 async fn serve_lane<S>(
-    incoming: impl Stream<Item = io::Result<Connection>>,
-    service: S,
+    mut given: mpsc::Receiver<HandedOver>,
+    manner: Manner,
+    service: Received<S>,
     stopped: watch::Receiver<bool>,
-) -> Result<(), RunError>
-where
+) where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<StdError> + Send + 'static,
 {
-    let server = Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .layer(LastResortLayer)
-        .serve_with_incoming_shutdown(service, incoming, told_to_stop(stopped));
-    Ok(server.await?)
+    let Manner { acceptor, terms, admission, max_deadline: _ } = manner;
+    let (load, connections) = (Load::new(&admission), connections(&terms));
+    let (live, mut gone) = mpsc::channel::<()>(1);
+    let mut stop = std::pin::pin!(told_to_stop(stopped.clone()));
+    loop {
+        let handed = tokio::select! {
+            handed = given.recv() => handed,
+            () = &mut stop => None,
+        };
+        let Some(HandedOver { stream, place }) = handed else { break };
+        let stream = match prompt(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "a connection was gone before it was served");
+                continue;
+            }
+        };
+        let stream = acceptor.accept(stream, &load);
+        let peer = stream.peer().clone();
+        let arriving = Arriving::new(service.clone(), peer.clone());
+        let stream = TokioIo::new(Patient::new(stream, terms.patience));
+        let connection = connections.serve_connection(stream, arriving).into_owned();
+        let (stopped, live) = (stopped.clone(), live.clone());
+        tokio::spawn(async move {
+            drive(connection, peer, terms, stopped).await;
+            drop((place, live));
+        });
+    }
+    drop((given, live));
+    // Nothing is ever sent: it ends when nobody could.
+    gone.recv().await;
 }
 
-/// Waits until the server is told to stop, or is gone.
-pub(crate) async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
-    // An error is the end of `run`, too.
-    stopped.wait_for(|stopped| *stopped).await.ok();
+/// Answers are short and wanted at once.
+fn prompt(stream: std::net::TcpStream) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::from_std(stream)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn connections(terms: &Terms) -> Builder<TokioExecutor> {
+    let mut connections = Builder::new(TokioExecutor::new()).http2_only();
+    connections
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(terms.streams)
+        .max_header_list_size(MAX_HEAD_BYTES)
+        .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
+        .max_local_error_reset_streams(MAX_FAULTS)
+        .keep_alive_interval(KEEPALIVE);
+    connections
 }
 
 /// Takes a socket over into the runtime at hand.
@@ -205,65 +266,35 @@ pub(crate) fn adopt(listener: std::net::TcpListener) -> Result<TcpListener, RunE
 
 impl Place {
     /// One of the lane that counts here.
-    pub(crate) fn new(live: &Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(live: &Arc<AtomicUsize>, free: OwnedSemaphorePermit) -> Self {
         live.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(live))
+        Self { live: Arc::clone(live), _free: free }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.live.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-// === impl Connection ===
+// === impl Received ===
 
-impl Connected for Connection {
-    type ConnectInfo = Peer;
+impl<S> Service<Request<Incoming>> for Received<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Error: Into<StdError>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
 
-    fn connect_info(&self) -> Peer {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        self.0.call(request.map(Body::new))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tonic::Code;
 
 use super::closed::{said, unanswered};
 use super::{Connection, DriveError, MAX_UNDER_WAY, Script, Timing};
@@ -110,6 +111,9 @@ impl Lane {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         match answered {
             Ok(answered) => tally.answered(requests, answered, latency),
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                tally.refused(|| said(&status));
+            }
             Err(status) => tally.failed(|| said(&status)),
         }
     }

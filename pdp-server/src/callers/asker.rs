@@ -2,20 +2,23 @@
 //! leave that the handler gets there. Without a leave nobody reaches a policy: [`Granted`] and
 //! [`Everywhere`] are made here only.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::Extensions;
 use pdp_bundle::callers::{Grants, Role};
 
 use super::table::Need;
+use crate::admission::Quota;
 
 /// Somebody who proved who they are.
-#[derive(Debug)]
 pub(crate) struct Known {
     /// The name in logs.
     pub(super) name: Box<str>,
     /// What they may do.
     pub(super) grants: Grants,
+    /// How much they may ask.
+    pub(super) quota: Arc<Quota>,
 }
 
 /// Who sent a request, and what the request needs.
@@ -59,6 +62,15 @@ pub(crate) struct Granted<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Everywhere<'a> {
     asker: &'a Asker,
+}
+
+// === impl Known ===
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, grants, quota: _ } = self;
+        f.debug_struct("Known").field("name", name).field("grants", grants).finish_non_exhaustive()
+    }
 }
 
 // === impl Asker ===
@@ -129,6 +141,11 @@ impl Asker {
         if let Some(known) = &self.known {
             tracing::Span::current().record("caller", &*known.name);
         }
+    }
+
+    /// How much the caller may ask; `None` where nobody is asked who they are.
+    pub(super) fn quota(&self) -> Option<&Arc<Quota>> {
+        self.known.as_ref().map(|known| &known.quota)
     }
 
     /// The caller's name; empty where nobody is asked.

@@ -24,7 +24,7 @@ pub(super) const MAX_BYTES: usize = 256 << 10;
 
 /// Why there is no document.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub(crate) enum FetchError {
     #[error("{}: {source}", .path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("{}: more than {MAX_BYTES} bytes, which is the limit", .0.display())]
@@ -57,8 +57,26 @@ pub(super) async fn get(url: &str, ca: Option<&Path>) -> Result<Vec<u8>, FetchEr
 }
 
 async fn exchange(url: &str, ca: Option<&Path>) -> Result<Vec<u8>, FetchError> {
-    let address = || FetchError::Address(url.into());
-    let uri: http::Uri = url.parse().map_err(|_| address())?;
+    let uri: http::Uri = url.parse().map_err(|_| FetchError::Address(url.into()))?;
+    ask(open(&uri, ca).await?, &uri).await
+}
+
+/// A connection, in clear or with TLS.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
+
+/// Connects to where an address says.
+pub(crate) async fn connect(
+    uri: &http::Uri,
+    ca: Option<&Path>,
+) -> Result<Box<dyn Wire>, FetchError> {
+    let opened = tokio::time::timeout(TIMEOUT, open(uri, ca)).await;
+    opened.unwrap_or(Err(FetchError::Slow))
+}
+
+async fn open(uri: &http::Uri, ca: Option<&Path>) -> Result<Box<dyn Wire>, FetchError> {
+    let address = || FetchError::Address(uri.to_string().into());
     let host = uri.host().ok_or_else(address)?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let secure = uri.scheme_str() == Some("https");
@@ -66,7 +84,7 @@ async fn exchange(url: &str, ca: Option<&Path>) -> Result<Vec<u8>, FetchError> {
     let unreachable = |error: std::io::Error| FetchError::Unreachable(error.to_string());
     let stream = TcpStream::connect((bare, port)).await.map_err(unreachable)?;
     if !secure {
-        return ask(stream, &uri).await;
+        return Ok(Box::new(stream));
     }
     let name = ServerName::try_from(bare.to_owned()).map_err(|_| address())?;
     let ca = ca.map(Path::to_owned);
@@ -74,13 +92,10 @@ async fn exchange(url: &str, ca: Option<&Path>) -> Result<Vec<u8>, FetchError> {
     let config = tokio::task::spawn_blocking(move || tls::client(ca.as_deref())).await;
     let config = config.map_err(|error| FetchError::Unreachable(error.to_string()))??;
     let connector = TlsConnector::from(Arc::new(config));
-    ask(connector.connect(name, stream).await.map_err(unreachable)?, &uri).await
+    Ok(Box::new(connector.connect(name, stream).await.map_err(unreachable)?))
 }
 
-async fn ask(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    uri: &http::Uri,
-) -> Result<Vec<u8>, FetchError> {
+async fn ask(stream: Box<dyn Wire>, uri: &http::Uri) -> Result<Vec<u8>, FetchError> {
     let unreachable = |error: hyper::Error| FetchError::Unreachable(error.to_string());
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(unreachable)?;

@@ -1,18 +1,22 @@
 //! Where requests of both doors come in: what they need is looked up, who sent them is found out, and
 //! the handler is handed both. What has no leave goes no further, and its body is not read.
 
+use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use futures_util::future::{BoxFuture, Either, Ready, ready};
+use futures_util::future::{BoxFuture, Either, Ready};
 use http::{Request, Response};
+use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::asker::{Asker, Forbidden};
 use super::table::Need;
 use super::{Denied, Gate, Undecided};
-use crate::tls::Peer;
+use crate::admission::{Held, Shed};
+use crate::connection::Arrival;
 
 /// What the two doors do each in its own way.
 pub(crate) trait Side: Clone + Send + 'static {
@@ -30,6 +34,9 @@ pub(crate) trait Side: Clone + Send + 'static {
 
     /// The answer to somebody who may not do this.
     fn forbidden(forbidden: Forbidden) -> Response<Self::Body>;
+
+    /// The answer where there is too much to do.
+    fn shed(shed: Shed) -> Response<Self::Body>;
 }
 
 /// Puts a [`Gated`] around what a door serves.
@@ -43,6 +50,15 @@ pub(crate) struct Gated<S, D> {
     inner: S,
     gate: Arc<Gate>,
     side: PhantomData<fn() -> D>,
+}
+
+pin_project! {
+    /// The answer to a request, which its caller is held to have in flight until it is there.
+    pub(crate) struct Holding<F> {
+        #[pin]
+        answer: F,
+        held: Option<Held>,
+    }
 }
 
 // === impl GateLayer ===
@@ -89,7 +105,7 @@ where
     type Response = S::Response;
     type Error = S::Error;
     type Future = Either<
-        S::Future,
+        Holding<S::Future>,
         Either<Ready<Answered<D, S::Error>>, BoxFuture<'static, Answered<D, S::Error>>>,
     >;
 
@@ -98,16 +114,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let no = |response| Either::Right(Either::Left(ready(Ok(response))));
+        let no = |response| Either::Right(Either::Left(futures_util::future::ready(Ok(response))));
         let need = match D::need(&request) {
-            Some(Need::Nothing) => return Either::Left(self.inner.call(request)),
+            // Whatever there is to do: health is told.
+            Some(Need::Nothing) => {
+                return Either::Left(Holding::new(self.inner.call(request), None));
+            }
             Some(need) => need,
             None => return no(D::unknown()),
         };
-        let found = self.gate.find(request.headers(), request.extensions().get::<Peer>());
+        let arrival = request.extensions().get::<Arrival>();
+        if let Some(shed) = arrival.and_then(|arrival| arrival.shed) {
+            return no(refuse::<D>(arrival, shed));
+        }
+        let found = self.gate.find(request.headers(), arrival.map(|arrival| &arrival.peer));
         match found {
             Ok(known) => match self.gate.hand_over::<B, D>(&mut request, Asker::new(known, need)) {
-                Ok(()) => Either::Left(self.inner.call(request)),
+                Ok(held) => Either::Left(Holding::new(self.inner.call(request), held)),
                 Err(response) => no(response),
             },
             Err(Undecided::Denied(denied)) => no(self.gate.deny::<B, D>(&request, denied)),
@@ -118,7 +141,7 @@ where
                 let mut inner = std::mem::replace(&mut self.inner, clone);
                 Either::Right(Either::Right(Box::pin(async move {
                     let (parts, body) = request.into_parts();
-                    let peer = parts.extensions.get::<Peer>();
+                    let peer = parts.extensions.get::<Arrival>().map(|arrival| &arrival.peer);
                     let found = gate.find_anew(ring, &parts.headers, peer).await;
                     let mut request = Request::from_parts(parts, body);
                     let known = match found {
@@ -126,12 +149,39 @@ where
                         Err(denied) => return Ok(gate.deny::<B, D>(&request, denied)),
                     };
                     match gate.hand_over::<B, D>(&mut request, Asker::new(known, need)) {
-                        Ok(()) => inner.call(request).await,
+                        Ok(held) => Holding::new(inner.call(request), held).await,
                         Err(response) => Ok(response),
                     }
                 })))
             }
         }
+    }
+}
+
+/// Refuses what there is too much of.
+fn refuse<D: Side>(arrival: Option<&Arrival>, shed: Shed) -> Response<D::Body> {
+    if let Some(arrival) = arrival {
+        arrival.peer.load().all().shed(shed);
+    }
+    D::shed(shed)
+}
+
+// === impl Holding ===
+
+impl<F> Holding<F> {
+    const fn new(answer: F, held: Option<Held>) -> Self {
+        Self { answer, held }
+    }
+}
+
+impl<F: Future> Future for Holding<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let answered = ready!(this.answer.poll(context));
+        *this.held = None;
+        Poll::Ready(answered)
     }
 }
 
@@ -142,16 +192,22 @@ impl Gate {
         &self,
         request: &mut Request<B>,
         asker: Asker,
-    ) -> Result<(), Response<D::Body>> {
+    ) -> Result<Option<Held>, Response<D::Body>> {
         if let Err(forbidden) = asker.could() {
             return Err(self.forbid::<B, D>(request, asker.name(), forbidden));
         }
+        let arrival = request.extensions().get::<Arrival>();
+        let held = arrival.map(|Arrival { peer, at, shed: _ }| {
+            let quota = asker.quota().unwrap_or_else(|| peer.quota());
+            quota.take(*at)
+        });
+        let held = held.transpose().map_err(D::shed)?;
         request.extensions_mut().insert(asker);
-        Ok(())
+        Ok(held)
     }
 
     fn deny<B, D: Side>(&self, request: &Request<B>, denied: Denied) -> Response<D::Body> {
-        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.address());
+        let peer = request.extensions().get::<Arrival>().and_then(|arrival| arrival.peer.address());
         self.failures.refused(denied, request.uri().path(), peer);
         D::denied(denied)
     }

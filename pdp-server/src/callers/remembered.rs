@@ -64,9 +64,11 @@ mod tests {
     use pdp_bundle::callers::Grants;
 
     use super::*;
+    use crate::admission::Quota;
 
     fn proof(callers: u64, ends: i64) -> Proof {
-        let known = Arc::new(Known { name: "a".into(), grants: Grants::default() });
+        let quota = Quota::new(crate::admission::tests::unlimited().all());
+        let known = Arc::new(Known { name: "a".into(), grants: Grants::default(), quota });
         Proof { callers, keys: 1, issuer: "i".into(), ends: Timestamp::from_micros(ends), known }
     }
 

@@ -80,6 +80,8 @@ pub(super) const ROUTES: &[(&str, Need)] = &[
     ("/healthz/live", Need::Nothing),
     ("/healthz/ready", Need::Nothing),
     ("/metrics", Need::Server(Role::Metrics)),
+    // All of every tenant's policy, sessions and audit.
+    ("/admin/backup", SERVER),
 ];
 
 /// Where a tenant's routes are.

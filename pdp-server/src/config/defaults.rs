@@ -30,6 +30,45 @@ pub const DEFAULT_MAX_IMPORT: Duration = Duration::from_secs(600);
 /// The default of `max_wait_ms`: longer than any change set takes to become visible.
 pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(10);
 
+/// The default of `max_connections`: many times what gateways, sidecars and orchestrators hold.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 4_096;
+
+/// The default of `max_connection_requests`: what a gateway has in flight on one connection. One more
+/// waits at the caller.
+pub const DEFAULT_MAX_CONNECTION_REQUESTS: u32 = 1_024;
+
+/// The default of `max_thread_requests`: several connections at their limit. What keeps latency flat is
+/// `max_queue_ms`; this bounds memory.
+pub const DEFAULT_MAX_THREAD_REQUESTS: usize = 4_096;
+
+/// The default of `max_requests`: the same over the threads of a large machine.
+pub const DEFAULT_MAX_REQUESTS: usize = 32_768;
+
+/// The default of `max_queue_ms`: a thousand decisions. A wait that stays longer than that does not
+/// become shorter by taking on more.
+pub const DEFAULT_MAX_QUEUE: Duration = Duration::from_millis(20);
+
+/// The default of `max_caller_requests`: one caller may use a thread fully, and not all of them.
+pub const DEFAULT_MAX_CALLER_REQUESTS: usize = 4_096;
+
+/// The default of `max_caller_rate`: more than one server does. Lower it where callers share a server.
+pub const DEFAULT_MAX_CALLER_RATE: u64 = 1_000_000;
+
+/// The default of `max_deadline_ms`: longer than any answer takes that somebody still waits for.
+pub const DEFAULT_MAX_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The default of `max_connection_age_ms`: new instances behind a balancer get their share within that.
+pub const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(1_800);
+
+/// The default of `connection_idle_ms`: connecting anew costs a caller a millisecond or two.
+pub const DEFAULT_CONNECTION_IDLE: Duration = Duration::from_secs(900);
+
+/// The default of `grpc_timeout_ms`: longer than any network takes that is worth waiting for.
+pub const DEFAULT_GRPC_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The default of `tls_handshake_ms`: two round trips over a bad network, several times.
+pub const DEFAULT_TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// The default of `grace_ms`: load balancers look every second or so.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(2);
 

@@ -28,6 +28,7 @@ impl fmt::Display for Config {
             max_import_bytes,
             max_import,
             max_wait,
+            overload,
             grace,
             drain,
             public_url,
@@ -63,6 +64,7 @@ impl fmt::Display for Config {
         writeln!(f, "max_import_bytes: {max_import_bytes}")?;
         writeln!(f, "max_import_ms: {}", max_import.as_millis())?;
         writeln!(f, "max_wait_ms: {}", max_wait.as_millis())?;
+        overload.show(f)?;
         writeln!(f, "grace_ms: {}", grace.as_millis())?;
         writeln!(f, "drain_ms: {}", drain.as_millis())?;
         if let Some(url) = public_url {

@@ -28,6 +28,7 @@ use tonic::{Code, Status};
 
 use super::Routes;
 use super::json::{Json, Object};
+use crate::admission::Shed;
 use crate::callers::{Denied, Granted, TENANT_PREFIX};
 use crate::config::{PersonTypes, PublicUrl};
 use crate::publish::DEFAULT_TENANT;
@@ -292,6 +293,12 @@ impl Refused {
     /// The status code, and the gRPC code that it is counted under.
     fn status(&self) -> (StatusCode, Code) {
         let code = match self {
+            // That there is too much to do is nobody's fault in particular.
+            Self::Failure(Failure::Shed(
+                Shed::Thread { .. } | Shed::All { .. } | Shed::Queue { .. },
+            )) => {
+                return (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted);
+            }
             Self::Failure(failure) => failure.code(),
             Self::Status(status) => status.code(),
             Self::TooLarge { .. } => return (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument),

@@ -19,27 +19,18 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tower::Service;
 
-use super::patient::Patient;
-use crate::tls::{Acceptor, Peer};
+use crate::admission::{Admission, Load};
+use crate::connection::{
+    Arriving, KEEPALIVE, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient, Terms, drive,
+    told_to_stop,
+};
+use crate::tls::Acceptor;
 use crate::transport::{Place, fewest};
-
-/// How many connections there may be at a time: many times what enforcement points and orchestrators
-/// hold, and with [`MAX_HEAD_BYTES`] and the largest body each a bound of what they keep. One more waits
-/// to be taken until another ends; one that says nothing ends by itself.
-const MAX_CONNECTIONS: usize = 4_096;
-
-/// How many requests one connection may have in flight.
-const MAX_CONCURRENT_STREAMS: u32 = 256;
-
-/// How large a request's head may be, in bytes: names and a token or two.
-const MAX_HEAD_BYTES: u32 = 32 << 10;
 
 /// How long to wait after a connection could not be taken: what is short, such as descriptors, comes
 /// back when others end.
@@ -53,57 +44,56 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 struct Serving {
     connections: Builder<TokioExecutor>,
     acceptor: Acceptor,
-    routes: Router,
-    patience: Duration,
+    service: Answering,
+    terms: Terms,
+    stopped: watch::Receiver<bool>,
 }
 
-/// Serves until `stopped` completes, then finishes the requests in flight. Each of the lanes serves
-/// the connections that it is given. A connection that says nothing for `patience`, or takes nothing,
-/// is closed.
+/// A thread that serves connections, seen by who takes them.
+struct Lane {
+    thread: Handle,
+    live: Arc<AtomicUsize>,
+    load: Arc<Load>,
+}
+
+/// Serves until it is told to stop, then finishes the requests in flight. Each of the lanes serves the
+/// connections that it is given. One connection more than there may be waits to be taken until another
+/// ends.
 pub(crate) async fn serve(
     (listener, acceptor): (TcpListener, Acceptor),
     routes: Router,
     lanes: Vec<Handle>,
-    patience: Duration,
-    stopped: impl Future<Output = ()>,
+    terms: Terms,
+    admission: &Arc<Admission>,
+    stopped: watch::Receiver<bool>,
 ) {
-    let connections = connections(patience);
-    let serving = Serving { connections, acceptor, routes, patience };
-    serve_at_most(MAX_CONNECTIONS, listener, serving, lanes, stopped).await;
-}
-
-async fn serve_at_most(
-    most: usize,
-    listener: TcpListener,
-    serving: Serving,
-    lanes: Vec<Handle>,
-    stopped: impl Future<Output = ()>,
-) {
-    let lanes: Vec<(Handle, Arc<AtomicUsize>)> =
-        lanes.into_iter().map(|lane| (lane, Arc::default())).collect();
-    let graceful = GracefulShutdown::new();
-    let free = Arc::new(Semaphore::new(most));
+    let lane = |thread| Lane { thread, live: Arc::default(), load: Load::new(admission) };
+    let lanes: Vec<Lane> = lanes.into_iter().map(lane).collect();
+    let (connections, service) = (connections(&terms), Answering(routes));
+    let serving = Serving { connections, acceptor, service, terms, stopped };
+    let free = Arc::new(Semaphore::new(terms.connections));
+    let (live, mut gone) = mpsc::channel::<()>(1);
+    let mut stop = std::pin::pin!(told_to_stop(serving.stopped.clone()));
     let accept = async || {
         // Never closed.
-        let place = Arc::clone(&free).acquire_owned().await.ok();
+        let closed = |_| std::io::Error::from(std::io::ErrorKind::Other);
+        let place = Arc::clone(&free).acquire_owned().await.map_err(closed)?;
         let (stream, _) = listener.accept().await?;
         Ok::<_, std::io::Error>((stream.into_std()?, place))
     };
-    let mut stopped = std::pin::pin!(stopped);
     for turn in 0_usize.. {
         let accepted = tokio::select! {
             accepted = accept() => accepted,
-            () = &mut stopped => break,
+            () = &mut stop => break,
         };
         match accepted {
             Ok((stream, place)) => {
-                let Some((lane, live)) = fewest(&lanes, turn, |(_, live)| live) else { break };
-                let (one, watcher) = (Place::new(live), graceful.watcher());
-                let serving = serving.clone();
-                lane.spawn(async move {
-                    // A connection that breaks is its caller's to notice.
-                    drop(serving.connection(stream, watcher).await);
-                    drop((place, one));
+                let Some(lane) = fewest(&lanes, turn, |lane| &lane.live) else { break };
+                let place = Place::new(&lane.live, place);
+                let (serving, load, live) = (serving.clone(), Arc::clone(&lane.load), live.clone());
+                lane.thread.spawn(async move {
+                    serving.connection(stream, &load).await;
+                    drop((place, live));
                 });
             }
             Err(error) => {
@@ -112,39 +102,41 @@ async fn serve_at_most(
             }
         }
     }
-    drop(listener);
-    graceful.shutdown().await;
+    drop((listener, live));
+    // Nothing is ever sent: it ends when nobody could.
+    gone.recv().await;
 }
 
 // === impl Serving ===
 
 impl Serving {
     /// Serves one connection: called on its lane.
-    async fn connection(
-        self,
-        stream: std::net::TcpStream,
-        watcher: Watcher,
-    ) -> Result<(), axum::BoxError> {
-        let stream = self.acceptor.accept(prompt(TcpStream::from_std(stream)?));
+    async fn connection(self, stream: std::net::TcpStream, load: &Arc<Load>) {
+        // One that is gone already is its caller's to notice.
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
+        let stream = self.acceptor.accept(prompt(stream), load);
         let peer = stream.peer().clone();
-        let service = TowerToHyperService::new(Answering(self.routes, peer));
-        let stream = TokioIo::new(Patient::new(stream, self.patience));
-        watcher.watch(self.connections.serve_connection(stream, service).into_owned()).await
+        let arriving = Arriving::new(self.service, peer.clone());
+        let stream = TokioIo::new(Patient::new(stream, self.terms.patience));
+        let connection = self.connections.serve_connection(stream, arriving).into_owned();
+        drive(connection, peer, self.terms, self.stopped).await;
     }
 }
 
-fn connections(patience: Duration) -> Builder<TokioExecutor> {
+fn connections(terms: &Terms) -> Builder<TokioExecutor> {
     let mut connections = Builder::new(TokioExecutor::new());
     connections
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        .header_read_timeout(terms.patience)
         .max_buf_size(usize::try_from(MAX_HEAD_BYTES).unwrap_or(usize::MAX))
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(patience)
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(MAX_HEAD_BYTES);
+        .keep_alive_interval(terms.patience.min(KEEPALIVE))
+        .max_concurrent_streams(terms.streams)
+        .max_header_list_size(MAX_HEAD_BYTES)
+        .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
+        .max_local_error_reset_streams(MAX_FAULTS);
     connections
 }
 
@@ -154,9 +146,9 @@ fn prompt(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// The routes, with what all answers have in common, for one connection.
+/// The routes, with what all answers have in common.
 #[derive(Clone)]
-struct Answering(Router, Peer);
+struct Answering(Router);
 
 // === impl Answering ===
 
@@ -174,8 +166,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        request.extensions_mut().insert(self.1.clone());
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let id: Option<HeaderValue> = request.headers().get(REQUEST_ID).cloned();
         // A handler shares nothing that a panic could leave half-changed.
         let answered = AssertUnwindSafe(Service::call(&mut self.0, request)).catch_unwind();
@@ -213,7 +204,7 @@ mod tests {
         };
         let routes = Router::new().route("/panics", get(boom));
         let request = Request::get(path).header(REQUEST_ID, "r-1").body(Body::empty()).unwrap();
-        Answering(routes, Peer::unknown()).call(request).await.unwrap()
+        Answering(routes).call(request).await.unwrap()
     }
 
     fn path_is_fine() -> bool {
@@ -250,13 +241,23 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new().route("/", get(busy));
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let patience = Duration::from_secs(60);
-        let stopped = async move { drop(stopped.await) };
-        let acceptor = Acceptor::new(None, crate::tls::Door::Http);
-        let serving = Serving { connections: connections(patience), acceptor, routes, patience };
+        let (stop, stopped) = watch::channel(false);
+        let minute = Duration::from_secs(60);
+        let terms = Terms {
+            connections: MOST,
+            streams: 1,
+            patience: minute,
+            idle: minute,
+            age: minute,
+            farewell: minute,
+        };
+        let plain = (listener, Acceptor::new(None, crate::tls::Door::Http));
         let lanes = vec![Handle::current(); 2];
-        let server = tokio::spawn(serve_at_most(MOST, listener, serving, lanes, stopped));
+        let admission = crate::admission::tests::everything();
+        let server =
+            tokio::spawn(
+                async move { serve(plain, routes, lanes, terms, &admission, stopped).await },
+            );
         let ask = |_| async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";

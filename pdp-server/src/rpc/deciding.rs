@@ -177,12 +177,12 @@ pub(super) fn batch_check<M: Send + Sync + 'static>(
     let rpc = (Rpc::BatchCheck, DecisionRpc::BatchCheck);
     answer(door, request, rpc, move |door: &Door, extensions: &Extensions, message: &M| {
         let BatchCheckRequest { tenant, questions, count, at_least } = read(message)?;
-        if count > MAX_BATCH {
+        if count > door.max_batch {
             return Err(Failure::Limit {
                 limit: "max_batch",
                 field: "questions",
                 unit: "questions",
-                maximum: MAX_BATCH,
+                maximum: door.max_batch,
                 actual: count,
             });
         }

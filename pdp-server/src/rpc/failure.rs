@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::malformed::Malformed;
+use crate::admission::Shed;
 use crate::callers::{Denied, Forbidden};
 use crate::publish::{DEFAULT_TENANT, Refusal, RequestId, UnknownTenant};
 use crate::session::{MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, StepError};
@@ -65,6 +66,12 @@ pub(crate) enum Failure {
     ImportTooSlow { limit: Duration },
     #[error("the import broke off, and nothing was applied: {}", .0.message())]
     Transport(Status),
+    #[error(transparent)]
+    Shed(#[from] Shed),
+    #[error("the time that the request had was over before its turn came; nothing was done")]
+    DeadlineExpired,
+    #[error("there was no answer within {} s", .after.as_secs_f64())]
+    DeadlineExceeded { after: Duration },
     #[error("nobody waits for the answer any more")]
     CallerGone,
     #[error("this is no page token of this server; start the list again")]
@@ -152,10 +159,13 @@ impl Failure {
             Self::Unauthenticated(Denied::Busy) => Code::Unavailable,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::RevisionConflict { .. } => Code::Aborted,
-            Self::TooManyStreams { .. }
+            Self::Shed(_)
+            | Self::TooManyStreams { .. }
             | Self::TooManyLists { .. }
             | Self::TooManyImports { .. } => Code::ResourceExhausted,
-            Self::ImportTooSlow { .. } => Code::DeadlineExceeded,
+            Self::ImportTooSlow { .. } | Self::DeadlineExpired | Self::DeadlineExceeded { .. } => {
+                Code::DeadlineExceeded
+            }
             Self::Transport(status) => status.code(),
             Self::CallerGone => Code::Cancelled,
             Self::RevisionNotReached { .. }
@@ -180,6 +190,11 @@ impl Failure {
             Self::TooManyImports { .. } => "TOO_MANY_IMPORTS",
             Self::ImportTooSlow { .. } => "IMPORT_TOO_SLOW",
             Self::Transport(_) => "IMPORT_BROKEN_OFF",
+            Self::Shed(Shed::Queue { .. }) => "OVERLOADED",
+            Self::Shed(Shed::Rate { .. }) => "RATE_LIMITED",
+            Self::Shed(_) => "TOO_MANY_REQUESTS",
+            Self::DeadlineExpired => "DEADLINE_EXPIRED",
+            Self::DeadlineExceeded { .. } => "DEADLINE_EXCEEDED",
             Self::CallerGone => "CALLER_GONE",
             Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
             Self::PageTokenMismatch => "PAGE_TOKEN_MISMATCH",
@@ -251,6 +266,11 @@ impl Failure {
             Self::ImportTooSlow { limit } => {
                 vec![("limit_ms", limit.as_millis().to_string())]
             }
+            Self::Shed(shed) => {
+                let (limit, maximum) = shed.limit();
+                vec![("limit", limit.to_owned()), ("maximum", maximum)]
+            }
+            Self::DeadlineExceeded { after } => vec![("after_ms", after.as_millis().to_string())],
             Self::PageTokenExpired { token, actual } => {
                 vec![("token", token.to_string()), ("actual", actual.to_string())]
             }
@@ -289,6 +309,7 @@ impl Failure {
             | Self::Malformed(_)
             | Self::StreamIdle { .. }
             | Self::TenantHasSessions(_)
+            | Self::DeadlineExpired
             | Self::CallerGone
             | Self::Transport(_)
             | Self::PageTokenInvalid
@@ -305,7 +326,9 @@ impl Failure {
     const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RevisionNotReached { .. } => Some(REVISION_RETRY_DELAY),
-            Self::TooManyStreams { .. }
+            Self::Shed(Shed::Rate { after, maximum: _ }) => Some(*after),
+            Self::Shed(_)
+            | Self::TooManyStreams { .. }
             | Self::TooManyLists { .. }
             | Self::TooManyImports { .. }
             | Self::Step(StepError::TooMany(_))
@@ -318,6 +341,8 @@ impl Failure {
             | Self::Limit { .. }
             | Self::MessageTooLarge(_)
             | Self::PolicyTooLarge(_)
+            | Self::DeadlineExpired
+            | Self::DeadlineExceeded { .. }
             | Self::CallerGone
             | Self::ImportTooSlow { .. }
             | Self::Transport(_)

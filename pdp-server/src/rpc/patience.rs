@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use tonic::metadata::MetadataMap;
 
 /// Of ten parts of a deadline, how many may be spent waiting.
@@ -10,8 +11,13 @@ const WAITING_PARTS: u32 = 8;
 
 /// The wait that a request's `grpc-timeout` leaves, and `cap` at most.
 pub(crate) fn patience(metadata: &MetadataMap, cap: Duration) -> Duration {
-    let timeout = metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?));
+    let timeout = timeout(metadata.as_ref());
     timeout.map_or(cap, |timeout| cap.min(timeout / 10 * WAITING_PARTS))
+}
+
+/// What a request's `grpc-timeout` says.
+pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    parse(headers.get("grpc-timeout")?.to_str().ok()?)
 }
 
 /// Reads a `grpc-timeout`: up to eight digits and a unit.

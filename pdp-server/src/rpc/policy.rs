@@ -147,7 +147,7 @@ fn apply(
         on_behalf_of,
     } = request;
     let request_id = self::request_id(&request_id)?;
-    let changes = self::changes(changes)?;
+    let changes = self::changes(changes, door.max_changes)?;
     let expected = expected_revision.map(Revision::new);
     let person = optional_name("on_behalf_of", on_behalf_of.as_deref(), PersonId::new)?;
     let on_behalf_of = person.as_ref();
@@ -173,13 +173,13 @@ fn apply(
     }
 }
 
-fn changes(wires: Vec<v1::Change>) -> Result<Vec<Change>, Failure> {
-    if wires.len() > MAX_CHANGES {
+fn changes(wires: Vec<v1::Change>, maximum: usize) -> Result<Vec<Change>, Failure> {
+    if wires.len() > maximum {
         return Err(Failure::Limit {
             limit: "max_changes",
             field: "changes",
             unit: "changes",
-            maximum: MAX_CHANGES,
+            maximum,
             actual: wires.len(),
         });
     }

@@ -43,9 +43,11 @@ macro_rules! words {
 }
 
 mod access;
+mod load;
 mod state;
 
 pub(crate) use access::{Handshake, Reloaded, Unauthenticated};
+pub(crate) use load::ShedReason;
 
 words! {
     /// The RPCs, by service and name.
@@ -146,6 +148,7 @@ pub(crate) struct Metrics {
     open_sessions: Gauge,
     outstanding_revocations: Gauge,
     access: access::Access,
+    load: load::Load,
     state: state::State,
 }
 
@@ -192,6 +195,7 @@ impl Metrics {
         let open_sessions = gauge(&recorder, OPEN_SESSIONS);
         let outstanding_revocations = gauge(&recorder, OUTSTANDING_REVOCATIONS);
         let access = access::Access::new(&recorder);
+        let load = load::Load::new(&recorder);
         let state = state::State::new(&recorder);
         Self {
             recorder,
@@ -207,6 +211,7 @@ impl Metrics {
             open_sessions,
             outstanding_revocations,
             access,
+            load,
             state,
         }
     }
@@ -351,7 +356,7 @@ fn describe(recorder: &PrometheusRecorder) {
     gauge(OPEN_SESSIONS, "Privileged sessions that have not been ended.");
     gauge(OUTSTANDING_REVOCATIONS, "Items of work after sessions that no broker has done yet.");
     gauge(LOAD_SECONDS, "How long the start took, from opening the store to ready, in seconds.");
-    for (name, is_gauge, text) in access::DESCRIBED {
+    for (name, is_gauge, text) in access::DESCRIBED.into_iter().chain(load::DESCRIBED) {
         if is_gauge { gauge(name, text) } else { counter(name, text) }
     }
     for (name, is_gauge, text) in state::DESCRIBED {

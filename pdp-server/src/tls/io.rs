@@ -10,10 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
 
 use super::certificate::Certificate;
-use super::{Door, HANDSHAKE_TIMEOUT, Peer, Tls};
+use super::{Door, Peer, Tls};
 use crate::telemetry::Handshake;
 
 /// A connection.
@@ -81,13 +80,13 @@ async fn shake(
         };
         TlsAcceptor::from(Arc::clone(config)).accept(stream).await
     };
-    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shaking).await;
+    let shaken = tokio::time::timeout(tls.patience, shaking).await;
     let (outcome, failed) = match shaken {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             if let Some(shown) = shown {
                 let read = Certificate::parse(shown).map_err(io::Error::other)?;
-                peer.certificate.set(read).ok();
+                peer.showed(read);
             }
             return Ok(stream);
         }
@@ -168,13 +167,5 @@ impl AsyncWrite for Io {
                 Poll::Ready(Ok(()))
             }
         }
-    }
-}
-
-impl Connected for Io {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
     }
 }

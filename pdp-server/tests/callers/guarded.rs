@@ -95,7 +95,7 @@ impl Guarded {
     /// The metric of this name and these labels.
     pub(crate) async fn metric(&self, name: &str, authorization: &str) -> u64 {
         let headers = [("authorization", authorization)];
-        let reply = crate::http::send(self.served.http, "GET", "/metrics", &headers, "").await;
+        let reply = crate::sent::send(self.served.http, "GET", "/metrics", &headers, "").await;
         assert_eq!(reply.status, 200, "{reply:?}");
         let line = reply.body.lines().find(|line| line.starts_with(name));
         let line = line.unwrap_or_else(|| panic!("no metric {name}"));

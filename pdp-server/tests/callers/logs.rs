@@ -8,8 +8,8 @@ use serde_json::json;
 use tonic::transport::Endpoint;
 
 use crate::guarded::{ask, caller, key};
-use crate::http::send;
 use crate::secrets::{Signer, jwks};
+use crate::sent::send;
 use crate::served;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_pdp-server");

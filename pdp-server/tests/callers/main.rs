@@ -17,6 +17,7 @@ mod keys;
 mod logs;
 mod roles;
 mod secrets;
+mod sent;
 #[path = "../rpc/served.rs"]
 #[allow(dead_code, reason = "the other tests of servers use the rest of it")]
 mod served;

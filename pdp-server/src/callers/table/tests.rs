@@ -61,6 +61,8 @@ fn served_routes() -> BTreeSet<String> {
     let clock = Clock::fixed(pdp_engine::time::Timestamp::from_micros(0));
     let limits = Limits {
         max_message_bytes: 1 << 20,
+        max_batch: crate::rpc::MAX_BATCH,
+        max_changes: crate::rpc::MAX_CHANGES,
         max_wait: Duration::from_secs(1),
         max_live_streams: 1,
         max_check_streams: 1,

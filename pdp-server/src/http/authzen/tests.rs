@@ -18,6 +18,8 @@ fn door() -> Arc<Door> {
     let clock = Clock::fixed(Timestamp::from_micros(0));
     let limits = Limits {
         max_message_bytes: 1 << 20,
+        max_batch: crate::rpc::MAX_BATCH,
+        max_changes: crate::rpc::MAX_CHANGES,
         max_wait: Duration::from_secs(1),
         max_live_streams: 1,
         max_check_streams: 1,
@@ -49,7 +51,9 @@ async fn posted(routes: &mut Router, path: &str) -> (StatusCode, HeaderMap, Stri
 #[tokio::test]
 async fn without_a_policy_nothing_is_decided() {
     let door = door();
-    let gate = Gate::new(None, Clock::fixed(Timestamp::from_micros(0)), Arc::new(Metrics::new()));
+    let clock = Clock::fixed(Timestamp::from_micros(0));
+    let load = crate::admission::tests::unlimited();
+    let gate = Gate::new(None, clock, Arc::new(Metrics::new()), load.all());
     let mut routes = Routes::new(Ready::default(), &door, options()).behind(Arc::new(gate));
     let paths = ["evaluation", "evaluations", "search/subject", "search/resource", "search/action"];
     for path in paths {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 const PREFACE: usize = 24;
 
 /// A connection that is waited for only so long.
-pub(super) struct Patient<S> {
+pub(crate) struct Patient<S> {
     stream: S,
     patience: Duration,
     /// How many bytes are still to come before the protocol is known, and when they must be here.
@@ -28,7 +28,7 @@ pub(super) struct Patient<S> {
 
 impl<S> Patient<S> {
     /// Waits so long for the first bytes, and for each time that nothing can be sent.
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    pub(crate) fn new(stream: S, patience: Duration) -> Self {
         let deadline = Box::pin(tokio::time::sleep(patience));
         Self { stream, patience, missing: PREFACE, deadline, stalled: false }
     }

@@ -1,0 +1,59 @@
+//! `loadtest overload`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use pdp_loadtest::overload::Settings;
+use pdp_loadtest::report::{Machine, OverloadReport};
+
+use super::{json, progress, save, tell};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct OverloadArgs {
+    /// How many assignments the policy has
+    #[arg(long, default_value_t = 1_000)]
+    size: u64,
+    /// The seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long each of the three loads is measured, in milliseconds
+    #[arg(long, default_value_t = 3_000)]
+    milliseconds: u64,
+    /// How many connections ask
+    #[arg(long, default_value_t = 8)]
+    connections: usize,
+    /// How many questions each request asks
+    #[arg(long, default_value_t = 200)]
+    batch: usize,
+    /// How many questions there are
+    #[arg(long, default_value_t = 20_000)]
+    questions: usize,
+    /// Print JSON instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Also write the JSON to a file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Exit with 1 if a figure is not met
+    #[arg(long)]
+    strict: bool,
+}
+
+// === impl OverloadArgs ===
+
+impl OverloadArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { size, seed, connections, batch, questions, .. } = self;
+        let slice = Duration::from_millis(self.milliseconds);
+        let settings = Settings { size, seed, slice, connections, batch, questions };
+        let overloaded = settings.measure(&mut progress)?;
+        let missed = overloaded.figures.iter().any(|figure| !figure.met);
+        let report = OverloadReport { machine: Machine::this(), size, seed, batch, overloaded };
+        if let Some(path) = &self.out {
+            save(path, &json(&report)?)?;
+        }
+        tell(&if self.json { json(&report)? } else { report.text() })?;
+        Ok(if missed && self.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}

@@ -1,0 +1,301 @@
+//! What a server does that is asked five times what it can do: whether those whom it takes on are
+//! answered as quickly as before, whether it does as much as before, whether it keeps its memory, and
+//! whether it says that it is well.
+//!
+//! One thread decides, so that a core is left for the client. Batches are asked, because they cost the
+//! client little: one that sends single Checks has no time left to send five times too many. Client and
+//! server are one process, whose memory is both of theirs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use http::uri::PathAndQuery;
+use pdp_engine::compile::compile;
+use pdp_engine::facts::Change;
+use pdp_engine::query::Revision;
+use pdp_server::config::{GrpcThreads, Settings as Served};
+use prost::bytes::Bytes;
+use tokio::runtime::Runtime;
+
+use crate::drive::{Connection, Script, Timing, closed_loop, open_loop};
+use crate::embedded::{Embedded, Filled};
+use crate::memory::resident;
+use crate::organisation::{NOW, Organisation};
+use crate::pace::Schedule;
+use crate::questions::{Mix, hold, sample};
+use crate::random::Skew;
+use crate::shape::Shape;
+use crate::tally::Summary;
+use crate::targets::served::{clean, until_ready};
+use crate::targets::{Bound, TargetsError};
+use crate::wire::{MAX_BATCH, Requests};
+
+/// How many times what the server can do is asked.
+const TIMES: f64 = 5.0;
+
+/// How much longer the p99 of what is taken on may be than at half load.
+const MAX_P99: f64 = 3.0;
+
+/// Which part of what the server can do it must still do.
+const LEAST_GOODPUT: f64 = 0.8;
+
+/// By how much memory may grow, in MiB: a few seconds of what is sent would be more.
+const MAX_GROWTH_MIB: f64 = 256.0;
+
+/// How often health is asked for, and after how long an answer does not count.
+const HEALTH_EVERY: Duration = Duration::from_millis(20);
+const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often memory is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How many requests are under way on a connection in a closed loop.
+const IN_FLIGHT: usize = 4;
+
+/// What is measured, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How many assignments the policy has.
+    pub size: u64,
+    /// The seed of the policy and of the questions.
+    pub seed: u64,
+    /// How long each load is measured.
+    pub slice: Duration,
+    /// How many connections ask.
+    pub connections: usize,
+    /// How many questions each request asks.
+    pub batch: usize,
+    /// How many questions there are.
+    pub questions: usize,
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Overloaded {
+    /// Requests a second in a closed loop.
+    pub can: f64,
+    /// At half of that.
+    pub half: Summary,
+    /// At five times that.
+    pub over: Summary,
+    /// The four figures.
+    pub figures: Vec<Figure>,
+    /// How many times health was asked for, and how often it was told in time.
+    pub health: Health,
+}
+
+/// A figure that is held against a bound.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Figure {
+    /// What it is.
+    pub name: &'static str,
+    /// What came out; `None` where the operating system does not tell.
+    pub value: Option<f64>,
+    /// What it is held against.
+    pub bound: Bound,
+    /// Whether it holds.
+    pub met: bool,
+}
+
+/// Answers to health checks.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+pub struct Health {
+    /// How often it was asked for.
+    pub asked: u64,
+    /// How often it was told in time.
+    pub told: u64,
+    /// The longest time that it took, in microseconds.
+    pub worst_us: f64,
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    /// A size that takes less than a minute.
+    fn default() -> Self {
+        Self {
+            size: 1_000,
+            seed: 1,
+            slice: Duration::from_secs(3),
+            connections: 8,
+            batch: 200,
+            questions: 20_000,
+        }
+    }
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), TargetsError> {
+        for (name, given, least, most) in [
+            ("size", self.size, 100, 100_000_000),
+            ("questions", self.questions as u64, MAX_BATCH as u64, 10_000_000),
+            ("batch", self.batch as u64, 1, MAX_BATCH as u64),
+            ("milliseconds", self.slice.as_millis() as u64, 10, 20_000),
+        ] {
+            if !(least..=most).contains(&given) {
+                return Err(TargetsError::Bounds { name, given, least, most });
+            }
+        }
+        Ok(())
+    }
+
+    fn timing(&self) -> Timing {
+        Timing::new(self.slice / 3, self.slice)
+    }
+
+    /// Measures what the server can do, half of that and five times that; `say` is told what is going
+    /// on.
+    ///
+    /// # Errors
+    /// [`TargetsError`] if the server does not run, or if there is a wrong answer, or an error at half
+    /// load.
+    pub fn measure(&self, say: &mut dyn FnMut(&str)) -> Result<Overloaded, TargetsError> {
+        self.check()?;
+        say("the policy and its questions");
+        let organisation = Organisation::new(Shape::sized(self.size), self.seed)?;
+        let filled = Filled::with(&organisation.changes().collect::<Vec<Change>>())?;
+        let facts = hold(organisation.facts());
+        let facts = facts.map_err(|rejected| TargetsError::Rejected(rejected.to_string()))?;
+        let (count, seed) = (self.questions, self.seed);
+        let mix = Mix { skew: Skew::Uniform, allow: 0.5, count, seed };
+        let asks = sample(&organisation, &compile(&facts, Revision::new(1)), mix, NOW)?;
+        let script = Script::of(Requests::batches("", &asks, self.batch));
+        let threads = Some(GrpcThreads::Count(std::num::NonZeroUsize::MIN));
+        // As it is by default, but for the threads: `Embedded` would let every request wait.
+        let max_queue_ms = Some(pdp_server::config::DEFAULT_MAX_QUEUE.as_millis() as u64);
+        let served = Served { grpc_threads: threads, max_queue_ms, ..Served::default() };
+        let server = Embedded::start_with(filled.path(), served)?;
+        let runtime = Runtime::new()?;
+        let overloaded = runtime.block_on(self.loads(server.endpoint(), &script, say))?;
+        drop(runtime);
+        server.stop()?;
+        Ok(overloaded)
+    }
+
+    async fn loads(
+        &self,
+        endpoint: &str,
+        script: &Script,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Overloaded, TargetsError> {
+        let mut to = Connection::open_many(endpoint, self.connections).await?;
+        if let Some(first) = to.first_mut() {
+            until_ready(first, &script.requests).await?;
+        }
+        say("what the server can do");
+        let can = closed_loop(&to, script, IN_FLIGHT, self.timing()).await?.requests_per_second;
+        say("half of that");
+        let half = clean("half load", self.ask(&to, script, can / 2.0).await?)?;
+        say("five times that");
+        let before = resident();
+        let watched = Watched::begin(Connection::open(endpoint).await?);
+        let over = self.ask(&to, script, can * TIMES).await?;
+        let (health, most) = watched.end().await;
+        if over.wrong > 0 || over.refused < over.errors {
+            return Err(TargetsError::Unclean {
+                what: "overload",
+                errors: over.errors - over.refused,
+                wrong: over.wrong,
+                unsent: 0,
+                first: over.first_error.map_or_else(String::new, |said| format!("; {said}")),
+            });
+        }
+        let growth = before.zip(most).map(|(before, most)| most.saturating_sub(before));
+        let figures = figures(can, &half, &over, growth, health);
+        Ok(Overloaded { can, half, over, figures, health })
+    }
+
+    async fn ask(
+        &self,
+        to: &[Connection],
+        script: &Script,
+        rate: f64,
+    ) -> Result<Summary, TargetsError> {
+        let timing = self.timing();
+        let schedule = Schedule::constant(rate.max(10.0), timing.warm_up + timing.duration);
+        Ok(open_loop(to, script, schedule, timing).await?)
+    }
+}
+
+fn figures(
+    can: f64,
+    half: &Summary,
+    over: &Summary,
+    growth: Option<u64>,
+    health: Health,
+) -> Vec<Figure> {
+    let figure = |name, value: Option<f64>, bound: Bound| {
+        let met = value.is_some_and(|value| bound.holds(value));
+        Figure { name, value, bound, met }
+    };
+    let share = |part: f64, whole: f64| (whole > 0.0).then_some(part / whole);
+    vec![
+        figure(
+            "p99 of what is taken on / at half load",
+            share(over.all.p99_us, half.all.p99_us),
+            Bound::AtMost(MAX_P99),
+        ),
+        figure(
+            "answers a second / what the server can do",
+            share(over.requests_per_second, can),
+            Bound::AtLeast(LEAST_GOODPUT),
+        ),
+        figure(
+            "growth of memory, MiB",
+            growth.map(|bytes| bytes as f64 / f64::from(1 << 20)),
+            Bound::AtMost(MAX_GROWTH_MIB),
+        ),
+        figure(
+            "health told in time / asked for",
+            share(health.told as f64, health.asked as f64),
+            Bound::AtLeast(1.0),
+        ),
+    ]
+}
+
+/// Health and memory, looked at beside everything else.
+struct Watched {
+    end: Arc<AtomicBool>,
+    health: tokio::task::JoinHandle<Health>,
+    memory: tokio::task::JoinHandle<Option<u64>>,
+}
+
+// === impl Watched ===
+
+impl Watched {
+    fn begin(connection: Connection) -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let health = tokio::spawn(health(connection, Arc::clone(&end)));
+        let ended = Arc::clone(&end);
+        let memory = tokio::spawn(async move {
+            let mut most = None;
+            while !ended.load(Ordering::Relaxed) {
+                most = most.max(resident());
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            most
+        });
+        Self { end, health, memory }
+    }
+
+    async fn end(self) -> (Health, Option<u64>) {
+        self.end.store(true, Ordering::Relaxed);
+        (self.health.await.unwrap_or_default(), self.memory.await.ok().flatten())
+    }
+}
+
+async fn health(mut connection: Connection, end: Arc<AtomicBool>) -> Health {
+    let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+    let mut health = Health::default();
+    while !end.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        let asked = connection.call(&path, Bytes::new());
+        let told = tokio::time::timeout(HEALTH_PATIENCE, asked).await;
+        health.asked += 1;
+        health.told += u64::from(matches!(told, Ok(Ok(_))));
+        health.worst_us = health.worst_us.max(began.elapsed().as_secs_f64() * 1e6);
+        tokio::time::sleep(HEALTH_EVERY).await;
+    }
+    health
+}

@@ -1,0 +1,376 @@
+//! How much is taken on: requests are counted where they arrive, and what cannot be answered soon is
+//! refused before it is read. A server that is asked more than it can do answers what it takes as
+//! quickly as before, and tells the others at once to come again.
+//!
+//! Nothing here locks or allocates for a request. Each thread counts in cells of its own; what is
+//! counted over all of them is one atomic number.
+
+mod quota;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::telemetry::{Metrics, ShedReason};
+pub(crate) use quota::{Held, Quota, Quotas};
+
+/// For how long there has to be a queue before it counts as one that stays: a burst that is worked off
+/// within that is no overload.
+const STANDING: Duration = Duration::from_millis(100);
+
+/// How many times `max_queue_ms` those of a burst may wait.
+const BURST: u32 = 20;
+
+/// The share of the last interval in the mean of all: one in so many.
+const WEIGHT: u64 = 16;
+
+/// How many times the mean one interval may count as, so that a thread that was set aside once does
+/// not pass for one that is slow.
+const MOST_OF_MEAN: u64 = 8;
+
+/// What is taken on at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AdmissionLimits {
+    /// Requests in flight on a thread that decides, at one door.
+    pub(crate) thread_requests: usize,
+    /// Requests in flight in all.
+    pub(crate) requests: usize,
+    /// How long a request may have to wait for its turn.
+    pub(crate) queue: Duration,
+    /// Requests in flight of one caller.
+    pub(crate) caller_requests: usize,
+    /// Requests a second of one caller.
+    pub(crate) caller_rate: u64,
+}
+
+/// Why a request is not taken on. It was not looked at, and may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Shed {
+    /// Too many on one thread.
+    #[error(
+        "{maximum} requests are in flight on this thread already, which is the limit; try again"
+    )]
+    Thread {
+        /// The limit.
+        maximum: usize,
+    },
+    /// Too many in all.
+    #[error("{maximum} requests are in flight already, which is the limit; try again")]
+    All {
+        /// The limit.
+        maximum: usize,
+    },
+    /// It would wait too long.
+    #[error("the server is overloaded: the wait is longer than {} ms; try again", .maximum.as_millis())]
+    Queue {
+        /// The limit.
+        maximum: Duration,
+    },
+    /// Too many of one caller.
+    #[error(
+        "{maximum} requests of this caller are in flight already, which is the limit; try again"
+    )]
+    Caller {
+        /// The limit.
+        maximum: usize,
+    },
+    /// Too many of one caller in a second.
+    #[error(
+        "this caller sends more than {maximum} requests a second, which is the limit; try again"
+    )]
+    Rate {
+        /// The limit.
+        maximum: u64,
+        /// When the next one is taken.
+        after: Duration,
+    },
+}
+
+/// What all threads count together.
+pub(crate) struct Admission {
+    limits: AdmissionLimits,
+    in_flight: AtomicUsize,
+    /// Instants are counted from here.
+    epoch: Instant,
+    metrics: Arc<Metrics>,
+}
+
+/// What one thread has taken on. Its numbers are written by that thread alone, unless requests are
+/// served on shared threads; on a cache line of its own, so that threads do not disturb each other.
+#[repr(align(128))]
+pub(crate) struct Load {
+    all: Arc<Admission>,
+    in_flight: AtomicUsize,
+    /// How many have arrived and not had their turn.
+    queued: AtomicUsize,
+    /// When nobody waited last, in nanoseconds.
+    idle_at_ns: AtomicU64,
+    /// When the last one had its turn, in nanoseconds, and whether others waited then.
+    turn_at_ns: AtomicU64,
+    others_waited: AtomicBool,
+    /// How long there is between two turns while somebody waits, in nanoseconds.
+    turn_ns: AtomicU64,
+}
+
+/// A request in flight, until it is dropped.
+pub(crate) struct Counted {
+    load: Arc<Load>,
+    waits: bool,
+}
+
+// === impl Shed ===
+
+impl Shed {
+    /// The reason in metrics.
+    const fn label(self) -> ShedReason {
+        match self {
+            Self::Thread { .. } => ShedReason::ThreadRequests,
+            Self::All { .. } => ShedReason::Requests,
+            Self::Queue { .. } => ShedReason::Queue,
+            Self::Caller { .. } => ShedReason::CallerRequests,
+            Self::Rate { .. } => ShedReason::CallerRate,
+        }
+    }
+
+    /// The setting that is the limit, and what it is.
+    pub(crate) fn limit(self) -> (&'static str, String) {
+        match self {
+            Self::Thread { maximum } => ("max_thread_requests", maximum.to_string()),
+            Self::All { maximum } => ("max_requests", maximum.to_string()),
+            Self::Queue { maximum } => ("max_queue_ms", maximum.as_millis().to_string()),
+            Self::Caller { maximum } => ("max_caller_requests", maximum.to_string()),
+            Self::Rate { maximum, after: _ } => ("max_caller_rate", maximum.to_string()),
+        }
+    }
+}
+
+// === impl Admission ===
+
+impl Admission {
+    /// Nothing is in flight yet.
+    pub(crate) fn new(limits: AdmissionLimits, metrics: Arc<Metrics>) -> Arc<Self> {
+        let (in_flight, epoch) = (AtomicUsize::new(0), Instant::now());
+        Arc::new(Self { limits, in_flight, epoch, metrics })
+    }
+
+    /// How many requests are in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// The limits.
+    pub(crate) const fn limits(&self) -> &AdmissionLimits {
+        &self.limits
+    }
+
+    /// Counts a request that is not taken on.
+    pub(crate) fn shed(&self, shed: Shed) {
+        self.metrics.shed(shed.label());
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.epoch))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+// === impl Load ===
+
+impl Load {
+    /// Of one more thread.
+    pub(crate) fn new(all: &Arc<Admission>) -> Arc<Self> {
+        Arc::new(Self {
+            all: Arc::clone(all),
+            in_flight: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
+            idle_at_ns: AtomicU64::new(0),
+            turn_at_ns: AtomicU64::new(0),
+            others_waited: AtomicBool::new(false),
+            turn_ns: AtomicU64::new(0),
+        })
+    }
+
+    /// What all threads count together.
+    pub(crate) const fn all(&self) -> &Arc<Admission> {
+        &self.all
+    }
+
+    /// Counts a request that has arrived, and says whether it is one too many. What it asks for is not
+    /// known here: health is answered all the same.
+    pub(crate) fn arrive(self: &Arc<Self>, now: Instant) -> (Counted, Option<Shed>) {
+        let shed = self.too_many(self.all.nanos(now));
+        self.in_flight.fetch_add(1, Relaxed);
+        self.all.in_flight.fetch_add(1, Relaxed);
+        // A refusal costs next to nothing: nobody waits for it.
+        let waits = shed.is_none();
+        if waits {
+            self.queued.fetch_add(1, Relaxed);
+        }
+        (Counted { load: Arc::clone(self), waits }, shed)
+    }
+
+    fn too_many(&self, now_ns: u64) -> Option<Shed> {
+        let limits = &self.all.limits;
+        let queued = u64::try_from(self.queued.load(Relaxed)).unwrap_or(u64::MAX);
+        if queued == 0 {
+            self.idle_at_ns.store(now_ns, Relaxed);
+        }
+        if self.in_flight.load(Relaxed) >= limits.thread_requests {
+            return Some(Shed::Thread { maximum: limits.thread_requests });
+        }
+        if self.all.in_flight.load(Relaxed) >= limits.requests {
+            return Some(Shed::All { maximum: limits.requests });
+        }
+        let stands = now_ns.saturating_sub(self.idle_at_ns.load(Relaxed)) > nanos(STANDING);
+        let most = if stands { limits.queue } else { limits.queue.saturating_mul(BURST) };
+        let wait_ns = queued.saturating_mul(self.turn_ns.load(Relaxed));
+        (wait_ns > nanos(most)).then_some(Shed::Queue { maximum: limits.queue })
+    }
+
+    /// One that waited has its turn.
+    fn turn(&self, now_ns: u64) {
+        let left = self.queued.fetch_sub(1, Relaxed).saturating_sub(1);
+        let before_ns = self.turn_at_ns.swap(now_ns, Relaxed);
+        // Where others waited since, what has passed was spent on the one before and what came with it.
+        if self.others_waited.swap(left > 0, Relaxed) {
+            let took_ns = now_ns.saturating_sub(before_ns);
+            let mean_ns = self.turn_ns.load(Relaxed);
+            let mean_ns = match mean_ns {
+                0 => took_ns,
+                _ => {
+                    let took_ns = took_ns.min(mean_ns.saturating_mul(MOST_OF_MEAN));
+                    mean_ns - mean_ns / WEIGHT + took_ns.div_ceil(WEIGHT)
+                }
+            };
+            self.turn_ns.store(mean_ns, Relaxed);
+        }
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    /// The request has its turn.
+    pub(crate) fn begin(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.load.turn(self.load.all.nanos(Instant::now()));
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.waits {
+            self.load.queued.fetch_sub(1, Relaxed);
+        }
+        self.load.in_flight.fetch_sub(1, Relaxed);
+        self.load.all.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    const LIMITS: AdmissionLimits = AdmissionLimits {
+        thread_requests: 50,
+        requests: 80,
+        queue: Duration::from_millis(5),
+        caller_requests: 3,
+        caller_rate: 10,
+    };
+
+    /// What counts and refuses nothing.
+    pub(crate) fn everything() -> Arc<Admission> {
+        let limits = AdmissionLimits {
+            thread_requests: usize::MAX,
+            requests: usize::MAX,
+            queue: Duration::MAX,
+            caller_requests: usize::MAX,
+            caller_rate: 1_000_000_000,
+        };
+        Admission::new(limits, Arc::new(Metrics::new()))
+    }
+
+    pub(crate) fn unlimited() -> Arc<Load> {
+        Load::new(&everything())
+    }
+
+    fn loads() -> (Arc<Admission>, [Arc<Load>; 2]) {
+        let all = Admission::new(LIMITS, Arc::new(Metrics::new()));
+        let loads = [Load::new(&all), Load::new(&all)];
+        (all, loads)
+    }
+
+    #[test]
+    fn requests_in_flight_are_bounded_on_a_thread_and_in_all() {
+        let (all, [one, other]) = loads();
+        let mut held = Vec::new();
+        for _ in 0..50 {
+            let (counted, shed) = one.arrive(all.epoch);
+            assert_eq!(shed, None);
+            held.push(counted);
+        }
+        assert_eq!(one.arrive(all.epoch).1, Some(Shed::Thread { maximum: 50 }));
+        for _ in 0..30 {
+            let (counted, shed) = other.arrive(all.epoch);
+            assert_eq!(shed, None);
+            held.push(counted);
+        }
+        assert_eq!(other.arrive(all.epoch).1, Some(Shed::All { maximum: 80 }));
+        assert_eq!(all.in_flight(), 80);
+        held.clear();
+        assert_eq!((all.in_flight(), one.queued.load(Relaxed)), (0, 0));
+        assert_eq!(one.arrive(all.epoch).1, None);
+    }
+
+    /// Turns that take so long each while others wait.
+    fn learn(load: &Load, turns: u64, each_ns: u64) {
+        for at in 1..=turns {
+            load.queued.store(2, Relaxed);
+            load.turn(at * each_ns);
+        }
+        load.queued.store(0, Relaxed);
+    }
+
+    #[test]
+    fn a_queue_that_stays_is_kept_short_and_a_burst_is_let_in() {
+        let (all, [load, _]) = loads();
+        learn(&load, 100, 1_000_000);
+        assert_eq!(load.turn_ns.load(Relaxed) / 10_000, 100);
+        let start = all.epoch + Duration::from_secs(1);
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut held: Vec<_> = (0..40).map(|_| load.arrive(at(0))).collect();
+        assert!(held.iter().all(|(_, shed)| shed.is_none()), "40 ms of work at once are a burst");
+        let refused = Some(Shed::Queue { maximum: LIMITS.queue });
+        assert_eq!(load.arrive(at(101)).1, refused, "which has become a queue");
+        held.truncate(4);
+        assert_eq!(load.arrive(at(102)).1, None, "4 ms are within the limit");
+        held.clear();
+        held.extend((0..40).map(|_| load.arrive(at(103))));
+        assert!(held.iter().all(|(_, shed)| shed.is_none()), "nobody waited: the next burst");
+    }
+
+    #[test]
+    fn one_long_pause_is_not_taken_for_slowness() {
+        let (_, [load, _]) = loads();
+        learn(&load, 100, 10_000);
+        load.queued.store(2, Relaxed);
+        load.turn(1_000_000_000);
+        assert!(load.turn_ns.load(Relaxed) < 16_000);
+        load.queued.store(0, Relaxed);
+    }
+
+    #[test]
+    fn a_refusal_does_not_wait() {
+        let (all, [load, _]) = loads();
+        let held: Vec<_> = (0..50).map(|_| load.arrive(all.epoch)).collect();
+        let (mut refused, shed) = load.arrive(all.epoch);
+        assert!(shed.is_some());
+        refused.begin();
+        assert_eq!(load.queued.load(Relaxed), held.len());
+    }
+}

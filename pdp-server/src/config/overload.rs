@@ -1,0 +1,148 @@
+//! Settings of how much is taken on, and for how long: connections, requests, callers, time.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{
+    ConfigError, DEFAULT_CONNECTION_IDLE, DEFAULT_GRPC_TIMEOUT, DEFAULT_MAX_CALLER_RATE,
+    DEFAULT_MAX_CALLER_REQUESTS, DEFAULT_MAX_CONNECTION_AGE, DEFAULT_MAX_CONNECTION_REQUESTS,
+    DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_DEADLINE, DEFAULT_MAX_QUEUE, DEFAULT_MAX_REQUESTS,
+    DEFAULT_MAX_THREAD_REQUESTS, DEFAULT_TLS_HANDSHAKE, LEAST_TIMEOUT_MS, Settings, bounds, millis,
+};
+
+use crate::rpc::{MAX_BATCH, MAX_CHANGES};
+
+/// The most connections, requests and requests a second that may be set: beyond these no machine keeps
+/// up.
+const MOST_CONNECTIONS: usize = 1 << 20;
+const MOST_REQUESTS: usize = 1 << 24;
+const MOST_RATE: usize = 10_000_000;
+
+/// The least that connections may become old in, in milliseconds.
+const LEAST_AGE_MS: usize = 100;
+
+/// What is taken on, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overload {
+    /// How many questions a batch may hold.
+    pub max_batch: usize,
+    /// How many changes a change set may hold.
+    pub max_changes: usize,
+    /// How many connections each door may have.
+    pub max_connections: usize,
+    /// How many requests a connection may have in flight.
+    pub max_connection_requests: u32,
+    /// How many requests may be in flight on a thread.
+    pub max_thread_requests: usize,
+    /// How many requests may be in flight in all.
+    pub max_requests: usize,
+    /// How long a request may have to wait for its turn.
+    pub max_queue: Duration,
+    /// How many requests a caller may have in flight.
+    pub max_caller_requests: usize,
+    /// How many requests a caller may send in a second.
+    pub max_caller_rate: u64,
+    /// The longest deadline.
+    pub max_deadline: Duration,
+    /// How old a connection becomes.
+    pub max_connection_age: Duration,
+    /// How long nothing may be asked on a connection.
+    pub connection_idle: Duration,
+    /// How long a gRPC connection may take to begin, and to take what it asked for.
+    pub grpc_timeout: Duration,
+    /// How long a TLS handshake may take.
+    pub tls_handshake: Duration,
+}
+
+// === impl Overload ===
+
+impl Overload {
+    pub(super) fn of(given: &Settings) -> Result<Self, ConfigError> {
+        let age = given.max_connection_age_ms;
+        Ok(Self {
+            max_batch: given.max_batch.unwrap_or(MAX_BATCH),
+            max_changes: given.max_changes.unwrap_or(MAX_CHANGES),
+            max_connections: given.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
+            max_connection_requests: given
+                .max_connection_requests
+                .unwrap_or(DEFAULT_MAX_CONNECTION_REQUESTS),
+            max_thread_requests: given.max_thread_requests.unwrap_or(DEFAULT_MAX_THREAD_REQUESTS),
+            max_requests: given.max_requests.unwrap_or(DEFAULT_MAX_REQUESTS),
+            max_queue: millis("max_queue_ms", given.max_queue_ms, DEFAULT_MAX_QUEUE)?,
+            max_caller_requests: given.max_caller_requests.unwrap_or(DEFAULT_MAX_CALLER_REQUESTS),
+            max_caller_rate: given.max_caller_rate.unwrap_or(DEFAULT_MAX_CALLER_RATE),
+            max_deadline: millis("max_deadline_ms", given.max_deadline_ms, DEFAULT_MAX_DEADLINE)?,
+            max_connection_age: millis("max_connection_age_ms", age, DEFAULT_MAX_CONNECTION_AGE)?,
+            connection_idle: millis(
+                "connection_idle_ms",
+                given.connection_idle_ms,
+                DEFAULT_CONNECTION_IDLE,
+            )?,
+            grpc_timeout: millis("grpc_timeout_ms", given.grpc_timeout_ms, DEFAULT_GRPC_TIMEOUT)?,
+            tls_handshake: millis(
+                "tls_handshake_ms",
+                given.tls_handshake_ms,
+                DEFAULT_TLS_HANDSHAKE,
+            )?,
+        })
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let number = |rate: u64| usize::try_from(rate).unwrap_or(usize::MAX);
+        let in_ms = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(usize::MAX);
+        let streams = number(u64::from(self.max_connection_requests));
+        for (name, given, least, most) in [
+            ("max_batch", self.max_batch, 1, MAX_BATCH),
+            ("max_changes", self.max_changes, 1, MAX_CHANGES),
+            ("max_connections", self.max_connections, 1, MOST_CONNECTIONS),
+            ("max_connection_requests", streams, 1, 1 << 16),
+            ("max_thread_requests", self.max_thread_requests, 1, MOST_REQUESTS),
+            ("max_requests", self.max_requests, 1, MOST_REQUESTS),
+            ("max_queue_ms", in_ms(self.max_queue), 1, usize::MAX),
+            ("max_caller_requests", self.max_caller_requests, 1, MOST_REQUESTS),
+            ("max_caller_rate", number(self.max_caller_rate), 1, MOST_RATE),
+            ("max_deadline_ms", in_ms(self.max_deadline), LEAST_TIMEOUT_MS, usize::MAX),
+            ("max_connection_age_ms", in_ms(self.max_connection_age), LEAST_AGE_MS, usize::MAX),
+            ("connection_idle_ms", in_ms(self.connection_idle), LEAST_AGE_MS, usize::MAX),
+            ("grpc_timeout_ms", in_ms(self.grpc_timeout), LEAST_TIMEOUT_MS, usize::MAX),
+            ("tls_handshake_ms", in_ms(self.tls_handshake), LEAST_TIMEOUT_MS, usize::MAX),
+        ] {
+            bounds(name, given, least..=most)?;
+        }
+        Ok(())
+    }
+
+    /// The settings as a file would name them.
+    pub(super) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            max_batch,
+            max_changes,
+            max_connections,
+            max_connection_requests,
+            max_thread_requests,
+            max_requests,
+            max_queue,
+            max_caller_requests,
+            max_caller_rate,
+            max_deadline,
+            max_connection_age,
+            connection_idle,
+            grpc_timeout,
+            tls_handshake,
+        } = self;
+        writeln!(f, "max_batch: {max_batch}")?;
+        writeln!(f, "max_changes: {max_changes}")?;
+        writeln!(f, "max_connections: {max_connections}")?;
+        writeln!(f, "max_connection_requests: {max_connection_requests}")?;
+        writeln!(f, "max_thread_requests: {max_thread_requests}")?;
+        writeln!(f, "max_requests: {max_requests}")?;
+        writeln!(f, "max_queue_ms: {}", max_queue.as_millis())?;
+        writeln!(f, "max_caller_requests: {max_caller_requests}")?;
+        writeln!(f, "max_caller_rate: {max_caller_rate}")?;
+        writeln!(f, "max_deadline_ms: {}", max_deadline.as_millis())?;
+        writeln!(f, "max_connection_age_ms: {}", max_connection_age.as_millis())?;
+        writeln!(f, "connection_idle_ms: {}", connection_idle.as_millis())?;
+        writeln!(f, "grpc_timeout_ms: {}", grpc_timeout.as_millis())?;
+        writeln!(f, "tls_handshake_ms: {}", tls_handshake.as_millis())
+    }
+}

@@ -1,0 +1,72 @@
+//! Why there is no configuration.
+
+use std::net::SocketAddr;
+
+use pdp_bundle::BundleError;
+
+use super::{FileError, Origin};
+
+/// Why there is no configuration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A setting cannot be what it is said to be there.
+    #[error("{origin}: {problem}")]
+    At {
+        /// Where it stands.
+        origin: Origin,
+        /// What is wrong.
+        problem: Box<ConfigError>,
+    },
+    /// The file that `gateway` or `callers` names cannot be used.
+    #[error(transparent)]
+    Gateway(#[from] BundleError),
+    /// An address beyond loopback.
+    #[error(
+        "`{name}` is {address}, which other machines can reach, and {missing}: listen on a loopback address such as 127.0.0.1:{}, or say `--insecure`",
+        .address.port()
+    )]
+    Exposed {
+        /// `grpc` or `http`.
+        name: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What there is not.
+        missing: &'static str,
+    },
+    /// A setting that says nothing without another.
+    #[error("`{given}` is set and `{missing}` is not; {because}")]
+    Half {
+        /// The setting that is there.
+        given: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+        /// Why they go together.
+        because: &'static str,
+    },
+    /// Both doors at one address.
+    #[error("`grpc` and `http` are both {0}; give each a port of its own")]
+    SameAddress(SocketAddr),
+    /// A number outside of its bounds.
+    #[error("`{name}` is {given}; it must be {least} to {most}")]
+    Bounds {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        given: u64,
+        /// The least it may be.
+        least: u64,
+        /// The most it may be.
+        most: u64,
+    },
+    /// An endpoint that spans cannot be sent to.
+    #[error("`otlp_endpoint` is `{0}`; write an address such as http://127.0.0.1:4317")]
+    Endpoint(String),
+    /// An endpoint with somebody's password in it, which is not told again.
+    #[error(
+        "`otlp_endpoint` names a user; write an address without one, such as http://127.0.0.1:4317"
+    )]
+    EndpointUser,
+}

@@ -1,0 +1,120 @@
+//! Floods: header fields without end, requests that are taken back, connections without end.
+
+use pdp_proto::v1::Effect;
+
+use crate::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, HEALTH, MAX_FRAME,
+    RST_STREAM, Raw, call, fields, frame, gone_away,
+};
+use crate::served::{Served, folder, question, settings};
+
+/// What a reset says: the caller has no use for it any more.
+const CANCEL: [u8; 4] = [0, 0, 0, 8];
+
+/// A header field of so many bytes.
+fn long(bytes: usize) -> Vec<u8> {
+    fields("POST", HEALTH, &[("x-long", &"x".repeat(bytes))])
+}
+
+/// The frames of a long head; the last ends it, or none does.
+fn in_parts(stream: u32, block: &[u8], ends: bool) -> Vec<u8> {
+    let parts: Vec<&[u8]> = block.chunks(MAX_FRAME).collect();
+    let each = parts.iter().enumerate().map(|(at, part)| {
+        let last = ends && at + 1 == parts.len();
+        let kind = if at == 0 { HEADERS } else { CONTINUATION };
+        frame(kind, if last { END_HEADERS } else { 0 }, stream, part)
+    });
+    each.collect::<Vec<_>>().concat()
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_and_the_connection_goes_on() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    for (address, is_grpc) in [(served.grpc, true), (served.http, false)] {
+        let mut raw = Raw::begin(address, &[]).await;
+        raw.send(&in_parts(1, &long(40_000), true)).await;
+        let refused = raw.answer(1).await;
+        // `:status 200` would be one byte, 0x88, of the static table (RFC 7541, appendix A).
+        let answered = refused[0].kind == HEADERS && refused[0].payload[0] == 0x88;
+        assert!(!answered, "{refused:?}");
+        assert!(refused.iter().all(|it| it.kind != DATA), "{refused:?}");
+        if is_grpc {
+            raw.is_healthy(3).await;
+        } else {
+            let head = fields("GET", "/healthz/live", &[]);
+            raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &head)).await;
+            let answer = raw.answer(3).await;
+            assert!(answer.iter().any(|it| it.payload == b"live\n"), "{answer:?}");
+        }
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_ends_the_connection() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    for address in [served.grpc, served.http] {
+        let mut raw = Raw::begin(address, &[]).await;
+        raw.send(&in_parts(1, &long(4 << 20), false)).await;
+        // What it says before it goes may be lost, as it does not wait to be read.
+        let last = gone_away(&raw.rest().await);
+        assert!(last.is_none_or(|error| error != 0), "{last:?}");
+    }
+    assert_eq!(served.check(question("ana", "View", "absence")).await.effect(), Effect::Allow);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn requests_that_are_taken_back_at_once_end_the_connection() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    for address in [served.grpc, served.http] {
+        let mut raw = Raw::begin(address, &[]).await;
+        let pair = |n: u32| [call(2 * n + 1, HEALTH), frame(RST_STREAM, 0, 2 * n + 1, &CANCEL)];
+        let flood: Vec<u8> = (0..5_000).flat_map(pair).flatten().collect();
+        let (mut reads, mut writes) = raw.0.into_split();
+        let sent = tokio::spawn(async move {
+            tokio::io::AsyncWriteExt::write_all(&mut writes, &flood).await.ok();
+            writes
+        });
+        let mut answered = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut reads, &mut answered).await.ok();
+        // The connection ended from the other side, although ours is still open.
+        let writes = sent.await.unwrap();
+        let calm = ENHANCE_YOUR_CALM.to_be_bytes();
+        let told = answered.windows(4).any(|part| part == calm);
+        assert!(told || answered.len() < 5_000, "{} bytes", answered.len());
+        drop(writes);
+        raw = Raw::begin(address, &[]).await;
+        drop(raw);
+    }
+    assert_eq!(served.check(question("ana", "View", "absence")).await.effect(), Effect::Allow);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_more_than_there_may_be_waits_until_another_ends() {
+    let folder = folder();
+    let few = pdp_server::config::Settings {
+        // One is the test's own.
+        max_connections: Some(2),
+        ..settings(folder.path())
+    };
+    let served = Served::with(few).await;
+    let mut first = Raw::begin(served.grpc, &[]).await;
+    first.is_healthy(1).await;
+    let mut second = Raw::begin(served.grpc, &[]).await;
+    let waiting = second.is_healthy(1);
+    let mut waiting = std::pin::pin!(waiting);
+    tokio::select! {
+        biased;
+        () = &mut waiting => panic!("there are three connections"),
+        // Long enough for it to be answered if it were taken.
+        () = async { for n in 1..50 { first.is_healthy(2 * n + 1).await } } => {}
+    }
+    drop(first);
+    waiting.await;
+    served.stop().await;
+}

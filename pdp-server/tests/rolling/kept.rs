@@ -1,0 +1,90 @@
+//! Backups of a server that runs and of one that is stopped, and what becomes of them.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use pdp_proto::v1::Effect;
+use pdp_server::config::Settings;
+
+use crate::served::{Served, folder, put_person, question, settings};
+
+/// Runs the command of the server, away from the threads that serve.
+async fn pdp_server(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pdp-server"));
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PDP_")) {
+        command.env_remove(name);
+    }
+    tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
+}
+
+/// A server on a data folder that is there already.
+async fn on(data: &Path, folder: &Path) -> Served {
+    let restored = Settings { data: Some(data.to_owned()), load: None, ..settings(folder) };
+    Served::with(restored).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_is_backed_up_while_it_goes_on() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let text = |name: &str| path(name).to_str().unwrap().to_owned();
+    let served = Served::start(&folder).await;
+    served.apply(vec![put_person("dee")]).await.unwrap();
+    let door = format!("http://{}", served.http);
+    let (backup, restored) = (text("backup"), text("restored"));
+    let taken = pdp_server(&["backup", "--server", &door, &backup]).await;
+    assert!(taken.status.success(), "{}", said(&taken));
+    // Not a row of what comes after it is in it.
+    served.apply(vec![put_person("eve")]).await.unwrap();
+    let again = pdp_server(&["backup", "--server", &door, &backup]).await;
+    assert!(!again.status.success() && said(&again).contains("exists"), "{}", said(&again));
+    let running = pdp_server(&["backup", "--data", &text("data"), &text("other")]).await;
+    assert!(said(&running).contains("another pdp-server has"), "{}", said(&running));
+    served.stop().await;
+
+    let output = pdp_server(&["restore", "--data", &restored, &backup]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    let twice = pdp_server(&["restore", "--data", &restored, &backup]).await;
+    assert!(said(&twice).contains("is not empty"), "{}", said(&twice));
+    let served = on(&path("restored"), folder.path()).await;
+    let decision = served.check(question("ana", "View", "absence")).await;
+    assert_eq!((decision.effect(), decision.revision), (Effect::Allow, 2));
+    served.stop().await;
+
+    // Of the same server, once it is stopped: the same rows.
+    let output = pdp_server(&["backup", "--data", &restored, &text("other")]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(std::fs::read(path("other")).unwrap(), std::fs::read(path("backup")).unwrap());
+    let output = pdp_server(&["compact", "--data", &restored]).await;
+    assert!(output.status.success() && said(&output).contains("shorter"), "{}", said(&output));
+    let served = on(&path("restored"), folder.path()).await;
+    assert_eq!(served.check(question("ana", "View", "absence")).await.revision, 2);
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_backup_is_refused_and_nothing_is_made() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let text = |name: &str| path(name).to_str().unwrap().to_owned();
+    let served = Served::start(&folder).await;
+    let door = format!("http://{}", served.http);
+    let taken = pdp_server(&["backup", "--server", &door, &text("backup")]).await;
+    assert!(taken.status.success(), "{}", said(&taken));
+    let nobody = pdp_server(&["backup", "--server", "http://127.0.0.1:1", &text("none")]).await;
+    assert!(!nobody.status.success() && !path("none").exists(), "{}", said(&nobody));
+    served.stop().await;
+    let mut bytes = std::fs::read(path("backup")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path("backup"), &bytes).unwrap();
+    let refused = pdp_server(&["restore", "--data", &text("restored"), &text("backup")]).await;
+    assert!(!refused.status.success(), "{}", said(&refused));
+    assert!(said(&refused).contains("nothing was restored"), "{}", said(&refused));
+    assert!(!path("restored").exists());
+}
