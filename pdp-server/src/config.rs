@@ -162,6 +162,8 @@ settings! {
     max_deadline_ms: u64, "PDP_MAX_DEADLINE_MS", "MS";
     /// How old a connection becomes before it is told to go away, a tenth more or less, in milliseconds
     max_connection_age_ms: u64, "PDP_MAX_CONNECTION_AGE_MS", "MS";
+    /// How long requests and streams may go on over a connection that was told to, in milliseconds
+    connection_farewell_ms: u64, "PDP_CONNECTION_FAREWELL_MS", "MS";
     /// How long nothing may be asked on a connection before it is told to go away, in milliseconds
     connection_idle_ms: u64, "PDP_CONNECTION_IDLE_MS", "MS";
     /// How long a gRPC connection may take to begin, and to take what it asked for, in milliseconds
@@ -313,6 +315,7 @@ impl Settings {
             max_caller_rate: _,
             max_deadline_ms: _,
             max_connection_age_ms: _,
+            connection_farewell_ms: _,
             connection_idle_ms: _,
             grpc_timeout_ms: _,
             tls_handshake_ms: _,

@@ -277,7 +277,7 @@ fn terms(config: &Config, patience: Duration) -> Terms {
         patience,
         idle: overload.connection_idle,
         age: overload.max_connection_age,
-        farewell: config.drain,
+        farewell: overload.connection_farewell,
     }
 }
 

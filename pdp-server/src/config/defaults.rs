@@ -60,6 +60,9 @@ pub const DEFAULT_MAX_DEADLINE: Duration = Duration::from_secs(60);
 /// The default of `max_connection_age_ms`: new instances behind a balancer get their share within that.
 pub const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(1_800);
 
+/// The default of `connection_farewell_ms`: the longest import and the longest export are through by then.
+pub const DEFAULT_CONNECTION_FAREWELL: Duration = Duration::from_secs(600);
+
 /// The default of `connection_idle_ms`: connecting anew costs a caller a millisecond or two.
 pub const DEFAULT_CONNECTION_IDLE: Duration = Duration::from_secs(900);
 

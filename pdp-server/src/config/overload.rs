@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{
-    ConfigError, DEFAULT_CONNECTION_IDLE, DEFAULT_GRPC_TIMEOUT, DEFAULT_MAX_CALLER_RATE,
-    DEFAULT_MAX_CALLER_REQUESTS, DEFAULT_MAX_CONNECTION_AGE, DEFAULT_MAX_CONNECTION_REQUESTS,
-    DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_DEADLINE, DEFAULT_MAX_QUEUE, DEFAULT_MAX_REQUESTS,
-    DEFAULT_MAX_THREAD_REQUESTS, DEFAULT_TLS_HANDSHAKE, LEAST_TIMEOUT_MS, Settings, bounds, millis,
+    ConfigError, DEFAULT_CONNECTION_FAREWELL, DEFAULT_CONNECTION_IDLE, DEFAULT_GRPC_TIMEOUT,
+    DEFAULT_MAX_CALLER_RATE, DEFAULT_MAX_CALLER_REQUESTS, DEFAULT_MAX_CONNECTION_AGE,
+    DEFAULT_MAX_CONNECTION_REQUESTS, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_DEADLINE,
+    DEFAULT_MAX_QUEUE, DEFAULT_MAX_REQUESTS, DEFAULT_MAX_THREAD_REQUESTS, DEFAULT_TLS_HANDSHAKE,
+    LEAST_TIMEOUT_MS, Settings, bounds, millis,
 };
 
 use crate::rpc::{MAX_BATCH, MAX_CHANGES};
@@ -46,6 +47,8 @@ pub struct Overload {
     pub max_deadline: Duration,
     /// How old a connection becomes.
     pub max_connection_age: Duration,
+    /// How long requests and streams may go on over a connection that was told to go away.
+    pub connection_farewell: Duration,
     /// How long nothing may be asked on a connection.
     pub connection_idle: Duration,
     /// How long a gRPC connection may take to begin, and to take what it asked for.
@@ -73,6 +76,11 @@ impl Overload {
             max_caller_rate: given.max_caller_rate.unwrap_or(DEFAULT_MAX_CALLER_RATE),
             max_deadline: millis("max_deadline_ms", given.max_deadline_ms, DEFAULT_MAX_DEADLINE)?,
             max_connection_age: millis("max_connection_age_ms", age, DEFAULT_MAX_CONNECTION_AGE)?,
+            connection_farewell: millis(
+                "connection_farewell_ms",
+                given.connection_farewell_ms,
+                DEFAULT_CONNECTION_FAREWELL,
+            )?,
             connection_idle: millis(
                 "connection_idle_ms",
                 given.connection_idle_ms,
@@ -126,6 +134,7 @@ impl Overload {
             max_caller_rate,
             max_deadline,
             max_connection_age,
+            connection_farewell,
             connection_idle,
             grpc_timeout,
             tls_handshake,
@@ -141,6 +150,7 @@ impl Overload {
         writeln!(f, "max_caller_rate: {max_caller_rate}")?;
         writeln!(f, "max_deadline_ms: {}", max_deadline.as_millis())?;
         writeln!(f, "max_connection_age_ms: {}", max_connection_age.as_millis())?;
+        writeln!(f, "connection_farewell_ms: {}", connection_farewell.as_millis())?;
         writeln!(f, "connection_idle_ms: {}", connection_idle.as_millis())?;
         writeln!(f, "grpc_timeout_ms: {}", grpc_timeout.as_millis())?;
         writeln!(f, "tls_handshake_ms: {}", tls_handshake.as_millis())

@@ -179,3 +179,24 @@ async fn a_deadline_is_cut_to_what_the_server_lets_it_be() {
     assert_eq!(decision.revision, 1, "nothing was applied");
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_batch_and_a_change_set_hold_what_the_settings_say() {
+    let folder = folder();
+    let small = Settings { max_batch: Some(2), max_changes: Some(1), ..settings(folder.path()) };
+    let served = Served::with(small).await;
+    let batch = |count| v1::BatchCheckRequest {
+        questions: vec![question("ana", "View", "absence"); count],
+        ..Default::default()
+    };
+    let answered = served.decisions().batch_check(batch(2)).await.unwrap().into_inner();
+    assert_eq!(answered.results.len(), 2);
+    let refused = served.decisions().batch_check(batch(3)).await.unwrap_err();
+    let (code, reason, limit, _) = told(&refused);
+    assert_eq!((code, reason.as_str()), (Code::InvalidArgument, "LIMIT_EXCEEDED"));
+    assert_eq!(limit, "max_batch");
+    let refused = served.apply(vec![put_person("dee"), put_person("eve")]).await.unwrap_err();
+    assert_eq!(told(&refused).2, "max_changes");
+    served.apply(vec![put_person("dee")]).await.unwrap();
+    served.stop().await;
+}

@@ -101,7 +101,7 @@ async fn an_old_connection_is_told_to_go_and_nobody_notices() {
     let folder = folder();
     let short = Settings {
         max_connection_age_ms: Some(SHORT_MS),
-        drain_ms: Some(SHORT_MS),
+        connection_farewell_ms: Some(SHORT_MS),
         ..settings(folder.path())
     };
     let served = Served::with(short).await;
