@@ -3,6 +3,7 @@
 
 mod access;
 mod authzen;
+mod decision_log;
 mod defaults;
 mod file;
 mod show;
@@ -20,6 +21,7 @@ use pdp_bundle::callers::Callers;
 use pdp_bundle::gateway::Gateway;
 
 pub use authzen::{PersonTypes, PublicUrl};
+pub use decision_log::{DecisionLog, DecisionLogSettings, LogTarget, Mask, Masked, Share};
 pub use defaults::*;
 pub use file::FileError;
 
@@ -42,43 +44,60 @@ const IMPORT_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=64 << 30;
 
 // One entry a setting: its type, its flag and variable, its placeholder in the help.
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty, $variable:literal, $value:literal $(, $extra:meta)*;)+) => {
-        /// Settings as they are given; what is absent is not said.
+    ($(#[$about:meta])* $Settings:ident $(with $group:ident: $Group:ty)? {
+        $($(#[doc = $doc:literal])+ $name:ident: $type:ty, $variable:literal, $value:literal $(, $extra:meta)*;)+
+    }) => {
         #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
-        pub struct Settings {
+        $(#[$about])*
+        pub struct $Settings {
             $(
                 $(#[doc = $doc])+
                 #[arg(long, env = $variable, value_name = $value $(, $extra)*)]
                 pub $name: Option<$type>,
             )+
+            $(
+                #[doc = "A group of settings."]
+                #[command(flatten)]
+                pub $group: $Group,
+            )?
         }
 
-        impl Settings {
+        impl $Settings {
             /// Every setting's name in a file.
-            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+            #[must_use]
+            pub fn names() -> Vec<&'static str> {
+                let own = [$(stringify!($name)),+].into_iter();
+                own$(.chain(<$Group>::names()))?.collect()
+            }
 
             /// Sets what a file names; `None` if there is no such setting.
-            fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
+            pub(in crate::config) fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
                 match name {
                     $(stringify!($name) => Some(
-                        <$type>::from_str(text)
+                        <$type as std::str::FromStr>::from_str(text)
                             .map(|value| self.$name = Some(value))
                             .map_err(|error| error.to_string()),
                     ),)+
-                    _ => None,
+                    _ => None$(.or_else(|| self.$group.set(name, text)))?,
                 }
             }
 
             /// These settings, and where they say nothing, the others.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
-                Self { $($name: self.$name.or(other.$name),)+ }
+                Self {
+                    $($name: self.$name.or(other.$name),)+
+                    $($group: self.$group.or(other.$group),)?
+                }
             }
         }
     };
 }
+use settings;
 
 settings! {
+    /// Settings as they are given; what is absent is not said.
+    Settings with decision_log: DecisionLogSettings {
     /// Folder of the policy store
     data: PathBuf, "PDP_DATA", "DIR";
     /// Policy bundle for the tenant `default` of a new store; a policy that is there already stays
@@ -141,6 +160,7 @@ settings! {
     max_body_bytes: usize, "PDP_MAX_BODY_BYTES", "BYTES";
     /// How long an HTTP connection may be silent and a request may take to arrive, in milliseconds
     http_timeout_ms: u64, "PDP_HTTP_TIMEOUT_MS", "MS";
+    }
 }
 
 /// How to write logs.
@@ -182,6 +202,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where traces go.
     pub otlp_endpoint: Option<String>,
+    /// How decisions are logged.
+    pub decision_log: DecisionLog,
     /// The largest gRPC message taken, in bytes.
     pub max_message_bytes: usize,
     /// How many streams may be open.
@@ -331,6 +353,7 @@ impl Settings {
             max_evaluations,
             max_body_bytes,
             http_timeout_ms,
+            decision_log,
         } = self;
         let config = Config {
             data: data.unwrap_or_else(|| PathBuf::from("pdp-data")),
@@ -345,6 +368,7 @@ impl Settings {
             log: log.unwrap_or_else(|| "info".to_owned()),
             log_format: log_format.unwrap_or_default(),
             otlp_endpoint,
+            decision_log: decision_log.settled()?,
             max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),
             max_check_streams: max_check_streams.unwrap_or(DEFAULT_MAX_CHECK_STREAMS),

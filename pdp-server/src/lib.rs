@@ -12,6 +12,7 @@ pub mod callers;
 pub mod clock;
 pub mod config;
 mod decision_id;
+mod decision_log;
 pub mod demo;
 mod http;
 mod load;
@@ -41,6 +42,8 @@ use callers::GateLayer;
 use clock::Clock;
 use config::Config;
 use decision_id::DecisionIds;
+use decision_log::DecisionLog;
+pub use decision_log::LogError;
 use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
@@ -94,6 +97,9 @@ pub enum RunError {
     /// The certificate, its key or the certificates of those who vouch for callers cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Decisions cannot be logged.
+    #[error(transparent)]
+    DecisionLog(#[from] LogError),
     /// This build cannot describe itself.
     #[error(transparent)]
     Reflection(#[from] ReflectionError),
@@ -129,14 +135,16 @@ pub async fn run(
     let (limits, grace, drain) = (limits(&config), config.grace, config.drain);
     let (patience, options) = (config.http_timeout, authzen_options(&config));
     let metrics = Arc::new(Metrics::new());
-    let door = Door::new(clock.clone(), Arc::clone(&metrics), decision_ids()?, limits);
+    let (log, logging) = DecisionLog::start(&config.decision_log, &metrics)?;
+    let noting = (decision_ids()?, log.clone());
+    let door = Door::new(clock.clone(), Arc::clone(&metrics), noting, limits);
     let access = Access::open(&config, &clock, &metrics)?;
     let health = Health::not_serving_yet().await;
     let ready = Ready::default();
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());
 
-    let threads = Threads::start(config.grpc_threads)
+    let threads = Threads::start_with(config.grpc_threads, move || log.join())
         .map_err(|source| RunError::System { doing: "starting threads", source })?;
     let (stop, stopped) = watch::channel(false);
     let mapping = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
@@ -197,6 +205,7 @@ pub async fn run(
     drop(rest);
     at_rest(upkeep).await;
     drop(door);
+    logging.finish().await;
     tracing::info!("stopped");
     outcome
 }

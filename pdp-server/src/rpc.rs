@@ -22,6 +22,7 @@ mod last_resort;
 mod leave;
 mod list;
 mod malformed;
+mod noted;
 mod outbound;
 mod page;
 mod patience;
@@ -57,6 +58,7 @@ use tonic_health::server::HealthReporter;
 use crate::callers::{Denied, Everywhere, Forbidden, Granted, Need, Side};
 use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
+use crate::decision_log::DecisionLog;
 use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
 use check_stream::OpenStreams;
@@ -87,6 +89,7 @@ pub(crate) struct Door {
     clock: Clock,
     metrics: Arc<Metrics>,
     decision_ids: DecisionIds,
+    log: DecisionLog,
     streams: LiveStreams,
     check_streams: OpenStreams,
     lists: RunningLists,
@@ -124,7 +127,7 @@ impl Door {
     pub(crate) fn new(
         clock: Clock,
         metrics: Arc<Metrics>,
-        decision_ids: DecisionIds,
+        (decision_ids, log): (DecisionIds, DecisionLog),
         limits: Limits,
     ) -> Arc<Self> {
         let Limits {
@@ -145,6 +148,7 @@ impl Door {
             clock,
             metrics,
             decision_ids,
+            log,
             streams,
             check_streams,
             lists,

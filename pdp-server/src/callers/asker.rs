@@ -132,7 +132,7 @@ impl Asker {
     }
 
     /// The caller's name; empty where nobody is asked.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.known.as_ref().map_or("", |known| &known.name)
     }
 }

@@ -43,6 +43,7 @@ macro_rules! words {
 }
 
 mod access;
+mod decision_log;
 
 pub(crate) use access::{Handshake, Reloaded, Unauthenticated};
 
@@ -145,6 +146,7 @@ pub(crate) struct Metrics {
     open_sessions: Gauge,
     outstanding_revocations: Gauge,
     access: access::Access,
+    decision_log: decision_log::DecisionLog,
 }
 
 // === impl Metrics ===
@@ -190,6 +192,7 @@ impl Metrics {
         let open_sessions = gauge(&recorder, OPEN_SESSIONS);
         let outstanding_revocations = gauge(&recorder, OUTSTANDING_REVOCATIONS);
         let access = access::Access::new(&recorder);
+        let decision_log = decision_log::DecisionLog::new(&recorder);
         Self {
             recorder,
             rendered,
@@ -204,6 +207,7 @@ impl Metrics {
             open_sessions,
             outstanding_revocations,
             access,
+            decision_log,
         }
     }
 
@@ -337,6 +341,7 @@ fn describe(recorder: &PrometheusRecorder) {
     counter(FAILURES, "Requests that failed, by RPC and gRPC status code.");
     counter(UNASKED, "Requests at gateways that asked the policy nothing, by reason.");
     counter(CHANGE_SETS, "Change sets, by what became of them.");
+    decision_log::DESCRIBED.into_iter().for_each(|(name, text)| counter(name, text));
     let histogram = |name: &'static str, text: &'static str| {
         recorder.describe_histogram(name.into(), None, text.into());
     };
