@@ -250,7 +250,7 @@ impl Door {
         granted: Granted<'_>,
         work: impl FnOnce(&Publisher, &TenantId) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let publisher = self.behind.by(granted)?.clone();
+        let publisher = self.behind.by(granted)?.called_by(granted.asker().audited());
         let tenant = tenant_of(granted)?;
         granted.asker().record();
         self.aside(move || work(&publisher, &tenant)).await
@@ -262,7 +262,7 @@ impl Door {
         granted: Everywhere<'_>,
         work: impl FnOnce(&Publisher) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let publisher = self.behind.by_everywhere(granted)?.clone();
+        let publisher = self.behind.by_everywhere(granted)?.called_by(granted.asker().audited());
         granted.asker().record();
         self.aside(move || work(&publisher)).await
     }

@@ -242,7 +242,7 @@ fn to_audit(args: args::Audit) -> Result<Audit, Problem> {
             return Ok(Audit::Verify { of_server });
         }
     };
-    let args::ListAudit { from, until, person: whose, kind, limit, chain } = list;
+    let args::ListAudit { from, until, person: whose, caller, kind, limit, chain } = list;
     let mut query = AuditQuery::default();
     if let Some(from) = from {
         query = query.from(audit::system_time(from));
@@ -252,6 +252,9 @@ fn to_audit(args: args::Audit) -> Result<Audit, Problem> {
     }
     if let Some(whose) = whose {
         query = query.person(person("--person", &whose)?);
+    }
+    if let Some(caller) = caller {
+        query = query.caller(caller);
     }
     if let Some(kind) = kind {
         query = query.kind(match kind {

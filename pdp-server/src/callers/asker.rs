@@ -8,6 +8,7 @@ use http::Extensions;
 use pdp_bundle::callers::{Grants, Role};
 
 use super::table::Need;
+use crate::audit::CallerName;
 
 /// Somebody who proved who they are.
 #[derive(Debug)]
@@ -129,6 +130,11 @@ impl Asker {
         if let Some(known) = &self.known {
             tracing::Span::current().record("caller", &*known.name);
         }
+    }
+
+    /// The caller's name in the audit.
+    pub(crate) fn audited(&self) -> Option<CallerName> {
+        CallerName::new(self.name())
     }
 
     /// The caller's name; empty where nobody is asked.
