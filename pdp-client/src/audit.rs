@@ -1,4 +1,4 @@
-//! The audit: what was changed, when, and on whose behalf. A record that is not understood is an
+//! The audit: what was changed, when, by which caller, and on whose behalf. A record that is not understood is an
 //! error and never left out.
 
 mod session;
@@ -28,6 +28,7 @@ pub struct AuditQuery {
     from: Option<SystemTime>,
     until: Option<SystemTime>,
     person: Option<String>,
+    caller: Option<String>,
     kind: Option<AuditKind>,
     session: Option<String>,
     computer: Option<String>,
@@ -69,6 +70,8 @@ pub struct AuditRecord {
     pub revision: Revision,
     /// The id of the person on whose behalf it was done, or whose session it is.
     pub person: Option<String>,
+    /// The name of the caller who sent it, where callers are known.
+    pub caller: Option<String>,
     /// The hash of the record before it and of this one.
     pub hash: AuditHash,
     /// What happened.
@@ -174,6 +177,12 @@ impl AuditQuery {
         self
     }
 
+    /// Only what the caller of this name sent.
+    pub fn caller(mut self, caller: impl Into<String>) -> Self {
+        self.caller = Some(caller.into());
+        self
+    }
+
     /// Only what was done on behalf of the person of this id, and what happened to their sessions.
     pub fn person(mut self, person: impl Into<String>) -> Self {
         self.person = Some(person.into());
@@ -199,7 +208,7 @@ impl AuditQuery {
     }
 
     fn to_wire(&self, tenant: &str, page_token: &str) -> v1::AuditServiceListRequest {
-        let Self { of_server, from, until, person, kind, session, computer } = self;
+        let Self { of_server, from, until, person, caller, kind, session, computer } = self;
         let kind = kind.map_or(v1::AuditKind::Unspecified, AuditKind::to_wire);
         v1::AuditServiceListRequest {
             tenant: named(tenant, *of_server),
@@ -207,6 +216,7 @@ impl AuditQuery {
             from: from.map(instant),
             until: until.map(instant),
             person: person.clone(),
+            caller: caller.clone(),
             kind: kind.into(),
             page_size: PAGE_SIZE,
             page_token: page_token.to_owned(),
@@ -331,7 +341,7 @@ impl AuditRecords {
 
 impl AuditRecord {
     fn from_wire(wire: v1::AuditRecord) -> Result<Self, Error> {
-        let v1::AuditRecord { sequence, at, revision, person, hash, event } = wire;
+        let v1::AuditRecord { sequence, at, revision, person, hash, event, caller } = wire;
         let at = at.ok_or_else(|| Error::protocol("an audit record has no time"))?;
         let at = SystemTime::try_from(at)
             .map_err(|error| Error::protocol(format!("the time of an audit record: {error}")))?;
@@ -343,6 +353,7 @@ impl AuditRecord {
             at,
             revision: Revision::new(revision),
             person,
+            caller,
             hash: AuditHash::from_wire(hash)?,
             event: AuditEvent::from_wire(event)?,
         })
@@ -444,6 +455,7 @@ mod tests {
             at: Some(prost_types::Timestamp { seconds: 1, nanos: 5_000 }),
             revision: 0,
             person: None,
+            caller: None,
             hash: vec![9; 32],
             event: Some(v1::audit_record::Event::TenantDeleted(deleted)),
         }

@@ -1,8 +1,9 @@
-//! The audit: what was changed, when, and on whose behalf, as a chain of records for each tenant and
+//! The audit: what was changed, when, by which caller, and on whose behalf, as a chain of records for each tenant and
 //! one for the server itself. Shared by the store, which keeps the chains, the publisher, which
 //! writes them, and the doors, which show them; it knows none of the three.
 
 use std::fmt;
+use std::sync::Arc;
 
 use pdp_engine::facts::FactKey;
 use pdp_engine::id::{ObjectId, PersonId, SessionId, TenantId};
@@ -35,8 +36,23 @@ pub struct Entry {
     pub revision: Revision,
     /// The person on whose behalf it was done.
     pub person: Option<PersonId>,
+    /// The caller who sent it. None where nobody is asked who they are, and where the server did it.
+    pub caller: Option<CallerName>,
     /// What happened.
     pub event: Event,
+}
+
+/// The name of a caller, as whoever let them in knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallerName(Arc<str>);
+
+/// When something is done, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// Who sent it.
+    pub caller: Option<&'a CallerName>,
 }
 
 /// What can happen.
@@ -128,6 +144,8 @@ pub struct Query {
     pub until: Option<Timestamp>,
     /// On behalf of this person.
     pub person: Option<PersonId>,
+    /// Sent by this caller.
+    pub caller: Option<CallerName>,
     /// Of this kind.
     pub kind: Option<Kind>,
     /// About sessions on this computer.
@@ -228,6 +246,31 @@ impl fmt::Display for Chain {
     }
 }
 
+// === impl CallerName ===
+
+impl CallerName {
+    /// The name, if it is one: an empty text is nobody's.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        (!name.is_empty()).then(|| Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+// === impl Stamp ===
+
+/// What the server does itself.
+impl From<Timestamp> for Stamp<'_> {
+    fn from(at: Timestamp) -> Self {
+        Self { at, caller: None }
+    }
+}
+
 // === impl Event ===
 
 impl Event {
@@ -270,7 +313,8 @@ impl fmt::Debug for Digest {
 impl Query {
     /// Whether the list holds this, its instant aside.
     pub(crate) fn selects(&self, entry: &Entry) -> bool {
-        let Self { from: _, until: _, person, kind, computer, session } = self;
+        let Self { from: _, until: _, person, caller, kind, computer, session } = self;
+        let by_caller = caller.as_ref().is_none_or(|caller| entry.caller.as_ref() == Some(caller));
         let of_person = person.as_ref().is_none_or(|person| entry.person.as_ref() == Some(person));
         let about = match &entry.event {
             Event::Session(event) => {
@@ -282,6 +326,6 @@ impl Query {
             | Event::TenantDeleted { .. }
             | Event::PolicyChanged(_) => computer.is_none() && session.is_none(),
         };
-        of_person && about && kind.is_none_or(|kind| entry.event.kind() == kind)
+        of_person && by_caller && about && kind.is_none_or(|kind| entry.event.kind() == kind)
     }
 }

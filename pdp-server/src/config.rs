@@ -3,6 +3,7 @@
 
 mod access;
 mod authzen;
+mod decision_log;
 mod defaults;
 mod describe;
 mod file;
@@ -18,10 +19,10 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 pub use authzen::{PersonTypes, PublicUrl};
+pub use decision_log::{DecisionLog, DecisionLogSettings, LogTarget, Mask, Masked, Share};
 pub use defaults::*;
 pub use describe::{Described, described};
 pub use file::FileError;
@@ -51,49 +52,67 @@ const IMPORT_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=64 << 30;
 
 // One entry a setting: its type, its flag and variable, its placeholder in the help.
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty, $variable:literal, $value:literal $(, $extra:meta)*;)+) => {
-        /// Settings as they are given; what is absent is not said.
+    ($(#[$about:meta])* $Settings:ident $(with $group:ident: $Group:ty)? {
+        $($(#[doc = $doc:literal])+ $name:ident: $type:ty, $variable:literal, $value:literal $(, $extra:meta)*;)+
+    }) => {
         #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
-        pub struct Settings {
+        $(#[$about])*
+        pub struct $Settings {
             $(
                 $(#[doc = $doc])+
                 #[arg(long, env = $variable, value_name = $value $(, $extra)*)]
                 pub $name: Option<$type>,
             )+
+            $(
+                #[doc = "A group of settings."]
+                #[command(flatten)]
+                pub $group: $Group,
+            )?
         }
 
-        impl Settings {
+        impl $Settings {
             /// Every setting's name in a file.
-            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+            #[must_use]
+            pub fn names() -> Vec<&'static str> {
+                let own = [$(stringify!($name)),+].into_iter();
+                own$(.chain(<$Group>::names()))?.collect()
+            }
 
             /// Sets what a file names; `None` if there is no such setting.
-            fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
+            pub(in crate::config) fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
                 match name {
                     $(stringify!($name) => Some(
-                        <$type>::from_str(text)
+                        <$type as std::str::FromStr>::from_str(text)
                             .map(|value| self.$name = Some(value))
-                            .map_err(|error| describe::refused(&error, $value)),
+                            .map_err(|error| crate::config::describe::refused(&error, $value)),
                     ),)+
-                    _ => None,
+                    _ => None$(.or_else(|| self.$group.set(name, text)))?,
                 }
             }
 
             /// The names of those that are said.
-            fn said(&self) -> Vec<&'static str> {
-                let all = [$((stringify!($name), self.$name.is_some())),+];
-                all.into_iter().filter(|(_, said)| *said).map(|(name, _)| name).collect()
+            pub(in crate::config) fn said(&self) -> Vec<&'static str> {
+                let own = [$((stringify!($name), self.$name.is_some())),+];
+                let own = own.into_iter().filter(|(_, said)| *said).map(|(name, _)| name);
+                own$(.chain(self.$group.said()))?.collect()
             }
 
             /// These settings, and where they say nothing, the others.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
-                Self { $($name: self.$name.or(other.$name),)+ }
+                Self {
+                    $($name: self.$name.or(other.$name),)+
+                    $($group: self.$group.or(other.$group),)?
+                }
             }
         }
     };
 }
+use settings;
 
 settings! {
+    /// Settings as they are given; what is absent is not said.
+    Settings with decision_log: DecisionLogSettings {
     /// Folder of the policy store
     data: PathBuf, "PDP_DATA", "DIR";
     /// Policy bundle for the tenant `default` of a new store; a policy that is there already stays
@@ -186,6 +205,7 @@ settings! {
     max_body_bytes: usize, "PDP_MAX_BODY_BYTES", "BYTES";
     /// How long an HTTP connection may be silent and a request may take to arrive, in milliseconds
     http_timeout_ms: u64, "PDP_HTTP_TIMEOUT_MS", "MS";
+    }
 }
 
 /// The settings of a server, complete and checked.
@@ -215,6 +235,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where traces go.
     pub otlp_endpoint: Option<String>,
+    /// How decisions are logged.
+    pub decision_log: DecisionLog,
     /// The largest gRPC message taken, in bytes.
     pub max_message_bytes: usize,
     /// How many streams may be open.
@@ -319,6 +341,7 @@ impl Settings {
             connection_idle_ms: _,
             grpc_timeout_ms: _,
             tls_handshake_ms: _,
+            decision_log,
         } = self;
         let config = Config {
             data: data.unwrap_or_else(|| PathBuf::from("pdp-data")),
@@ -333,6 +356,7 @@ impl Settings {
             log: log.unwrap_or_else(|| "info".to_owned()),
             log_format: log_format.unwrap_or_default(),
             otlp_endpoint,
+            decision_log: decision_log.settled()?,
             max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),
             max_check_streams: max_check_streams.unwrap_or(DEFAULT_MAX_CHECK_STREAMS),

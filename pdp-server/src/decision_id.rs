@@ -62,6 +62,15 @@ impl DecisionIds {
     }
 }
 
+// === impl DecisionId ===
+
+impl DecisionId {
+    /// Its last sixteen digits as a number: any is as likely as any other.
+    pub(crate) const fn number(self) -> u64 {
+        self.number
+    }
+}
+
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { process, number } = self;

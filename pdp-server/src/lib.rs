@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 mod connection;
 mod decision_id;
+mod decision_log;
 pub mod demo;
 mod http;
 mod load;
@@ -46,6 +47,8 @@ use clock::Clock;
 use config::{Config, Overload};
 use connection::Terms;
 use decision_id::DecisionIds;
+use decision_log::DecisionLog;
+pub use decision_log::LogError;
 use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
@@ -99,6 +102,9 @@ pub enum RunError {
     /// The certificate, its key or the certificates of those who vouch for callers cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Decisions cannot be logged.
+    #[error(transparent)]
+    DecisionLog(#[from] LogError),
     /// This build cannot describe itself.
     #[error(transparent)]
     Reflection(#[from] ReflectionError),
@@ -131,14 +137,16 @@ pub async fn run(
     let (limits, grace, drain) = (limits(&config), config.grace, config.drain);
     let (metrics, options) = (Arc::new(Metrics::new()), authzen_options(&config));
     let admission = Admission::new(admission_limits(&config.overload), Arc::clone(&metrics));
-    let door = Door::new(clock.clone(), Arc::clone(&metrics), decision_ids()?, limits);
+    let (log, logging) = DecisionLog::start(&config.decision_log, &metrics)?;
+    let noting = (decision_ids()?, log.clone());
+    let door = Door::new(clock.clone(), Arc::clone(&metrics), noting, limits);
     let access = Access::open(&config, &clock, &metrics, &admission)?;
     let health = Health::not_serving_yet().await;
     let ready = Ready::default();
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());
 
-    let threads = Threads::start(config.grpc_threads)
+    let threads = Threads::start_with(config.grpc_threads, move || log.join())
         .map_err(|source| RunError::System { doing: "starting threads", source })?;
     let (stop, stopped) = watch::channel(false);
     let mapping = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
@@ -202,6 +210,7 @@ pub async fn run(
     drop(rest);
     at_rest(upkeep).await;
     drop(door);
+    logging.finish().await;
     tracing::info!("stopped");
     outcome
 }

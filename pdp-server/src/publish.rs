@@ -40,6 +40,7 @@ pub use failure::{
 };
 
 use crate::audit::Digest;
+use crate::audit::{CallerName, Stamp};
 use crate::clock::Clock;
 use crate::session::Book;
 use crate::store::{self, BackupError, Commit, Remembered, Store, StoreError};
@@ -56,9 +57,10 @@ pub const DEFAULT_TENANT: &str = "default";
 /// copies the table of all.
 pub const MAX_TENANTS: usize = 10_000;
 
-/// Holds and changes the policy of every tenant. Cloning it copies a pointer.
+/// Holds and changes the policy of every tenant, for a caller whom the audit names, or for nobody in
+/// particular. Cloning it copies pointers.
 #[derive(Clone)]
-pub struct Publisher(Arc<Inner>);
+pub struct Publisher(Arc<Inner>, Option<CallerName>);
 
 struct Inner {
     store: Store,
@@ -104,7 +106,7 @@ impl Publisher {
     /// # Errors
     /// A store that cannot be read.
     pub fn open(store: Store, clock: Clock) -> Result<Self, PublishError> {
-        store.begin_audit(clock.now())?;
+        store.upgrade(clock.now())?;
         let mut tenants = Tenants::new();
         let began = Instant::now();
         let loaded = store.load()?;
@@ -124,13 +126,25 @@ impl Publisher {
             store.create_tenant(&default, clock.now())?;
             tenants.insert(default.clone(), Arc::new(Tenant::empty(default)));
         }
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             store,
             clock,
             tenants: ArcSwap::from_pointee(tenants),
             registry: Mutex::default(),
             compile_seconds: OnceLock::new(),
-        })))
+        };
+        Ok(Self(Arc::new(inner), None))
+    }
+
+    /// The same for a caller: what it changes is recorded under their name.
+    #[must_use]
+    pub fn called_by(&self, caller: Option<CallerName>) -> Self {
+        Self(Arc::clone(&self.0), caller)
+    }
+
+    /// What is done now, and by whom.
+    fn stamp(&self, at: Timestamp) -> Stamp<'_> {
+        Stamp { at, caller: self.1.as_ref() }
     }
 
     /// The tenant's snapshot, to be loaded once per RPC. It takes no lock and never waits.
@@ -263,7 +277,7 @@ impl Publisher {
         }
         let digest = store::digest(changes);
         let remembered = remembered(receipt, digest);
-        let record = effective.then(|| audit::entry(now, receipt, digest, request_id));
+        let record = effective.then(|| audit::entry(self.stamp(now), receipt, digest, request_id));
         self.0.store.commit(&Commit {
             tenant,
             from,
@@ -307,7 +321,7 @@ impl Publisher {
         if tenants.len() >= MAX_TENANTS {
             return Err(TenantError::TooMany(tenants.len()));
         }
-        self.0.store.create_tenant(id, self.0.clock.now())?;
+        self.0.store.create_tenant(id, self.stamp(self.0.clock.now()))?;
         tenants.insert(id.clone(), Arc::new(Tenant::empty(id.clone())));
         registry.maps.bury(self.0.tenants.swap(Arc::new(tenants)));
         Ok(())
@@ -331,7 +345,7 @@ impl Publisher {
         if sessions > 0 {
             return Err(TenantError::HasSessions { tenant: id.clone(), sessions });
         }
-        self.0.store.delete_tenant(id, self.0.clock.now())?;
+        self.0.store.delete_tenant(id, self.stamp(self.0.clock.now()))?;
         (writer.deleted, turn.deleted) = (true, true);
         // What is old lives on for those who are looking at it.
         tenant.give_up(&mut registry.snapshots)?;

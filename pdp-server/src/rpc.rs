@@ -23,6 +23,7 @@ mod last_resort;
 mod leave;
 mod list;
 mod malformed;
+mod noted;
 mod outbound;
 mod page;
 mod patience;
@@ -59,6 +60,7 @@ use crate::admission::Shed;
 use crate::callers::{Denied, Everywhere, Forbidden, Granted, Need, Side};
 use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
+use crate::decision_log::DecisionLog;
 use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
 use check_stream::OpenStreams;
@@ -93,6 +95,7 @@ pub(crate) struct Door {
     clock: Clock,
     metrics: Arc<Metrics>,
     decision_ids: DecisionIds,
+    log: DecisionLog,
     streams: LiveStreams,
     check_streams: OpenStreams,
     lists: RunningLists,
@@ -136,7 +139,7 @@ impl Door {
     pub(crate) fn new(
         clock: Clock,
         metrics: Arc<Metrics>,
-        decision_ids: DecisionIds,
+        (decision_ids, log): (DecisionIds, DecisionLog),
         limits: Limits,
     ) -> Arc<Self> {
         let Limits {
@@ -159,6 +162,7 @@ impl Door {
             clock,
             metrics,
             decision_ids,
+            log,
             streams,
             check_streams,
             lists,
@@ -267,7 +271,7 @@ impl Door {
         granted: Granted<'_>,
         work: impl FnOnce(&Publisher, &TenantId) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let publisher = self.behind.by(granted)?.clone();
+        let publisher = self.behind.by(granted)?.called_by(granted.asker().audited());
         let tenant = tenant_of(granted)?;
         granted.asker().record();
         self.aside(move || work(&publisher, &tenant)).await
@@ -279,7 +283,7 @@ impl Door {
         granted: Everywhere<'_>,
         work: impl FnOnce(&Publisher) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let publisher = self.behind.by_everywhere(granted)?.clone();
+        let publisher = self.behind.by_everywhere(granted)?.called_by(granted.asker().audited());
         granted.asker().record();
         self.aside(move || work(&publisher)).await
     }

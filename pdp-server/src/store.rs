@@ -44,7 +44,7 @@ pub use backup::{BackupError, verify_backup};
 pub use record::RecordError;
 pub(crate) use record::Remembered;
 
-use crate::audit::{Digest, Entry};
+use crate::audit::{Digest, Entry, Stamp};
 use crate::receipt::RequestId;
 use crate::session::StoredSessions;
 use audit::{AUDIT, AUDIT_HEADS, tenant_created, tenant_deleted};
@@ -55,11 +55,15 @@ use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, write_comm
 pub const FILE_NAME: &str = "pdp.redb";
 
 /// The version of what is in the file, raised whenever an older server could misread it.
-pub const FORMAT: u64 = 2;
+pub const FORMAT: u64 = 3;
 
 /// The format before there was an audit: it is read, and raised when the audit begins. A server of
 /// that time would change the policy without a record of it, so it must not open what has an audit.
 const UNAUDITED_FORMAT: u64 = 1;
+
+/// The format before records of the audit named callers: it is read, and raised when the policy is
+/// loaded. A server of that time would call a record that names one broken.
+const CALLERLESS_FORMAT: u64 = 2;
 
 /// How many requests of a tenant are remembered; an older one is forgotten for each new one. A
 /// writer retries within minutes, and this outlasts 10 change sets a second for a quarter of an
@@ -347,11 +351,16 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub(crate) fn create_tenant(&self, tenant: &TenantId, at: Timestamp) -> Result<(), StoreError> {
+    pub(crate) fn create_tenant<'a>(
+        &self,
+        tenant: &TenantId,
+        stamp: impl Into<Stamp<'a>>,
+    ) -> Result<(), StoreError> {
+        let stamp = stamp.into();
         self.transaction(|txn| {
             let record = TenantRecord::default().encode_to_vec();
             txn.open_table(TENANTS)?.insert(tenant.as_str(), record.as_slice())?;
-            tenant_created(txn, tenant, at)
+            tenant_created(txn, tenant, stamp)
         })
     }
 
@@ -359,7 +368,12 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub(crate) fn delete_tenant(&self, tenant: &TenantId, at: Timestamp) -> Result<(), StoreError> {
+    pub(crate) fn delete_tenant<'a>(
+        &self,
+        tenant: &TenantId,
+        stamp: impl Into<Stamp<'a>>,
+    ) -> Result<(), StoreError> {
+        let stamp = stamp.into();
         self.transaction(|txn| {
             let from = tenant.as_str();
             // No tenant's id holds a control character, so no other lies in between.
@@ -372,7 +386,7 @@ impl Store {
             txn.open_table(REQUESTS)?.retain_in((from, "")..(to, ""), |_, _| false)?;
             txn.open_table(REQUEST_ORDER)?.retain_in((from, 0)..(to, 0), |_, _| false)?;
             session::remove(txn, from)?;
-            tenant_deleted(txn, tenant, at)
+            tenant_deleted(txn, tenant, stamp)
         })
     }
 
@@ -446,7 +460,7 @@ impl Store {
             })?;
         }
         match store.format()? {
-            Some(FORMAT | UNAUDITED_FORMAT) => Ok(store),
+            Some(FORMAT | CALLERLESS_FORMAT | UNAUDITED_FORMAT) => Ok(store),
             Some(found) if found > FORMAT => Err(StoreError::NewerFormat { found }),
             Some(_) | None => Err(StoreError::Foreign),
         }

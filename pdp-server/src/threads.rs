@@ -85,13 +85,25 @@ impl Threads {
     /// # Errors
     /// The operating system gives no threads.
     pub fn start(grpc: GrpcThreads) -> std::io::Result<Self> {
+        Self::start_with(grpc, || ())
+    }
+
+    /// Starts them. Each of those that decide does `first` before anything else.
+    ///
+    /// # Errors
+    /// The operating system gives no threads.
+    pub fn start_with(
+        grpc: GrpcThreads,
+        first: impl Fn() + Clone + Send + 'static,
+    ) -> std::io::Result<Self> {
         let deciding = match grpc {
             GrpcThreads::PerCore => available_parallelism().map_or(1, NonZeroUsize::get),
             GrpcThreads::Count(count) => count.get(),
             GrpcThreads::Shared => 0,
         };
         let rest = Builder::new_multi_thread().thread_name("pdp-work").enable_all().build()?;
-        let deciding = (0..deciding).map(Deciding::start).collect::<Result<_, _>>()?;
+        let deciding = (0..deciding).map(|number| Deciding::start(number, first.clone()));
+        let deciding = deciding.collect::<Result<_, _>>()?;
         Ok(Self { deciding, handle: rest.handle().clone(), rest: Some(rest) })
     }
 
@@ -142,11 +154,12 @@ impl Drop for Threads {
 // === impl Deciding ===
 
 impl Deciding {
-    fn start(number: usize) -> std::io::Result<Self> {
+    fn start(number: usize, first: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
         let work = move || {
+            first();
             // Tasks run while it waits. An error is the sender's end, and meant to be.
             runtime.block_on(ended).ok();
             runtime.shutdown_background();

@@ -4,6 +4,7 @@ mod audit;
 mod gateway;
 mod import;
 mod proof;
+mod replay;
 mod session;
 mod shape;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub(crate) use audit::{Audit, Chain, Kind, List as ListAudit, Verify};
 pub(crate) use gateway::{Gateway, GatewayExplain};
 pub(crate) use import::Import;
 pub(crate) use proof::Proof;
+pub(crate) use replay::Replay;
 pub(crate) use session::{
     Close, End, Get as GetSession, History, List as ListSessions, Open, Renew, Session, State,
     Watch, Which,
@@ -33,14 +35,16 @@ use shape::{
 const STATUSES: &str = "\
 Exit status:
   0  done, or ALLOW
-  1  DENY; checks that do not hold; a server that does not serve; a broken audit
+  1  DENY; checks that do not hold; replayed decisions that differ; a server that does not
+     serve; a broken audit
   2  an error: there is no answer (wrong usage included)
   3  REQUIRES_APPROVAL";
 
 const STATUSES_AND_ERRORS: &str = "\
 Exit status:
   0  done, or ALLOW
-  1  DENY; checks that do not hold; a server that does not serve; a broken audit
+  1  DENY; checks that do not hold; replayed decisions that differ; a server that does not
+     serve; a broken audit
   2  an error: there is no answer (wrong usage included)
   3  REQUIRES_APPROVAL
 
@@ -144,6 +148,9 @@ pub(crate) enum Command {
     /// Run case files: unit tests for a policy. Needs no server.
     #[command(after_long_help = TEST_JSON)]
     Test(Test),
+    /// Ask again what a log of decisions says, and tell what is decided otherwise now.
+    #[command(after_long_help = replay::HELP)]
+    Replay(Replay),
     /// Create, delete and list tenants.
     #[command(subcommand)]
     Tenant(Tenant),

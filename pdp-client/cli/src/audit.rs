@@ -93,7 +93,7 @@ async fn verify(server: &Server, of_server: bool, screen: &mut Screen) -> Result
 
 /// A line for a record, and one for each fact that it names.
 fn in_lines(record: &AuditRecord) -> String {
-    let AuditRecord { sequence, at, revision, person, hash: _, event } = record;
+    let AuditRecord { sequence, at, revision, person, caller, hash: _, event } = record;
     let whose = person.as_ref().map(|person| format!(", on behalf of person:{person}"));
     let whose = whose.unwrap_or_default();
     let what = match event {
@@ -114,7 +114,9 @@ fn in_lines(record: &AuditRecord) -> String {
         _ => "something that this version does not know".to_owned(),
     };
     let (number, at) = (paint(FAINT, &sequence.to_string()), format_time(timestamp(*at)));
-    let mut text = format!("{number}  {}  {what}\n", paint(STRONG, &at));
+    let caller = caller.as_ref().map(|caller| format!(", by {}", caller.escape_debug()));
+    let caller = caller.unwrap_or_default();
+    let mut text = format!("{number}  {}  {what}{caller}\n", paint(STRONG, &at));
     let AuditEvent::PolicyChanged(set) = event else { return text };
     for (key, change) in &set.changes {
         let named = match key_from_wire(key.clone()) {
@@ -132,7 +134,7 @@ fn in_lines(record: &AuditRecord) -> String {
 }
 
 fn record_json(record: &AuditRecord) -> Value {
-    let AuditRecord { sequence, at, revision, person, hash, event } = record;
+    let AuditRecord { sequence, at, revision, person, caller, hash, event } = record;
     let mut told = Map::new();
     let mut tell = |key: &str, value: Value| {
         told.insert(key.to_owned(), value);
@@ -142,6 +144,9 @@ fn record_json(record: &AuditRecord) -> Value {
     tell("revision", json!(revision.get()));
     if let Some(person) = person {
         tell("person", json!(format!("person:{person}")));
+    }
+    if let Some(caller) = caller {
+        tell("caller", json!(caller));
     }
     tell("hash", json!(hash.to_string()));
     match event {

@@ -26,6 +26,7 @@ mod options;
 mod policy;
 mod problem;
 mod question;
+mod replay;
 mod screen;
 mod session;
 mod tenant;

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::screen::Screen;
 use crate::{
     apply, audit, cases, completions, fact, gateway, health, import, list, policy, question,
-    session, tenant,
+    replay, session, tenant,
 };
 
 /// Where the server is and how long it may take.
@@ -47,6 +47,7 @@ enum Task {
     List(List),
     Facts(FactKind),
     Test { paths: Vec<PathBuf>, now: Option<Timestamp> },
+    Replay(args::Replay),
     Tenant(args::Tenant),
     Audit(Audit),
     Session(session::Task),
@@ -137,6 +138,7 @@ impl Options {
             Command::Export => Task::Export,
             Command::Get(args::Get { kind, name }) => Task::Get(fact::parse_key(&kind, &name)?),
             Command::Test(args::Test { paths, now }) => Task::Test { paths, now },
+            Command::Replay(args) => Task::Replay(args),
             Command::Tenant(task) => Task::Tenant(task),
             Command::Audit(args) => Task::Audit(to_audit(args)?),
             Command::Session(args) => Task::Session(session::Task::new(args)?),
@@ -159,6 +161,9 @@ impl Options {
             Task::List(options) => list::list(&server, options, screen).await,
             Task::Facts(kind) => policy::list(&server, kind, screen).await,
             Task::Test { paths, now } => cases::test(&paths, now, screen),
+            Task::Replay(args::Replay { logs, bundle }) => {
+                replay::replay(&server, &logs, bundle.as_deref(), screen).await
+            }
             Task::Tenant(task) => tenant::run(&server, task, screen).await,
             Task::Audit(task) => audit::run(&server, task, screen).await,
             Task::Session(task) => session::run(&server, task, screen).await,
@@ -237,7 +242,7 @@ fn to_audit(args: args::Audit) -> Result<Audit, Problem> {
             return Ok(Audit::Verify { of_server });
         }
     };
-    let args::ListAudit { from, until, person: whose, kind, limit, chain } = list;
+    let args::ListAudit { from, until, person: whose, caller, kind, limit, chain } = list;
     let mut query = AuditQuery::default();
     if let Some(from) = from {
         query = query.from(audit::system_time(from));
@@ -247,6 +252,9 @@ fn to_audit(args: args::Audit) -> Result<Audit, Problem> {
     }
     if let Some(whose) = whose {
         query = query.person(person("--person", &whose)?);
+    }
+    if let Some(caller) = caller {
+        query = query.caller(caller);
     }
     if let Some(kind) = kind {
         query = query.kind(match kind {

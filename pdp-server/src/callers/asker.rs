@@ -10,6 +10,7 @@ use pdp_bundle::callers::{Grants, Role};
 
 use super::table::Need;
 use crate::admission::Quota;
+use crate::audit::CallerName;
 
 /// Somebody who proved who they are.
 pub(crate) struct Known {
@@ -148,8 +149,13 @@ impl Asker {
         self.known.as_ref().map(|known| &known.quota)
     }
 
+    /// The caller's name in the audit.
+    pub(crate) fn audited(&self) -> Option<CallerName> {
+        CallerName::new(self.name())
+    }
+
     /// The caller's name; empty where nobody is asked.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.known.as_ref().map_or("", |known| &known.name)
     }
 }

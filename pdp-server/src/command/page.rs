@@ -67,7 +67,7 @@ fn own_arguments(command: &Command, called: &str, rows: &mut Vec<String>) {
     }
     let is_setting = |argument: &Arg| {
         let id = argument.get_id().as_str();
-        takes_settings && (id == "config" || Settings::NAMES.contains(&id))
+        takes_settings && (id == "config" || Settings::names().contains(&id))
     };
     for argument in command.get_arguments().filter(|argument| !is_setting(argument)) {
         let Some(long) = argument.get_long().filter(|long| !["help", "version"].contains(long))
@@ -133,5 +133,5 @@ fn every_setting_has_a_flag_and_a_variable_of_its_name() {
         assert!(!setting.meaning.is_empty() && !setting.placeholder.is_empty(), "{name}");
     }
     let named: Vec<_> = described().iter().filter_map(|setting| setting.name).collect();
-    assert_eq!(named, Settings::NAMES);
+    assert_eq!(named, Settings::names());
 }

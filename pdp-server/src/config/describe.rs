@@ -34,7 +34,7 @@ pub fn described() -> Vec<Described> {
     let command = Given::augment_args(Command::new("settings"));
     let described = command.get_arguments().map(|argument| {
         let id = argument.get_id().as_str();
-        let name = Settings::NAMES.iter().copied().find(|name| *name == id);
+        let name = Settings::names().into_iter().find(|name| *name == id);
         let placeholders = argument.get_value_names().unwrap_or_default();
         let placeholder = placeholders.first().map(ToString::to_string).unwrap_or_default();
         Described {

@@ -102,7 +102,7 @@ fn set(settings: &mut Settings, key: &str, value: &str) -> Result<(), String> {
         Some(Err(error)) => Err(format!("`{key}` is `{value}`: {error}")),
         None => Err(format!(
             "there is no setting `{key}`; the settings are {}",
-            Settings::NAMES.join(", ")
+            Settings::names().join(", ")
         )),
     }
 }

@@ -71,5 +71,5 @@ impl Args for Given {
 
 fn variables(matches: &ArgMatches) -> BTreeSet<&'static str> {
     let by_variable = |name: &&str| matches.value_source(name) == Some(ValueSource::EnvVariable);
-    Settings::NAMES.iter().copied().filter(by_variable).collect()
+    Settings::names().into_iter().filter(by_variable).collect()
 }

@@ -20,6 +20,7 @@ impl fmt::Display for Config {
             log,
             log_format,
             otlp_endpoint,
+            decision_log,
             max_message_bytes,
             max_live_streams,
             max_check_streams,
@@ -56,6 +57,7 @@ impl fmt::Display for Config {
         if let Some(endpoint) = otlp_endpoint {
             writeln!(f, "otlp_endpoint: {}", quoted(endpoint))?;
         }
+        write!(f, "{decision_log}")?;
         writeln!(f, "max_message_bytes: {max_message_bytes}")?;
         writeln!(f, "max_live_streams: {max_live_streams}")?;
         writeln!(f, "max_check_streams: {max_check_streams}")?;

@@ -46,6 +46,16 @@ fn what_is_printed_is_read_back() {
         "https://requests.example.com/new",
         "--person-types",
         "human, robot",
+        "--decision-log",
+        "a b.jsonl",
+        "--decision-log-allows",
+        "0.25",
+        "--decision-log-mask",
+        "permission,subject",
+        "--decision-log-mask-key",
+        "key",
+        "--decision-log-keep",
+        "0",
     ];
     let config = flags(&line).into_config(None).unwrap();
     let file = file(&config.to_string());
@@ -128,6 +138,8 @@ fn what_cannot_be_is_refused_by_name() {
         (["--grace-ms", "99999999"], "`grace_ms` is 99999999"),
         (["--max-evaluations", "1001"], "`max_evaluations` is 1001; it must be 1 to 1000"),
         (["--max-body-bytes", "1"], "`max_body_bytes` is 1; it must be 16384"),
+        (["--decision-log-ring", "0"], "`decision_log_ring` is 0; it must be 1 to 1048576"),
+        (["--decision-log-max-bytes", "1"], "`decision_log_max_bytes` is 1; it must be 16384"),
         (["--otlp-endpoint", "example.org"], "`otlp_endpoint` is `example.org`"),
     ] {
         let refused = flags(&line).into_config(None).unwrap_err().to_string();
@@ -192,6 +204,8 @@ fn a_wrong_file_is_refused_with_its_line() {
             "grace_ms: soon\n",
             ":1: `grace_ms` is `soon`: invalid digit found in string; it must be a whole number of milliseconds",
         ),
+        ("decision_log_allows: 2\n", ":1: `decision_log_allows` is `2`: it must be a share"),
+        ("decision_log_mask: name\n", "write `subject`, `resource` and `permission`"),
         ("log_format: loud\n", "it must be `auto`, `text` or `json`"),
         ("data: a\n---\ndata: b\n", ":2: a second document"),
         ("a: \"b\n", "not valid YAML"),

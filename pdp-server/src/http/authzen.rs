@@ -31,6 +31,7 @@ use super::json::{Json, Object};
 use crate::admission::Shed;
 use crate::callers::{Denied, Granted, TENANT_PREFIX};
 use crate::config::{PersonTypes, PublicUrl};
+use crate::decision_log::TRACEPARENT;
 use crate::publish::DEFAULT_TENANT;
 use crate::rpc::{Door, Failure, Malformed, granted};
 use crate::telemetry::{DecisionRpc, Rpc};
@@ -187,9 +188,11 @@ impl AuthZen {
     ) -> Result<Response, Refused> {
         // Who has no leave is not listened to.
         let granted = granted(extensions, tenant_of(tenant)?)?;
+        let trace = request.headers().get(TRACEPARENT).cloned();
         let body = self.body(request).await?;
         let asked = object(&body)?;
-        let asker = evaluate::Asker { options: &self.options, door, granted, rpc };
+        let trace = trace.as_ref().map(HeaderValue::as_bytes);
+        let asker = evaluate::Asker { options: &self.options, door, granted, rpc, trace };
         match rpc {
             DecisionRpc::Evaluations => asker.many(&asked).await,
             _ => asker.one(&asked).await,

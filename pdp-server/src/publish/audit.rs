@@ -3,11 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use pdp_engine::time::Timestamp;
-
 use super::{AuditError, Counts, Publisher, Receipt, RequestId};
 use crate::audit::{
-    Chain, Digest, Entry, Event, MAX_AUDITED_CHANGES, Page, PolicyChanged, Query, Verified,
+    Chain, Digest, Entry, Event, MAX_AUDITED_CHANGES, Page, PolicyChanged, Query, Stamp, Verified,
 };
 
 // === impl Publisher ===
@@ -40,7 +38,7 @@ impl Publisher {
 
 /// The record of a change set that made a revision.
 pub(super) fn entry(
-    at: Timestamp,
+    Stamp { at, caller }: Stamp<'_>,
     receipt: &Receipt,
     digest: Digest,
     request_id: Option<&RequestId>,
@@ -56,5 +54,6 @@ pub(super) fn entry(
         request_id: request_id.cloned(),
         changes: changes.iter().take(named).cloned().collect(),
     });
-    Entry { at, revision: *revision, person: on_behalf_of.clone(), event }
+    let (person, caller) = (on_behalf_of.clone(), caller.cloned());
+    Entry { at, revision: *revision, person, caller, event }
 }

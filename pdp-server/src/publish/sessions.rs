@@ -384,7 +384,7 @@ impl Publisher {
         // What ends, ends for decisions before it is durable, and where it cannot be made durable it has
         // ended for as long as this server runs: the store then takes no more steps.
         tenant.void(&turn);
-        self.0.store.commit_sessions(&tenant.id, &turn, now)?;
+        self.0.store.commit_sessions(&tenant.id, &turn, self.stamp(now))?;
         let gives_work = turn.gives_work();
         // From here on it is durable: a reader of the book and a decision see it, in this order.
         let open = {

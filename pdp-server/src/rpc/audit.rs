@@ -16,7 +16,7 @@ use super::page::{ListOf, page_size};
 use super::session::audited;
 use super::{Door, outbound};
 use crate::audit::{
-    Break, Chain, Digest, Entry, Event, Kind, PolicyChanged, Query, Record, Verified,
+    Break, CallerName, Chain, Digest, Entry, Event, Kind, PolicyChanged, Query, Record, Verified,
 };
 use crate::publish::Publisher;
 use crate::telemetry::Rpc;
@@ -109,6 +109,7 @@ fn query(request: v1::AuditServiceListRequest) -> Result<Query, Malformed> {
         page_token: _,
         session,
         computer,
+        caller,
     } = request;
     let bound = |field: &str, wire: Option<prost_types::Timestamp>| {
         wire.map(|wire| instant(field, wire)).transpose()
@@ -119,10 +120,15 @@ fn query(request: v1::AuditServiceListRequest) -> Result<Query, Malformed> {
         from: bound("from", from)?,
         until: bound("until", until)?,
         person: optional_name("person", person.as_deref(), PersonId::new)?,
+        caller: caller.map(|name| self::caller(&name)).transpose()?,
         kind: kind.map(|number| self::kind("kind", number)).transpose()?,
         computer: optional_name("computer", computer.as_deref(), ObjectId::new)?,
         session: optional_name("session", session.as_deref(), SessionId::new)?,
     })
+}
+
+fn caller(name: &str) -> Result<CallerName, Malformed> {
+    CallerName::new(name).ok_or_else(|| Malformed::new("caller", "is empty; leave it out for all"))
 }
 
 fn kind(field: &str, number: i32) -> Result<Kind, Malformed> {
@@ -154,8 +160,8 @@ fn verify(publisher: &Publisher, chain: &Chain) -> Result<v1::AuditServiceVerify
 }
 
 fn record(record: Record) -> v1::AuditRecord {
-    let Record { sequence, entry: Entry { at, revision, person, event }, hash: Digest(hash) } =
-        record;
+    let Record { sequence, entry, hash: Digest(hash) } = record;
+    let Entry { at, revision, person, caller, event } = entry;
     v1::AuditRecord {
         sequence,
         at: Some(outbound::instant(at)),
@@ -163,6 +169,7 @@ fn record(record: Record) -> v1::AuditRecord {
         person: person.map(|person| person.to_string()),
         hash: hash.to_vec(),
         event: Some(self::event(event)),
+        caller: caller.map(|caller| caller.as_str().to_owned()),
     }
 }
 

@@ -28,6 +28,7 @@ use super::deciding::{decide_all, question_error};
 use super::failure::Failure;
 use super::leave::granted;
 use super::malformed::{Malformed, required};
+use super::noted::trace_of;
 use super::patience::patience;
 use crate::telemetry::{DecisionRpc, Rpc};
 pub(super) use open::{OpenStream, OpenStreams};
@@ -179,8 +180,8 @@ where
         let read: Vec<_> = self.taken.iter().map(self.read).collect();
         let made = self.made.len();
         for group in read.chunk_by(|one, next| same_tenant(one.as_ref(), next.as_ref())) {
-            if let Some(waits) = answer_group((&self.door, &self.extensions), group, &mut self.made)
-            {
+            let from = Sender { metadata: &self.metadata, extensions: &self.extensions };
+            if let Some(waits) = answer_group(&self.door, from, group, &mut self.made) {
                 self.waits = Some(waits);
                 break;
             }
@@ -213,6 +214,13 @@ where
     }
 }
 
+/// Who sent a stream.
+#[derive(Clone, Copy)]
+struct Sender<'a> {
+    metadata: &'a MetadataMap,
+    extensions: &'a Extensions,
+}
+
 /// One that was read, or what is wrong with it.
 type OneRead<'a> = Result<CheckStreamRequest<'a>, Malformed>;
 
@@ -225,7 +233,8 @@ fn same_tenant(
 
 /// Answers questions about one tenant from one snapshot, up to one that waits for its revision.
 fn answer_group(
-    (door, extensions): (&Door, &Extensions),
+    door: &Door,
+    from: Sender<'_>,
     group: &[OneRead<'_>],
     made: &mut VecDeque<v1::CheckStreamResponse>,
 ) -> Option<(String, Revision)> {
@@ -238,8 +247,11 @@ fn answer_group(
         }
     }
     let tenant = readable.first()?.tenant;
-    let current = || door.snapshot(granted(extensions, tenant)?);
-    let Ok((snapshot, now)) = current() else {
+    let current = || {
+        let granted = granted(from.extensions, tenant)?;
+        Ok::<_, Failure>((granted, door.snapshot(granted)?))
+    };
+    let Ok((granted, (snapshot, now))) = current() else {
         // The failure is worded for each anew.
         let each = readable.iter();
         made.extend(each.filter_map(|it| Some(refused(door, it.number, current().err()?))));
@@ -250,14 +262,16 @@ fn answer_group(
     let (there, waiting) = readable.split_at(there);
     let questions: Vec<_> = there.iter().filter_map(|read| read.question).collect();
     let mut decided = decide_all(&snapshot, &questions, now).into_iter();
+    let asking = door.asking(DecisionRpc::CheckStream, granted, now, || trace_of(from.metadata));
     for read in there {
-        let decision = required("question", read.question).and_then(|_| {
-            required("question", decided.next())?.map_err(|it| it.inside("question"))
+        let decision = required("question", read.question).and_then(|wire| {
+            let decided = required("question", decided.next())?;
+            Ok((wire, decided.map_err(|it| it.inside("question"))?))
         });
         made.push_back(match decision {
-            Ok(decision) => v1::CheckStreamResponse {
+            Ok((wire, decision)) => v1::CheckStreamResponse {
                 number: read.number,
-                result: Some(Outcome::Decision(door.told(DecisionRpc::CheckStream, &decision))),
+                result: Some(Outcome::Decision(door.told(&asking, wire, &decision))),
             },
             Err(malformed) => refused(door, read.number, malformed.into()),
         });

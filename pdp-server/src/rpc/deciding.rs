@@ -21,6 +21,7 @@ use prost::Message;
 use prost::bytes::{Buf as _, Bytes};
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
@@ -32,8 +33,10 @@ use super::decision::MAX_BATCH;
 use super::failure::Failure;
 use super::leave::granted;
 use super::malformed::{Malformed, required};
+use super::noted::trace_of;
 use super::question::{check_all, decided, question};
 use crate::callers::Granted;
+use crate::decision_log::Asking;
 use crate::telemetry::{DecisionRpc, Rpc};
 
 /// The paths of the RPCs.
@@ -66,6 +69,13 @@ enum Attempt<T> {
         tenant: String,
         at_least: Revision,
     },
+}
+
+/// What an attempt is made at.
+struct Received<'a, M> {
+    metadata: &'a MetadataMap,
+    extensions: &'a Extensions,
+    message: &'a M,
 }
 
 /// Leaves messages in the bytes that they came in, and writes answers.
@@ -157,13 +167,16 @@ pub(super) fn check<M: Send + Sync + 'static>(
     read: fn(&M) -> Result<CheckRequest<'_>, Malformed>,
 ) -> Answering<v1::CheckResponse> {
     let rpc = (Rpc::Check, DecisionRpc::Check);
-    answer(door, request, rpc, move |door: &Door, extensions: &Extensions, message: &M| {
-        let CheckRequest { tenant, question, at_least } = read(message)?;
-        door.attempt(granted(extensions, tenant)?, at_least, |snapshot, now| {
+    answer(door, request, rpc, move |door: &Door, received: Received<'_, M>| {
+        let CheckRequest { tenant, question, at_least } = read(received.message)?;
+        let granted = granted(received.extensions, tenant)?;
+        door.attempt(granted, at_least, |snapshot, now| {
             let wire = required("question", question)?;
             let decided = decide(snapshot, wire, now);
             let decided = decided.map_err(|malformed| malformed.inside("question"))?;
-            Ok(v1::CheckResponse { decision: Some(door.told(DecisionRpc::Check, &decided)) })
+            let asking =
+                door.asking(DecisionRpc::Check, granted, now, || trace_of(received.metadata));
+            Ok(v1::CheckResponse { decision: Some(door.told(&asking, wire, &decided)) })
         })
     })
 }
@@ -175,8 +188,8 @@ pub(super) fn batch_check<M: Send + Sync + 'static>(
     read: fn(&M) -> Result<BatchCheckRequest<'_>, Malformed>,
 ) -> Answering<v1::BatchCheckResponse> {
     let rpc = (Rpc::BatchCheck, DecisionRpc::BatchCheck);
-    answer(door, request, rpc, move |door: &Door, extensions: &Extensions, message: &M| {
-        let BatchCheckRequest { tenant, questions, count, at_least } = read(message)?;
+    answer(door, request, rpc, move |door: &Door, received: Received<'_, M>| {
+        let BatchCheckRequest { tenant, questions, count, at_least } = read(received.message)?;
         if count > door.max_batch {
             return Err(Failure::Limit {
                 limit: "max_batch",
@@ -186,21 +199,25 @@ pub(super) fn batch_check<M: Send + Sync + 'static>(
                 actual: count,
             });
         }
-        door.attempt(granted(extensions, tenant)?, at_least, |snapshot, now| {
-            let result = |(index, decided): (usize, Result<_, Malformed>)| v1::BatchCheckResult {
+        let granted = granted(received.extensions, tenant)?;
+        door.attempt(granted, at_least, |snapshot, now| {
+            let asking =
+                door.asking(DecisionRpc::BatchCheck, granted, now, || trace_of(received.metadata));
+            let decided = decide_all(snapshot, &questions, now).into_iter();
+            let results = questions.iter().zip(decided).enumerate();
+            let results = results.map(|(index, (wire, decided))| v1::BatchCheckResult {
                 result: Some(match decided {
                     Ok(decided) => v1::batch_check_result::Result::Decision(
-                        door.told(DecisionRpc::BatchCheck, &decided),
+                        door.told(&asking, *wire, &decided),
                     ),
                     Err(malformed) => {
                         let malformed = malformed.inside(&format!("questions[{index}]"));
                         v1::batch_check_result::Result::Error(question_error(malformed.into()))
                     }
                 }),
-            };
-            let decided = decide_all(snapshot, &questions, now).into_iter();
+            });
             Ok(v1::BatchCheckResponse {
-                results: decided.enumerate().map(result).collect(),
+                results: results.collect(),
                 revision: snapshot.revision().get(),
             })
         })
@@ -212,7 +229,7 @@ fn answer<M: Send + Sync + 'static, T: Send + 'static>(
     door: &Arc<Door>,
     request: Request<M>,
     (rpc, decision_rpc): (Rpc, DecisionRpc),
-    attempt: impl Fn(&Door, &Extensions, &M) -> Result<Attempt<T>, Failure> + Send + 'static,
+    attempt: impl Fn(&Door, Received<'_, M>) -> Result<Attempt<T>, Failure> + Send + 'static,
 ) -> Answering<T> {
     let started = Instant::now();
     let tell = move |door: &Door, answered| {
@@ -220,7 +237,12 @@ fn answer<M: Send + Sync + 'static, T: Send + 'static>(
         door.metrics.decision_took(decision_rpc, started.elapsed());
         answered
     };
-    let (tenant, at_least) = match attempt(door, request.extensions(), request.get_ref()) {
+    let received = Received {
+        metadata: request.metadata(),
+        extensions: request.extensions(),
+        message: request.get_ref(),
+    };
+    let (tenant, at_least) = match attempt(door, received) {
         Ok(Attempt::Answered(answer)) => return Either::Left(ready(tell(door, Ok(answer)))),
         Err(failure) => return Either::Left(ready(tell(door, Err(failure)))),
         Ok(Attempt::Waits { tenant, at_least }) => (tenant, at_least),
@@ -233,7 +255,8 @@ fn answer<M: Send + Sync + 'static, T: Send + 'static>(
             Ok(granted) => door.wait(granted, at_least, patience).await,
             Err(failure) => Err(failure),
         };
-        let answered = waited.and_then(|()| match attempt(&door, &extensions, &message)? {
+        let received = Received { metadata: &metadata, extensions: &extensions, message: &message };
+        let answered = waited.and_then(|()| match attempt(&door, received)? {
             Attempt::Answered(answer) => Ok(answer),
             Attempt::Waits { tenant, at_least } => Err(door.not_reached(&tenant, at_least)),
         });
@@ -295,9 +318,14 @@ impl Door {
         read(&snapshot, now).map(Attempt::Answered)
     }
 
-    /// Counts a decision and words it.
-    pub(super) fn told(&self, rpc: DecisionRpc, decision: &SessionDecision) -> v1::Decision {
-        self.metrics.decided(rpc, &decision.decision);
+    /// Counts a decision, notes it and words it.
+    pub(super) fn told(
+        &self,
+        asking: &Asking<'_>,
+        wire: borrowed::Question<'_>,
+        decision: &SessionDecision,
+    ) -> v1::Decision {
+        self.noted(asking, &decision.decision, None, || Some(question(wire).ok()?.noted()));
         decided(decision)
     }
 }

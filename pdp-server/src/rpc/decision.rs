@@ -19,6 +19,7 @@ use super::failure::Failure;
 use super::leave::granted;
 use super::list::Seen;
 use super::malformed::{Malformed, required};
+use super::noted::trace_of;
 use super::patience::patience;
 use super::question::{delegation, question};
 use super::{Door, explanation, list};
@@ -169,14 +170,16 @@ impl Service {
         let wire = required("question", wire)?;
         let (snapshot, now) =
             self.on_snapshot(wanted, |snapshot, now| (Arc::clone(snapshot), now)).await?;
-        let (decision, explanation) = self
+        let ((decision, explanation), wire) = self
             .0
             .aside(move || {
                 let explained = question(&wire).and_then(|asked| explained(&snapshot, &asked, now));
-                Ok(explained.map_err(|malformed| malformed.inside("question"))?)
+                let explained = explained.map_err(|malformed| malformed.inside("question"))?;
+                Ok((explained, wire))
             })
             .await?;
-        self.0.metrics.decided(DecisionRpc::Explain, &decision);
+        let asking = self.0.asking(DecisionRpc::Explain, granted, now, || trace_of(&metadata));
+        self.0.noted(&asking, &decision, None, || Some(question(&wire).ok()?.noted()));
         Ok(v1::ExplainResponse { explanation: Some(explanation) })
     }
 
@@ -187,18 +190,21 @@ impl Service {
         let v1::CheckDelegationRequest { tenant, question: wire, at_least } = request.get_ref();
         let granted = granted(request.extensions(), tenant)?;
         let wanted = Wanted { granted, at_least: *at_least, metadata: request.metadata() };
-        let decision = self
+        let (asked, decision, now) = self
             .on_snapshot(wanted, |snapshot, now| {
                 let asked = delegation(required("question", wire.as_ref())?);
                 asked
                     .and_then(|asked| {
                         check_delegation(snapshot, &asked, now)
+                            .map(|decision| (asked, decision, now))
                             .map_err(|error| Malformed::new(error.field(), error))
                     })
                     .map_err(|malformed| malformed.inside("question"))
             })
             .await??;
-        self.0.metrics.decided(DecisionRpc::CheckDelegation, &decision);
+        let trace = || trace_of(request.metadata());
+        let asking = self.0.asking(DecisionRpc::CheckDelegation, granted, now, trace);
+        self.0.noted(&asking, &decision, None, || Some(asked.into()));
         Ok(v1::CheckDelegationResponse { decision: Some(super::question::decision(&decision)) })
     }
 
@@ -216,17 +222,21 @@ impl Service {
         let wire = required("question", wire)?;
         let (snapshot, now) =
             self.on_snapshot(wanted, |snapshot, now| (Arc::clone(snapshot), now)).await?;
-        let explained = self
+        let (explained, wire) = self
             .0
             .aside(move || {
                 let explained = delegation(&wire).and_then(|asked| {
                     explain_delegation(&snapshot, &asked, now)
                         .map_err(|error| Malformed::new(error.field(), error))
                 });
-                Ok(explained.map_err(|malformed| malformed.inside("question"))?)
+                let explained = explained.map_err(|malformed| malformed.inside("question"))?;
+                Ok((explained, wire))
             })
             .await?;
-        self.0.metrics.decided(DecisionRpc::ExplainDelegation, &explained.decision);
+        let trace = || trace_of(&metadata);
+        let asking = self.0.asking(DecisionRpc::ExplainDelegation, granted, now, trace);
+        let noted = || Some(delegation(&wire).ok()?.into());
+        self.0.noted(&asking, &explained.decision, None, noted);
         let explanation = Some(explanation::delegation(&explained));
         Ok(v1::ExplainDelegationResponse { explanation })
     }

@@ -9,7 +9,6 @@ mod caller;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Extensions;
 use pdp_bundle::gateway::{Asked as Question, Gateway, Mapped, Unmapped};
 use pdp_bundle::question::OwnedSubject;
 use pdp_proto::ext_authz::authorization_server::Authorization;
@@ -20,8 +19,10 @@ use super::Door;
 use super::failure::Failure;
 use super::leave::granted;
 use super::malformed::{Malformed, required};
+use super::noted::trace_of;
 use super::question::Asked;
 use crate::callers::Granted;
+use crate::decision_log::TraceId;
 use crate::telemetry::{DecisionRpc, Rpc, Unasked};
 use answer::{Answer, Refusal};
 use caller::Envoy;
@@ -39,7 +40,7 @@ impl Authorization for Service {
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         let started = Instant::now();
-        let work = async { self.respond(request.get_ref(), request.extensions()) };
+        let work = async { self.respond(&request) };
         let answered = self.door.answer(Rpc::ExtAuthz, work).await;
         self.door.metrics.decision_took(DecisionRpc::ExtAuthz, started.elapsed());
         answered
@@ -49,12 +50,8 @@ impl Authorization for Service {
 // === impl Service ===
 
 impl Service {
-    fn respond(
-        &self,
-        request: &CheckRequest,
-        extensions: &Extensions,
-    ) -> Result<CheckResponse, Failure> {
-        let CheckRequest { attributes } = request;
+    fn respond(&self, request: &Request<CheckRequest>) -> Result<CheckResponse, Failure> {
+        let CheckRequest { attributes } = request.get_ref();
         let attributes = required("attributes", attributes.as_ref())?;
         let caller = Envoy(attributes);
         let answer = Answer { id: self.door.decision_id(), gateway: &self.gateway };
@@ -64,8 +61,10 @@ impl Service {
         };
         match self.gateway.map(&caller) {
             Ok(Mapped::Asked(asked)) => {
-                let granted = granted(extensions, asked.tenant)?;
-                self.decide(&asked, granted, &answer, attributes)
+                let granted = granted(request.extensions(), asked.tenant)?;
+                // The gateway's own trace, and otherwise that of the request it asks for.
+                let trace = || trace_of(request.metadata()).or_else(|| caller.trace());
+                self.decide(&asked, (granted, &trace), &answer, attributes)
             }
             Ok(Mapped::Public(_)) => {
                 self.door.metrics.unasked(Unasked::Public);
@@ -83,7 +82,7 @@ impl Service {
     fn decide(
         &self,
         question: &Question<'_>,
-        granted: Granted<'_>,
+        (granted, trace): (Granted<'_>, &dyn Fn() -> Option<TraceId>),
         answer: &Answer<'_>,
         attributes: &AttributeContext,
     ) -> Result<CheckResponse, Failure> {
@@ -92,13 +91,15 @@ impl Service {
         let counterpart = counterpart.as_ref().map(|object| object.as_ref());
         let (who, resource) = (OwnedSubject::as_ref(subject), resource.as_ref());
         let asked = Asked::new(who, *permission, resource, counterpart, true)?;
-        let decided = {
+        let (decided, now) = {
             let (snapshot, now) = self.door.snapshot(granted)?;
-            asked.check(&snapshot, now)
+            (asked.check(&snapshot, now), now)
         };
         match decided {
             Ok(decided) => {
-                self.door.metrics.decided(DecisionRpc::ExtAuthz, &decided.decision);
+                let asking = self.door.asking(DecisionRpc::ExtAuthz, granted, now, trace);
+                let noted = || Some(asked.noted());
+                self.door.noted(&asking, &decided.decision, Some(answer.id), noted);
                 Ok(answer.decided(&decided, subject, attributes))
             }
             // What a client named is its mistake; what the gateway's configuration named is not.

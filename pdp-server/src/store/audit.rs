@@ -19,8 +19,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::record::{Head, RecordError, TenantRecord, decode_entry, encode_entry};
 use super::rows::{FORMAT_KEY, META, TENANTS};
-use super::{FORMAT, Store, StoreError, UNAUDITED_FORMAT};
-use crate::audit::{Break, Chain, Digest, Entry, Event, Page, Problem, Query, Record, Verified};
+use super::{CALLERLESS_FORMAT, FORMAT, Store, StoreError, UNAUDITED_FORMAT};
+use crate::audit::{
+    Break, Chain, Digest, Entry, Event, Page, Problem, Query, Record, Stamp, Verified,
+};
 
 /// Chain and number.
 pub(super) type Key = (&'static str, u64);
@@ -98,12 +100,12 @@ pub(super) fn last_instant(
 pub(super) fn tenant_created(
     txn: &WriteTransaction,
     tenant: &TenantId,
-    at: Timestamp,
+    stamp: Stamp<'_>,
 ) -> Result<(), StoreError> {
     // The first tenant of all begins the server's chain, too.
     let first = txn.open_table(AUDIT_HEADS)?.is_empty()?;
     let event = Event::TenantCreated(tenant.clone());
-    let entry = [Entry { at, revision: Revision::ZERO, person: None, event }];
+    let entry = [of_server(stamp, event)];
     append(txn, &Chain::Tenant(tenant.clone()), Start::New, &entry)?;
     append(txn, &Chain::Server, if first { Start::New } else { Start::Exists }, &entry)
 }
@@ -112,7 +114,7 @@ pub(super) fn tenant_created(
 pub(super) fn tenant_deleted(
     txn: &WriteTransaction,
     tenant: &TenantId,
-    at: Timestamp,
+    stamp: Stamp<'_>,
 ) -> Result<(), StoreError> {
     let chain = Chain::Tenant(tenant.clone());
     let name = chain.name();
@@ -121,32 +123,43 @@ pub(super) fn tenant_deleted(
     let Head { records, at: _, hash: head } = read_head(&chain, &head)?;
     txn.open_table(AUDIT)?.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
     let event = Event::TenantDeleted { tenant: tenant.clone(), records, head };
-    let entry = Entry { at, revision: Revision::ZERO, person: None, event };
-    append(txn, &Chain::Server, Start::Exists, &[entry])
+    append(txn, &Chain::Server, Start::Exists, &[of_server(stamp, event)])
+}
+
+/// What happens to a tenant as such.
+fn of_server(Stamp { at, caller }: Stamp<'_>, event: Event) -> Entry {
+    Entry { at, revision: Revision::ZERO, person: None, caller: caller.cloned(), event }
 }
 
 // === impl Store ===
 
 impl Store {
-    /// Begins the audit of a store that was written by a version without one. What came before is
-    /// not in it.
+    /// Makes a store that an earlier version wrote one of this version. The audit of one without begins
+    /// here: what came before is not in it. Where records named no callers, those that come do.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub(crate) fn begin_audit(&self, at: Timestamp) -> Result<(), StoreError> {
-        if self.format()? != Some(UNAUDITED_FORMAT) {
-            return Ok(());
-        }
+    pub(crate) fn upgrade(&self, at: Timestamp) -> Result<(), StoreError> {
+        let unaudited = match self.format()? {
+            Some(UNAUDITED_FORMAT) => true,
+            Some(CALLERLESS_FORMAT) => false,
+            _ => return Ok(()),
+        };
         self.transaction(|txn| {
-            let began = |revision| [Entry { at, revision, person: None, event: Event::Began }];
+            txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+            if !unaudited {
+                return Ok(());
+            }
+            let began = |revision| {
+                let (person, caller, event) = (None, None, Event::Began);
+                [Entry { at, revision, person, caller, event }]
+            };
             for row in txn.open_table(TENANTS)?.iter()? {
                 let (name, record) = row?;
                 let (chain, revision) = tenant_of(name.value(), record.value())?;
                 append(txn, &chain, Start::New, &began(revision))?;
             }
-            append(txn, &Chain::Server, Start::New, &began(Revision::ZERO))?;
-            txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
-            Ok(())
+            append(txn, &Chain::Server, Start::New, &began(Revision::ZERO))
         })
     }
 

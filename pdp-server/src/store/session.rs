@@ -5,7 +5,6 @@ mod tests;
 
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
-use pdp_engine::time::Timestamp;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
 use super::audit::{Start, append};
@@ -14,7 +13,7 @@ use super::record::{
 };
 use super::rows::TENANTS;
 use super::{Phases, Store, StoreError};
-use crate::audit::{Chain, Entry, Event};
+use crate::audit::{Chain, Entry, Event, Stamp};
 use crate::session::{Numbers, StoredSessions, Turn};
 
 /// Tenant and number to a session.
@@ -93,15 +92,16 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub(crate) fn commit_sessions(
+    pub(crate) fn commit_sessions<'a>(
         &self,
         tenant: &TenantId,
         turn: &Turn,
-        at: Timestamp,
+        stamp: impl Into<Stamp<'a>>,
     ) -> Result<(), StoreError> {
+        let stamp = stamp.into();
         // Somebody waits for what is opened; what has ended must not come back, whatever befalls the file.
         let phases = if turn.ends() { Phases::Two } else { Phases::One };
-        self.transaction_in(phases, |txn| write(txn, tenant, turn, at))
+        self.transaction_in(phases, |txn| write(txn, tenant, turn, stamp))
     }
 }
 
@@ -109,7 +109,7 @@ fn write(
     txn: &WriteTransaction,
     tenant: &TenantId,
     turn: &Turn,
-    at: Timestamp,
+    Stamp { at, caller }: Stamp<'_>,
 ) -> Result<(), StoreError> {
     let Turn { sessions, forgotten, accounts, next, events } = turn;
     let name = tenant.as_str();
@@ -146,6 +146,7 @@ fn write(
             at,
             revision,
             person: Some(person.clone()),
+            caller: caller.cloned(),
             event: Event::Session(event.clone()),
         })
         .collect();

@@ -35,7 +35,7 @@ pub(super) fn changed(revision: u64) -> Entry {
         request_id: None,
         changes: Vec::new(),
     });
-    Entry { at: AT, revision: Revision::new(revision), person: None, event }
+    Entry { at: AT, revision: Revision::new(revision), person: None, caller: None, event }
 }
 
 pub(super) fn commit(store: &Store, from: u64, deltas: &[Delta]) -> Result<(), StoreError> {

@@ -43,6 +43,7 @@ macro_rules! words {
 }
 
 mod access;
+mod decision_log;
 mod load;
 mod state;
 
@@ -148,6 +149,7 @@ pub(crate) struct Metrics {
     open_sessions: Gauge,
     outstanding_revocations: Gauge,
     access: access::Access,
+    decision_log: decision_log::DecisionLog,
     load: load::Load,
     state: state::State,
 }
@@ -195,6 +197,7 @@ impl Metrics {
         let open_sessions = gauge(&recorder, OPEN_SESSIONS);
         let outstanding_revocations = gauge(&recorder, OUTSTANDING_REVOCATIONS);
         let access = access::Access::new(&recorder);
+        let decision_log = decision_log::DecisionLog::new(&recorder);
         let load = load::Load::new(&recorder);
         let state = state::State::new(&recorder);
         Self {
@@ -211,6 +214,7 @@ impl Metrics {
             open_sessions,
             outstanding_revocations,
             access,
+            decision_log,
             load,
             state,
         }
@@ -339,6 +343,7 @@ fn describe(recorder: &PrometheusRecorder) {
     counter(FAILURES, "Requests that failed, by RPC and gRPC status code.");
     counter(UNASKED, "Requests at gateways that asked the policy nothing, by reason.");
     counter(CHANGE_SETS, "Change sets, by what became of them.");
+    decision_log::DESCRIBED.into_iter().for_each(|(name, text)| counter(name, text));
     let histogram = |name: &'static str, text: &'static str| {
         recorder.describe_histogram(name.into(), None, text.into());
     };

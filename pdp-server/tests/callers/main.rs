@@ -10,6 +10,7 @@
     reason = "test code: a panic is a failed test, and printing is how it reports"
 )]
 
+mod audited;
 mod certificates;
 mod guarded;
 mod http;

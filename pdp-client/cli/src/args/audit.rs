@@ -7,8 +7,8 @@ use super::parse_instant;
 
 const LIST_JSON: &str = "\
 JSON: {\"records\": [RECORD, ...]}
-  RECORD  {\"sequence\": N, \"at\": TIME, \"revision\": N, \"person\"?: \"person:ID\", \"hash\": HEX,
-           \"kind\": KIND, ...}
+  RECORD  {\"sequence\": N, \"at\": TIME, \"revision\": N, \"person\"?: \"person:ID\",
+           \"caller\"?: NAME, \"hash\": HEX, \"kind\": KIND, ...}
           of tenant-created and tenant-deleted: \"tenant\": ID
           of tenant-deleted: \"records\": N, \"head\": HEX
           of policy-changed: \"created\": N, \"changed\": N, \"removed\": N, \"digest\": HEX,
@@ -24,7 +24,7 @@ Exit status 1 if it is broken.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
-    /// List what was changed, when, and on whose behalf.
+    /// List what was changed, when, by which caller, and on whose behalf.
     #[command(after_long_help = LIST_JSON)]
     List(List),
     /// Have the server read the whole audit and say whether it is as it was written.
@@ -43,6 +43,9 @@ pub(crate) struct List {
     /// Only what was done on behalf of `person:ID`, and what happened to their sessions.
     #[arg(long, value_name = "PERSON")]
     pub(crate) person: Option<String>,
+    /// Only what the caller of this name sent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) caller: Option<String>,
     /// Only records of this kind.
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) kind: Option<Kind>,

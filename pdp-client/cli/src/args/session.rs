@@ -58,8 +58,8 @@ Exit status, with --count: 1 if something failed.";
 
 const HISTORY_JSON: &str = "\
 JSON: {\"records\": [RECORD, ...]}
-  RECORD  {\"sequence\": N, \"at\": TIME, \"revision\": N, \"person\": \"person:ID\", \"hash\": HEX,
-           \"kind\": KIND, \"session\": ID, \"computer\": ID, \"level\"?: ID, \"account\"?: ID, ...}
+  RECORD  {\"sequence\": N, \"at\": TIME, \"revision\": N, \"person\": \"person:ID\",
+           \"caller\"?: NAME, \"hash\": HEX, \"kind\": KIND, \"session\": ID, \"computer\": ID, \"level\"?: ID, \"account\"?: ID, ...}
           of session-opened: \"group\"?: ID, \"not_after\": TIME
           of session-renewed: \"not_after\": TIME
           of session-ended: \"ended\": TIME, \"end\": END, \"revoked_by\"?: CODE, \"note\"?: TEXT

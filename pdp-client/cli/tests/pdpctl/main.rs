@@ -12,6 +12,7 @@ mod families;
 mod gateway;
 mod importing;
 mod lists;
+mod replaying;
 mod served;
 mod sessions;
 mod tenants;

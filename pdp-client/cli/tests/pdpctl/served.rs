@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use pdp_client::Client;
 use pdp_server::clock::Clock;
-use pdp_server::config::Settings;
+use pdp_server::config::{DecisionLogSettings, Settings};
 use pdp_server::{Listeners, RunError, run};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -56,6 +56,15 @@ impl Served {
     /// One whose policy this bundle is.
     pub(crate) async fn start_with(bundle: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        Self::start_logging(bundle, folder, DecisionLogSettings::default()).await
+    }
+
+    /// The same in this folder, logging its decisions as these settings say.
+    pub(crate) async fn start_logging(
+        bundle: &str,
+        folder: TempDir,
+        decision_log: DecisionLogSettings,
+    ) -> Self {
         let policy = folder.path().join("policy.yaml");
         std::fs::write(&policy, bundle).unwrap();
         let settings = Settings {
@@ -64,6 +73,7 @@ impl Served {
             grpc: Some("127.0.0.1:0".parse().unwrap()),
             http: Some("127.0.0.1:0".parse().unwrap()),
             grace_ms: Some(0),
+            decision_log,
             ..Settings::default()
         };
         let config = settings.into_config(None).unwrap();
@@ -114,8 +124,14 @@ impl Served {
 
     /// Ends the server and waits until it is gone.
     pub(crate) async fn stop(self) {
+        drop(self.stop_and_keep().await);
+    }
+
+    /// The same, and keeps its files for as long as the folder is.
+    pub(crate) async fn stop_and_keep(self) -> TempDir {
         self.stop.send(()).unwrap();
         self.running.await.unwrap().unwrap();
+        self.folder
     }
 }
 

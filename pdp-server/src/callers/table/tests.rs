@@ -9,6 +9,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::config::{PersonTypes, Settings};
 use crate::decision_id::DecisionIds;
+use crate::decision_log::DecisionLog;
 use crate::http::{Ready, Routes, authzen};
 use crate::rpc::{Door, ImportLimits, Limits};
 use crate::telemetry::Metrics;
@@ -69,7 +70,8 @@ fn served_routes() -> BTreeSet<String> {
         check_stream_idle: Duration::from_secs(60),
         imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
-    let door = Door::new(clock, Arc::new(Metrics::new()), DecisionIds::new().unwrap(), limits);
+    let noting = (DecisionIds::new().unwrap(), DecisionLog::default());
+    let door = Door::new(clock, Arc::new(Metrics::new()), noting, limits);
     let options = authzen::Options {
         public_url: None,
         access_request_url: None,
@@ -115,7 +117,7 @@ fn what_shows_the_access_of_others_is_never_under_check() {
 #[test]
 fn settings_name_no_secret() {
     // What a setting holds is printed by `pdp-server config`: a file's name, and never a key.
-    for name in Settings::NAMES {
+    for name in Settings::names() {
         let words = ["token", "password", "secret"];
         assert!(!words.iter().any(|word| name.contains(word)), "{name}");
     }

@@ -16,6 +16,8 @@ use super::approval::{Approvers, approvable};
 use super::request::{Read, Tuple, optional_object, text, told};
 use super::{Options, Refused, json};
 use crate::callers::Granted;
+use crate::decision_id::DecisionId;
+use crate::decision_log::TraceId;
 use crate::rpc::{Door, Failure, Malformed, check_all};
 use crate::telemetry::DecisionRpc;
 
@@ -25,7 +27,12 @@ pub(super) struct Asker<'a> {
     pub(super) door: &'a Arc<Door>,
     pub(super) granted: Granted<'a>,
     pub(super) rpc: DecisionRpc,
+    /// What the request says of its trace.
+    pub(super) trace: Option<&'a [u8]>,
 }
+
+/// A decision and its name.
+type Named = (SessionDecision, DecisionId);
 
 /// Which of several evaluations are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +56,10 @@ impl Asker<'_> {
     /// One evaluation.
     pub(super) async fn one(&self, request: &Object<'_>) -> Result<Response, Refused> {
         let asked = Tuple::read(request)?;
-        let (decided, now) = {
+        let ((decided, id), now) = {
             let (snapshot, now) = self.door.snapshot(self.granted)?;
             (self.decide(asked, &snapshot, now)?, now)
         };
-        let id = self.door.decision_id();
         let mut answer = Answer::told(&decided, id, self.options, now);
         if decided.decision.effect == Effect::RequiresApproval && self.sees_others() {
             let read = asked.question(&self.options.person_types)?;
@@ -112,10 +118,8 @@ impl Asker<'_> {
                 let explain = defaults.wants_explanation()
                     || asked.as_ref().is_ok_and(|asked| asked.wants_explanation());
                 evaluations.push(match decided {
-                    Ok(decided) if explain => {
-                        Answer::told(&decided, self.door.decision_id(), self.options, now)
-                    }
-                    Ok(decided) => Answer::bare(&decided),
+                    Ok((decided, id)) if explain => Answer::told(&decided, id, self.options, now),
+                    Ok((decided, _)) => Answer::bare(&decided),
                     Err(malformed) => Answer::error(sentence(malformed)),
                 });
             }
@@ -132,9 +136,9 @@ impl Asker<'_> {
         asked: Tuple<'_>,
         snapshot: &Snapshot,
         now: Timestamp,
-    ) -> Result<SessionDecision, Malformed> {
+    ) -> Result<Named, Malformed> {
         let read = asked.question(&self.options.person_types)?;
-        self.decided(&read, read.asked.check(snapshot, now), snapshot)
+        self.decided(&read, read.asked.check(snapshot, now), snapshot, now)
     }
 
     /// Decides several that have no influence on each other, in their order.
@@ -143,7 +147,7 @@ impl Asker<'_> {
         asked: &[Result<Tuple<'_>, Malformed>],
         snapshot: &Snapshot,
         now: Timestamp,
-    ) -> Vec<Result<SessionDecision, Malformed>> {
+    ) -> Vec<Result<Named, Malformed>> {
         let read = asked.iter().map(|asked| match asked {
             Ok(asked) => asked.question(&self.options.person_types),
             Err(malformed) => Err(malformed.clone()),
@@ -154,7 +158,7 @@ impl Asker<'_> {
         let decided = |read: Result<Read<'_>, Malformed>| {
             let read = read?;
             let answer = answers.next().unwrap_or_else(|| read.asked.check(snapshot, now));
-            self.decided(&read, answer, snapshot)
+            self.decided(&read, answer, snapshot, now)
         };
         read.into_iter().map(decided).collect()
     }
@@ -165,17 +169,20 @@ impl Asker<'_> {
         read: &Read<'_>,
         answer: Result<SessionDecision, Malformed>,
         snapshot: &Snapshot,
-    ) -> Result<SessionDecision, Malformed> {
+        now: Timestamp,
+    ) -> Result<Named, Malformed> {
         let mut decided = answer.map_err(told)?;
-        if read.nobody {
+        if read.nobody.is_some() {
             // Asked, so that a question that is none is refused first (Q6).
             let revision = snapshot.revision();
             let decision =
                 Decision { effect: Effect::Deny, reason: Reason::UnknownSubject, revision };
             decided = SessionDecision { decision, obligations: None };
         }
-        self.door.metrics().decided(self.rpc, &decided.decision);
-        Ok(decided)
+        let id = self.door.decision_id();
+        let asking = self.door.asking(self.rpc, self.granted, now, || TraceId::of(self.trace?));
+        self.door.noted(&asking, &decided.decision, Some(id), || Some(read.noted()));
+        Ok((decided, id))
     }
 }
 

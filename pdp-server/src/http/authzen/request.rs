@@ -8,6 +8,7 @@ use pdp_engine::query::{ObjectRef, SubjectRef};
 use super::super::json::{Json, Object};
 use super::search::Searched;
 use crate::config::PersonTypes;
+use crate::decision_log::{Noted, NotedSubject};
 use crate::rpc::{Asked, Malformed};
 
 /// A subject or a resource; what is absent may be said elsewhere.
@@ -30,8 +31,8 @@ pub(super) struct Tuple<'a> {
 /// A question, and whether anybody could be its subject.
 pub(super) struct Read<'a> {
     pub(super) asked: Asked<'a>,
-    /// The subject is of a type that there is no subject of.
-    pub(super) nobody: bool,
+    /// The subject's type, if there is no subject of it.
+    pub(super) nobody: Option<&'a str>,
 }
 
 /// A member that is wrong.
@@ -120,6 +121,30 @@ fn filled<T>(own: Option<T>, default: Option<T>, fill: impl FnOnce(T, T) -> T) -
     }
 }
 
+// === impl Read ===
+
+impl<'a> Read<'a> {
+    /// The question as it is noted: with the subject as it was named.
+    pub(super) fn noted(&self) -> Noted<&'a str> {
+        match (self.asked.noted(), self.nobody) {
+            (
+                Noted::Check {
+                    subject: NotedSubject::Person(id),
+                    permission,
+                    resource,
+                    counterpart,
+                    routing,
+                },
+                Some(kind),
+            ) => {
+                let subject = NotedSubject::Nobody(kind, id);
+                Noted::Check { subject, permission, resource, counterpart, routing }
+            }
+            (noted, _) => noted,
+        }
+    }
+}
+
 // === impl Tuple ===
 
 impl<'a> Tuple<'a> {
@@ -193,13 +218,16 @@ impl<'a> Tuple<'a> {
     }
 }
 
-/// Who asks, and whether that is nobody. A type that there is no subject of stands for a person of
+/// Who asks, and the type that makes it nobody. A type that there is no subject of stands for a person of
 /// that id, for as long as it takes to say that there is none.
-pub(super) fn subject<'a>(of: ObjectRef<'a>, people: &PersonTypes) -> (SubjectRef<'a>, bool) {
+pub(super) fn subject<'a>(
+    of: ObjectRef<'a>,
+    people: &PersonTypes,
+) -> (SubjectRef<'a>, Option<&'a str>) {
     match of.type_name {
-        "account" => (SubjectRef::Account(of.id), false),
-        "person" => (SubjectRef::Person(of.id), false),
-        other => (SubjectRef::Person(of.id), !people.contains(other)),
+        "account" => (SubjectRef::Account(of.id), None),
+        "person" => (SubjectRef::Person(of.id), None),
+        other => (SubjectRef::Person(of.id), Some(other).filter(|it| !people.contains(it))),
     }
 }
 

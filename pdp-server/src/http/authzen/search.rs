@@ -213,7 +213,7 @@ impl Search {
         let (type_name, _) = &self.subject;
         let wanted = ObjectRef { type_name, id: "" };
         let (kind, nobody) = subject(wanted, &options.person_types);
-        if nobody {
+        if nobody.is_some() {
             return Ok(Listed::default());
         }
         let accounts = matches!(kind, SubjectRef::Account(_));
@@ -310,7 +310,7 @@ impl Search {
             SubjectRef::Person(id) => Wire::Person(id.to_owned()),
             SubjectRef::Account(id) => Wire::Account(id.to_owned()),
         };
-        (!nobody).then_some(v1::Subject { subject: Some(wire) })
+        nobody.is_none().then_some(v1::Subject { subject: Some(wire) })
     }
 
     fn resource(&self) -> v1::ResourceRef {

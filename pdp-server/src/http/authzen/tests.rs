@@ -8,6 +8,7 @@ use super::*;
 use crate::callers::Gate;
 use crate::clock::Clock;
 use crate::decision_id::DecisionIds;
+use crate::decision_log::DecisionLog;
 use crate::rpc::{ImportLimits, Limits};
 use crate::telemetry::Metrics;
 
@@ -26,7 +27,8 @@ fn door() -> Arc<Door> {
         check_stream_idle: Duration::from_secs(60),
         imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
-    Door::new(clock, Arc::new(Metrics::new()), DecisionIds::new().unwrap(), limits)
+    let noting = (DecisionIds::new().unwrap(), DecisionLog::default());
+    Door::new(clock, Arc::new(Metrics::new()), noting, limits)
 }
 
 fn options() -> Options {

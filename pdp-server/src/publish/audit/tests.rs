@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use pdp_engine::facts::Change;
 use pdp_engine::id::{PersonId, TenantId};
 use pdp_engine::query::Revision;
+use pdp_engine::time::Timestamp;
 
 use super::*;
 use crate::audit::{Kind, Record};

@@ -6,6 +6,8 @@ use pdp_proto::ext_authz::attribute_context::HttpRequest;
 use pdp_proto::ext_authz::{AttributeContext, HeaderValue};
 use prost_types::value::Kind;
 
+use crate::decision_log::{TRACEPARENT, TraceId};
+
 /// Where Envoy keeps the payloads of the tokens that it verified.
 const VERIFIED: &str = "envoy.filters.http.jwt_authn";
 
@@ -27,6 +29,11 @@ impl<'r> Envoy<'r> {
         let in_order = http.and_then(|http| http.header_map.as_ref());
         let in_order = in_order.into_iter().flat_map(|map| &map.headers).map(raw);
         by_name.map(|(name, value)| (name.as_str(), value.as_slice())).chain(in_order)
+    }
+
+    /// The trace that the request says it belongs to.
+    pub(super) fn trace(self) -> Option<TraceId> {
+        TraceId::of(self.values(TRACEPARENT).next()?)
     }
 
     /// The values of one header.

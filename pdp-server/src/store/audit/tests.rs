@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use redb::{Builder, TableHandle as _};
 
 use super::*;
-use crate::audit::Kind;
+use crate::audit::{CallerName, Kind};
 use crate::store::disk::Disk;
 use crate::store::rows::{FACTS, REQUEST_ORDER, REQUESTS};
 use crate::store::sample::put;
@@ -194,12 +194,12 @@ fn a_file_of_the_time_before_the_audit_opens_and_the_audit_begins() {
     let disk = Disk::holding(of_format_1());
     let store = Store::with_backend(disk.clone()).unwrap();
     assert!(matches!(store.verify_audits(), Err(StoreError::Unaudited)));
-    store.begin_audit(AT).unwrap();
+    store.upgrade(AT).unwrap();
     commit(&store, 1, &[created(&put("bo"))]).unwrap();
     drop(store);
     let store = open(disk.live());
     // It begins once.
-    store.begin_audit(AT).unwrap();
+    store.upgrade(AT).unwrap();
     assert_eq!(store.format().unwrap(), Some(FORMAT));
     assert_eq!(store.load().unwrap()[0].facts.len(), 2);
     let page = store.audit_page(&acme(), &Query::default(), 0, 10).unwrap();
@@ -213,6 +213,34 @@ fn a_file_of_the_time_before_the_audit_opens_and_the_audit_begins() {
     assert_eq!(store.verify_audit(&Chain::Server).unwrap().records, 2);
 }
 
+#[test]
+fn a_file_of_the_time_before_callers_keeps_its_chain_and_goes_on_with_their_names() {
+    let before = open(closed()).verify_audits().unwrap();
+    let disk = Disk::holding(edited(|txn| {
+        txn.open_table(META).unwrap().insert(FORMAT_KEY, 2).unwrap();
+    }));
+    let store = Store::with_backend(disk.clone()).unwrap();
+    // A stopped server's file is verified as it is.
+    assert_eq!(store.verify_audits().unwrap(), before);
+    assert_eq!(store.format().unwrap(), Some(2));
+    store.upgrade(AT).unwrap();
+    assert_eq!(store.format().unwrap(), Some(FORMAT));
+    assert_eq!(store.verify_audits().unwrap(), before);
+    let caller = CallerName::new("desk").unwrap();
+    let later = TenantId::new("later").unwrap();
+    store.create_tenant(&later, Stamp { at: AT, caller: Some(&caller) }).unwrap();
+    drop(store);
+
+    let store = open(disk.live());
+    let page = store.audit_page(&Chain::Server, &Query::default(), 0, 10).unwrap();
+    let told: Vec<_> = page.records.iter().map(|one| one.entry.caller.as_ref()).collect();
+    assert_eq!(told.split_last(), Some((&Some(&caller), vec![None; told.len() - 1].as_slice())));
+    let by_caller = Query { caller: Some(caller), ..Query::default() };
+    let page = store.audit_page(&Chain::Server, &by_caller, 0, 10).unwrap();
+    assert_eq!(page.records.len(), 1);
+    assert!(store.verify_audits().unwrap().iter().all(|(_, it)| it.broken.is_none()));
+}
+
 /// A store whose tenant has records at these instants, of people in turn.
 fn filled(steps: &[(u8, u8)]) -> (Store, Vec<Entry>) {
     let store = open(closed());
@@ -223,7 +251,8 @@ fn filled(steps: &[(u8, u8)]) -> (Store, Vec<Entry>) {
             at += i64::from(*later);
             let person = (*person > 0).then(|| PersonId::new(format!("p-{person}")).unwrap());
             let event = if *later == 0 { Event::Began } else { changed(1).event };
-            Entry { at: Timestamp::from_micros(at), revision: Revision::new(1), person, event }
+            let (at, revision) = (Timestamp::from_micros(at), Revision::new(1));
+            Entry { at, revision, person, caller: None, event }
         })
         .collect();
     store.transaction(|txn| append(txn, &acme(), Start::Exists, &entries)).unwrap();

@@ -9,7 +9,7 @@ use prost::Message;
 use super::request::{ChangeRecord, change_from_record, change_record};
 use super::session::SessionEventRecord;
 use super::{RecordError, read};
-use crate::audit::{Digest, Entry, Event, PolicyChanged};
+use crate::audit::{CallerName, Digest, Entry, Event, PolicyChanged};
 use crate::receipt::RequestId;
 
 /// Where a chain ends.
@@ -46,6 +46,8 @@ struct EntryRecord {
     person: Option<String>,
     #[prost(oneof = "EventRecord", tags = "5, 6, 7, 8, 9")]
     event: Option<EventRecord>,
+    #[prost(string, optional, tag = "10")]
+    caller: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -113,24 +115,26 @@ impl Head {
 
 /// The bytes of an entry that has this number in its chain.
 pub(in crate::store) fn encode_entry(sequence: u64, entry: &Entry) -> Vec<u8> {
-    let Entry { at, revision, person, event } = entry;
+    let Entry { at, revision, person, caller, event } = entry;
     EntryRecord {
         sequence,
         at: at.as_micros(),
         revision: revision.get(),
         person: person.as_ref().map(ToString::to_string),
         event: Some(event.into()),
+        caller: caller.as_ref().map(|caller| caller.as_str().to_owned()),
     }
     .encode_to_vec()
 }
 
 /// The entry in `bytes`, and the number that it says it has.
 pub(in crate::store) fn decode_entry(bytes: &[u8]) -> Result<(u64, Entry), RecordError> {
-    let EntryRecord { sequence, at, revision, person, event } = read(bytes)?;
+    let EntryRecord { sequence, at, revision, person, event, caller } = read(bytes)?;
     let entry = Entry {
         at: Timestamp::from_micros(at),
         revision: Revision::new(revision),
         person: person.map(PersonId::new).transpose()?,
+        caller: caller.and_then(|caller| CallerName::new(&caller)),
         event: event.ok_or(RecordError::UnknownContent)?.try_into()?,
     };
     Ok((sequence, entry))

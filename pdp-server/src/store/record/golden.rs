@@ -24,7 +24,7 @@ use pdp_engine::resource::{Location, Resource, ResourceRef, ResourceType};
 use pdp_engine::time::{Timestamp, Window};
 
 use super::*;
-use crate::audit::{Digest, Entry, Event, PolicyChanged};
+use crate::audit::{CallerName, Digest, Entry, Event, PolicyChanged};
 use crate::receipt::{ChangeKind, Counts, RequestId};
 
 fn window() -> Window {
@@ -249,6 +249,7 @@ fn entries() -> Vec<Entry> {
         at: Timestamp::from_micros(-1),
         revision: Revision::new(4),
         person: Some(PersonId::new("p").unwrap()),
+        caller: None,
         event,
     };
     let created = Event::TenantCreated(tenant);
@@ -275,6 +276,14 @@ fn the_audit_has_its_bytes_and_reads_back() {
     let head = Head { records: 2, at: Timestamp::from_micros(7), hash: Digest([8; 32]) };
     assert_eq!(hex(&head.to_bytes()), HEAD);
     assert_eq!(Head::from_bytes(&head.to_bytes()), Ok(head));
+}
+
+#[test]
+fn a_caller_comes_after_everything_else() {
+    let caller = CallerName::new("desk");
+    let entry = Entry { caller, ..entries().swap_remove(0) };
+    assert_eq!(hex(&encode_entry(5, &entry)), format!("{}52046465736b", ENTRIES[0]));
+    assert_eq!(decode_entry(&encode_entry(5, &entry)), Ok((5, entry)));
 }
 
 #[test]

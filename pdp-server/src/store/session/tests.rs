@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pdp_engine::id::{AccountId, GroupId, ObjectId, PermissionLevelId, PersonId, SessionId};
 use pdp_engine::query::Reason;
 use pdp_engine::session::JitAccount;
+use pdp_engine::time::Timestamp;
 use redb::{Builder, ReadableDatabase as _, ReadableTableMetadata as _};
 
 use super::*;
@@ -160,7 +161,7 @@ fn a_file_of_the_time_before_sessions_opens_and_takes_some() {
     });
     for bytes in [audited, unaudited] {
         let store = open(bytes);
-        store.begin_audit(AT).unwrap();
+        store.upgrade(AT).unwrap();
         let StoredSessions { sessions: read, accounts, next } = loaded(&store);
         assert!(read.is_empty() && accounts.is_empty());
         assert_eq!(next, Numbers::default());

@@ -104,6 +104,7 @@ fn events() -> Vec<Entry> {
             at: at(-1),
             revision: Revision::new(4),
             person: Some(PersonId::new("p").unwrap()),
+            caller: None,
             event: Event::Session(event),
         }
     };

@@ -1,0 +1,85 @@
+//! The thread that writes: it looks into every ring, makes lines of the records there, and hands them
+//! to the sink. Whoever decides neither waits for it nor wakes it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rtrb::Consumer;
+
+use super::mask::Masker;
+use super::record::Record;
+use super::sink::{Lost, Sink};
+use super::{Shared, line};
+
+/// How long it waits where every ring was empty: a ring of the default size holds what a core decides
+/// in many times that.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The writer.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) masker: Masker,
+    pub(super) sink: Sink,
+    pub(super) rings: Vec<Consumer<Record>>,
+    /// The last write failed; it was said.
+    pub(super) failing: bool,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Writes until the sender is gone, and then what is left.
+    pub(super) fn run(mut self, stopped: &Receiver<()>) {
+        loop {
+            while self.drain() {}
+            if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
+        }
+        while self.drain() {}
+    }
+
+    /// Writes what has come. Whether anything had.
+    fn drain(&mut self) -> bool {
+        self.rings.append(&mut self.shared.joined());
+        let mut rings = std::mem::take(&mut self.rings);
+        let (mut taken, mut lost) = (0, 0);
+        let mut text = Vec::new();
+        for ring in &mut rings {
+            // What comes meanwhile has its turn after the other rings.
+            for _ in 0..ring.slots() {
+                let Ok(record) = ring.pop() else { break };
+                text.clear();
+                let outcome = match line::write(&record.read(), &self.masker, &mut text) {
+                    Ok(()) => self.sink.push(&text),
+                    Err(error) => Err(Lost { lines: 1, source: error.into() }),
+                };
+                lost += outcome.map_or_else(|lost| self.tell(&lost), |()| 0);
+                taken += 1;
+            }
+        }
+        // A thread that has ended takes its ring along.
+        rings.retain(|ring| !ring.is_abandoned() || !ring.is_empty());
+        self.rings = rings;
+        if taken == 0 {
+            return false;
+        }
+        match self.sink.flush() {
+            Ok(()) => self.failing = false,
+            Err(last) => lost += self.tell(&last),
+        }
+        self.shared.metrics.decisions_lost(lost);
+        self.shared.metrics.decisions_logged(taken - lost);
+        true
+    }
+
+    /// Says that the log cannot be written, once until it goes well again. How many lines are lost.
+    fn tell(&mut self, Lost { lines, source }: &Lost) -> u64 {
+        if !self.failing {
+            tracing::error!(error = %source, "the log of decisions cannot be written");
+        }
+        self.failing = true;
+        *lines
+    }
+}
