@@ -133,8 +133,7 @@ pub async fn run(
     let admission = Admission::new(admission_limits(&config.overload), Arc::clone(&metrics));
     let door = Door::new(clock.clone(), Arc::clone(&metrics), decision_ids()?, limits);
     let access = Access::open(&config, &clock, &metrics, &admission)?;
-    let health = Health::not_serving_yet().await;
-    let ready = Ready::default();
+    let (health, ready) = (Health::not_serving_yet().await, Ready::default());
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());
 
