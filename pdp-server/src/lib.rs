@@ -141,8 +141,7 @@ pub async fn run(
     let noting = (decision_ids()?, log.clone());
     let door = Door::new(clock.clone(), Arc::clone(&metrics), noting, limits);
     let access = Access::open(&config, &clock, &metrics, &admission)?;
-    let health = Health::not_serving_yet().await;
-    let ready = Ready::default();
+    let (health, ready) = (Health::not_serving_yet().await, Ready::default());
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());
 

@@ -257,19 +257,12 @@ impl Failure {
                 ("maximum", maximum.to_string()),
                 ("actual", live.to_string()),
             ],
-            Self::TooManyLists { maximum } => {
-                vec![("limit", "max_running_lists".to_owned()), ("maximum", maximum.to_string())]
-            }
-            Self::TooManyImports { maximum } => {
-                vec![("limit", "max_imports".to_owned()), ("maximum", maximum.to_string())]
-            }
+            Self::TooManyLists { maximum } => of_limit(("max_running_lists", maximum.to_string())),
+            Self::TooManyImports { maximum } => of_limit(("max_imports", maximum.to_string())),
             Self::ImportTooSlow { limit } => {
                 vec![("limit_ms", limit.as_millis().to_string())]
             }
-            Self::Shed(shed) => {
-                let (limit, maximum) = shed.limit();
-                vec![("limit", limit.to_owned()), ("maximum", maximum)]
-            }
+            Self::Shed(shed) => of_limit(shed.limit()),
             Self::DeadlineExceeded { after } => vec![("after_ms", after.as_millis().to_string())],
             Self::PageTokenExpired { token, actual } => {
                 vec![("token", token.to_string()), ("actual", actual.to_string())]
@@ -445,6 +438,11 @@ impl From<Malformed> for Failure {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
     }
+}
+
+/// Which limit there are as many for as there may be.
+fn of_limit((limit, maximum): (&'static str, String)) -> Vec<Fact> {
+    vec![("limit", limit.to_owned()), ("maximum", maximum)]
 }
 
 /// What a program needs to know of a step of a session that was not taken.
