@@ -11,7 +11,8 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use prost::bytes::Bytes;
 use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
 use crate::tally::Summary;
@@ -49,6 +50,9 @@ pub enum DriveError {
     /// The address is none.
     #[error("`{0}` is not the address of a server; write it like `http://127.0.0.1:7070`")]
     Address(String),
+    /// No header can carry the token.
+    #[error("the token has characters that no header can carry")]
+    Token,
     /// Nobody answers there.
     #[error("cannot reach {endpoint}")]
     Connect {
@@ -100,9 +104,37 @@ pub struct Timing {
     pub last_answers: Duration,
 }
 
+/// How a connection is made, and what goes with each request.
+#[derive(Debug, Clone, Default)]
+pub struct Manners {
+    authorization: Option<MetadataValue<Ascii>>,
+    tls: Option<ClientTlsConfig>,
+}
+
 /// A connection that bytes are sent over.
 #[derive(Debug, Clone)]
-pub struct Connection(Grpc<Channel>);
+pub struct Connection(Grpc<Channel>, Option<MetadataValue<Ascii>>);
+
+// === impl Manners ===
+
+impl Manners {
+    /// With this token in each request.
+    ///
+    /// # Errors
+    /// [`DriveError::Token`] if no header can carry it.
+    pub fn with_token(self, token: &str) -> Result<Self, DriveError> {
+        let value = format!("Bearer {token}").parse().map_err(|_| DriveError::Token)?;
+        Ok(Self { authorization: Some(value), ..self })
+    }
+
+    /// With TLS: who vouches for the server, as PEM, and its name.
+    #[must_use]
+    pub fn with_authority(self, pem: String, name: &str) -> Self {
+        let authority = Certificate::from_pem(pem);
+        let tls = ClientTlsConfig::new().ca_certificate(authority).domain_name(name);
+        Self { tls: Some(tls), ..self }
+    }
+}
 
 // === impl Connection ===
 
@@ -112,8 +144,17 @@ impl Connection {
     /// # Errors
     /// [`DriveError::Address`] or [`DriveError::Connect`].
     pub async fn open(address: &str) -> Result<Self, DriveError> {
+        Self::open_with(address, &Manners::default()).await
+    }
+
+    /// The same in this manner.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn open_with(address: &str, manners: &Manners) -> Result<Self, DriveError> {
         let none = || DriveError::Address(address.to_owned());
-        if !address.starts_with("http://") {
+        let scheme = if manners.tls.is_some() { "https://" } else { "http://" };
+        if !address.starts_with(scheme) {
             return Err(none());
         }
         let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| none())?;
@@ -122,12 +163,17 @@ impl Connection {
             .tcp_nodelay(true)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_stream_window_size(STREAM_WINDOW);
-        let connected = endpoint.connect().await;
-        let channel = connected.map_err(|source| {
+        let unreachable = |source| {
             let endpoint = address.to_owned();
             DriveError::Connect { endpoint, source }
-        })?;
-        Ok(Self(Grpc::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES)))
+        };
+        let endpoint = match &manners.tls {
+            Some(tls) => endpoint.tls_config(tls.clone()).map_err(unreachable)?,
+            None => endpoint,
+        };
+        let channel = endpoint.connect().await.map_err(unreachable)?;
+        let grpc = Grpc::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+        Ok(Self(grpc, manners.authorization.clone()))
     }
 
     /// As many connections.
@@ -135,10 +181,22 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`].
     pub async fn open_many(address: &str, count: usize) -> Result<Vec<Self>, DriveError> {
+        Self::open_many_with(address, count, &Manners::default()).await
+    }
+
+    /// The same in this manner.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn open_many_with(
+        address: &str,
+        count: usize,
+        manners: &Manners,
+    ) -> Result<Vec<Self>, DriveError> {
         bounds("connections", count as u64, 1, MAX_CONNECTIONS as u64)?;
         let mut connections = Vec::with_capacity(count);
         for _ in 0..count {
-            connections.push(Self::open(address).await?);
+            connections.push(Self::open_with(address, manners).await?);
         }
         Ok(connections)
     }
@@ -150,7 +208,11 @@ impl Connection {
     pub async fn call(&mut self, path: &PathAndQuery, body: Bytes) -> Result<Bytes, Status> {
         let gone = |error| Status::unavailable(format!("the connection is gone: {error}"));
         self.0.ready().await.map_err(gone)?;
-        let answer = self.0.unary(Request::new(body), path.clone(), Raw).await?;
+        let mut request = Request::new(body);
+        if let Some(authorization) = &self.1 {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        let answer = self.0.unary(request, path.clone(), Raw).await?;
         Ok(answer.into_inner())
     }
 }

@@ -167,7 +167,8 @@ impl Embedded {
         };
         let config = settings.or(usual).into_config(None)?;
         let listeners = Listeners::bind(&config)?;
-        let endpoint = format!("http://{}", listeners.grpc_address()?);
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let endpoint = format!("{scheme}://{}", listeners.grpc_address()?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("loadtest-server")

@@ -5,6 +5,7 @@
 mod change;
 mod inside;
 pub(crate) mod miss;
+mod observed;
 pub(crate) mod served;
 pub(crate) mod startup;
 
@@ -157,20 +158,12 @@ pub fn measure(
 /// What nothing implements yet, or nothing here measures.
 fn unmeasured() -> Vec<Target> {
     let none = |number, name: &str, bound, why: &str| Target::unmeasured(number, name, bound, why);
-    vec![
-        none(
-            6,
-            "other engines / check, same questions",
-            Bound::AtLeast(25.0),
-            "`loadtest/peers` measures it, a workspace of its own",
-        ),
-        none(
-            14,
-            "everything on / everything off, throughput",
-            Bound::AtLeast(0.90),
-            "there is no decision log to turn on",
-        ),
-    ]
+    vec![none(
+        6,
+        "other engines / check, same questions",
+        Bound::AtLeast(25.0),
+        "`loadtest/peers` measures it, a workspace of its own",
+    )]
 }
 
 // === impl Settings ===

@@ -8,9 +8,9 @@ use pdp_server::config::GrpcThreads;
 use prost::bytes::Bytes;
 use tokio::runtime::Runtime;
 
-use super::{Bound, Settings, Target, TargetsError, ratios};
+use super::{Bound, Settings, Target, TargetsError, observed, ratios};
 use crate::drive::{
-    Connection, Script, Timing, closed_loop, is_clean, open_loop, stream_loop, try_once,
+    Connection, Manners, Script, Timing, closed_loop, is_clean, open_loop, stream_loop, try_once,
 };
 use crate::embedded::{Embedded, Filled};
 use crate::floor::{self, Floor};
@@ -85,12 +85,12 @@ pub(super) fn measure(
     let shared = Embedded::start_on(copy.path(), GrpcThreads::Shared)?;
     let floor = Floor::start(GrpcThreads::default())?;
     let runtime = Runtime::new()?;
-    let mut rounds = Rounds::default();
+    let (mut rounds, plain) = (Rounds::default(), Manners::default());
     let to = runtime.block_on(async {
         Ok::<_, TargetsError>(Connections {
             floor: Connection::open_many(floor.endpoint(), settings.connections).await?,
-            server: ready(server.endpoint(), settings, &sides.uniform).await?,
-            shared: ready(shared.endpoint(), settings, &sides.uniform).await?,
+            server: ready(server.endpoint(), settings, &sides.uniform, &plain).await?,
+            shared: ready(shared.endpoint(), settings, &sides.uniform, &plain).await?,
         })
     })?;
     for round in 1..=settings.rounds {
@@ -100,7 +100,9 @@ pub(super) fn measure(
     drop((to, floor));
     server.stop()?;
     shared.stop()?;
-    Ok(rounds.targets())
+    let mut targets = rounds.targets();
+    targets.extend(observed::measure(settings, (&filled, &sides.uniform), say)?);
+    Ok(targets)
 }
 
 fn prepare(settings: &Settings) -> Result<(Filled, Sides), TargetsError> {
@@ -128,12 +130,14 @@ fn prepare(settings: &Settings) -> Result<(Filled, Sides), TargetsError> {
 }
 
 /// Connections to a server that has loaded its policy.
-async fn ready(
+pub(super) async fn ready(
     endpoint: &str,
     settings: &Settings,
     script: &Script,
+    manners: &Manners,
 ) -> Result<Vec<Connection>, TargetsError> {
-    let mut connections = Connection::open_many(endpoint, settings.connections).await?;
+    let count = settings.connections;
+    let mut connections = Connection::open_many_with(endpoint, count, manners).await?;
     if let Some(first) = connections.first_mut() {
         until_ready(first, &script.requests).await?;
     }

@@ -1,0 +1,149 @@
+//! What it costs a Check that callers prove who they are, that decisions are logged, and that
+//! connections are encrypted: the same server with and without, by turns. Metrics are counted by all of
+//! them. No Check has a span of its own, so that traces cost it nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use pdp_server::callers::NewKey;
+use pdp_server::config::{DecisionLogSettings, LogTarget, Settings as Serving};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::runtime::Runtime;
+
+use super::served::{clean, ready};
+use super::{Bound, Settings, Target, TargetsError, ratios};
+use crate::drive::{Connection, Manners, Script, Timing, closed_loop};
+use crate::embedded::{Embedded, Filled};
+
+/// How many slices a side is measured in, in a round.
+const SLICES: u32 = 5;
+
+/// The name in the server's certificate.
+const NAME: &str = "localhost";
+
+/// What is turned on.
+#[derive(Debug, Clone, Copy)]
+struct On {
+    callers: bool,
+    log: bool,
+    tls: bool,
+}
+
+/// A server, and what it is asked over.
+struct Side {
+    what: &'static str,
+    server: Embedded,
+    to: Vec<Connection>,
+    /// Where its store and its log are.
+    _folder: Filled,
+    per_second: Vec<f64>,
+}
+
+const SIDES: [(&str, On); 5] = [
+    ("everything off", On { callers: false, log: false, tls: false }),
+    ("with a key", On { callers: true, log: false, tls: false }),
+    ("with a log of all decisions", On { callers: false, log: true, tls: false }),
+    ("with both", On { callers: true, log: true, tls: false }),
+    ("with both and TLS", On { callers: true, log: true, tls: true }),
+];
+
+pub(super) fn measure(
+    settings: &Settings,
+    (filled, script): (&Filled, &Script),
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Target>, TargetsError> {
+    let runtime = Runtime::new()?;
+    let mut sides = Vec::with_capacity(SIDES.len());
+    for (what, on) in SIDES {
+        sides.push(Side::start(&runtime, (what, on), settings, (filled, script))?);
+    }
+    for round in 1..=settings.rounds {
+        say(&format!("observed: round {round} of {}", settings.rounds));
+        runtime.block_on(one_round(settings, script, &mut sides))?;
+    }
+    let targets = targets(&sides);
+    for Side { server, to, .. } in sides {
+        drop(to);
+        server.stop()?;
+    }
+    Ok(targets)
+}
+
+async fn one_round(
+    settings: &Settings,
+    script: &Script,
+    sides: &mut [Side],
+) -> Result<(), TargetsError> {
+    let slice: Duration = settings.duration / SLICES;
+    let timing = Timing::new(slice / 5, slice);
+    let mut sums = vec![0.0; sides.len()];
+    for _ in 0..SLICES {
+        for (side, sum) in sides.iter().zip(&mut sums) {
+            let summary = closed_loop(&side.to, script, settings.in_flight, timing).await?;
+            *sum += clean(side.what, summary)?.questions_per_second / f64::from(SLICES);
+        }
+    }
+    sides.iter_mut().zip(sums).for_each(|(side, sum)| side.per_second.push(sum));
+    Ok(())
+}
+
+fn targets(sides: &[Side]) -> Vec<Target> {
+    let Some((off, on)) = sides.split_first() else { return Vec::new() };
+    let mut targets = vec![Target::reported(14, off.what, &off.per_second, "a second")];
+    for side in on {
+        let name = format!("check {} / without, throughput", side.what);
+        let values = ratios(&side.per_second, &off.per_second);
+        targets.push(if side.what == "with both" {
+            Target::held(14, &name, &values, Bound::AtLeast(0.90), "times")
+        } else {
+            Target::reported(14, &name, &values, "times")
+        });
+    }
+    targets
+}
+
+// === impl Side ===
+
+impl Side {
+    fn start(
+        runtime: &Runtime,
+        (what, on): (&'static str, On),
+        settings: &Settings,
+        (filled, script): (&Filled, &Script),
+    ) -> Result<Self, TargetsError> {
+        let folder = filled.copied()?;
+        let mut serving = Serving::default();
+        let mut manners = Manners::default();
+        if on.callers {
+            let key = NewKey::draw().map_err(|_| std::io::Error::other("no random bytes"))?;
+            let roles = "{\"*\": [check]}";
+            let file = folder.path().join("callers.yaml");
+            let entry = format!("- {{name: load, keys: [{}], roles: {roles}}}\n", key.entry());
+            std::fs::write(&file, format!("callers:\n{entry}"))?;
+            serving.callers = Some(file);
+            manners = manners.with_token(key.secret())?;
+        }
+        if on.log {
+            let log = Some(LogTarget::File(folder.path().join("decisions.jsonl")));
+            serving.decision_log = DecisionLogSettings { decision_log: log, ..Default::default() };
+        }
+        if on.tls {
+            manners = manners.with_authority(certified(folder.path(), &mut serving)?, NAME);
+        }
+        let server = Embedded::start_with(folder.path(), serving)?;
+        let to = runtime.block_on(ready(server.endpoint(), settings, script, &manners))?;
+        Ok(Self { what, server, to, _folder: folder, per_second: Vec::new() })
+    }
+}
+
+/// Gives the server a certificate of its own: who vouches for it.
+fn certified(folder: &Path, serving: &mut Serving) -> Result<String, TargetsError> {
+    let made = generate_simple_self_signed([NAME.to_owned()]);
+    let CertifiedKey { cert, signing_key } = made.map_err(std::io::Error::other)?;
+    let (cert_file, key_file) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert_file, cert.pem())?;
+    std::fs::write(&key_file, signing_key.serialize_pem())?;
+    serving.tls_cert = Some(cert_file);
+    serving.tls_key = Some(key_file);
+    Ok(cert.pem())
+}
