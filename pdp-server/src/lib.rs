@@ -173,8 +173,7 @@ pub async fn run(
         }
         Some(Err(error)) => Err(error),
         Some(Ok(publisher)) => {
-            door.metrics().loaded(started.elapsed());
-            door.metrics().measure(&publisher);
+            door.metrics().loaded(started.elapsed(), &publisher);
             door.open(publisher);
             ready.set(true);
             health.serving().await;

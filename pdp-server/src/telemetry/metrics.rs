@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use pdp_engine::query::{Decision, Effect, Reason};
 use tonic::Code;
 
-use crate::publish::{PolicyState, Receipt};
+use crate::publish::{PolicyState, Publisher, Receipt};
 
 /// Upper bounds of the histograms' buckets, in seconds: decisions take microseconds, commits
 /// milliseconds.
@@ -286,9 +286,11 @@ impl Metrics {
         self.outstanding_revocations.set(number(outstanding));
     }
 
-    /// Notes how long the start took, from opening the store to the first answer.
-    pub(crate) fn loaded(&self, took: Duration) {
+    /// Notes how long the start took, from opening the store to the first answer; from now on the
+    /// publisher notes how long its steps take.
+    pub(crate) fn loaded(&self, took: Duration, publisher: &Publisher) {
         self.load_seconds.set(took);
+        self.measure(publisher);
     }
 
     /// The gauge of open streams.

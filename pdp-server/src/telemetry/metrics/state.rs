@@ -62,7 +62,7 @@ impl State {
 
 impl Metrics {
     /// Has the publisher note how long its steps take.
-    pub(crate) fn measure(&self, publisher: &Publisher) {
+    pub(super) fn measure(&self, publisher: &Publisher) {
         let State { compile_seconds, commit_seconds, store_bytes: _ } = &self.state;
         publisher.measured_by(compile_seconds.clone(), commit_seconds.clone());
         self.store(publisher.store_bytes());
