@@ -362,8 +362,7 @@ impl Settings {
             max_body_bytes: max_body_bytes.unwrap_or(DEFAULT_MAX_BODY_BYTES),
             http_timeout: millis("http_timeout_ms", http_timeout_ms, DEFAULT_HTTP_TIMEOUT)?,
         };
-        config.check()?;
-        Ok(config)
+        config.check().map(|()| config)
     }
 }
 

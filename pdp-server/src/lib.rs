@@ -206,18 +206,18 @@ pub async fn run(
     // In this order: nobody asks any more, then the last holders of the policy go.
     threads.stop().await;
     drop(rest);
-    at_rest(upkeep).await;
+    at_rest(upkeep, logging).await;
     drop(door);
-    logging.finish().await;
     tracing::info!("stopped");
     outcome
 }
 
-/// Waits for what the upkeep has begun.
-async fn at_rest(upkeep: tokio::task::JoinHandle<()>) {
+/// Waits for what the upkeep has begun, and for the last decisions to be logged.
+async fn at_rest(upkeep: tokio::task::JoinHandle<()>, logging: decision_log::Writing) {
     if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
         tracing::warn!("the upkeep did not end in time");
     }
+    logging.finish().await;
 }
 
 /// Waits for the doors to finish what they have begun, and ends it once it has had its time.

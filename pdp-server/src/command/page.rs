@@ -31,7 +31,8 @@ fn takes(setting: &Described) -> String {
         "COUNT" => "number",
         "DIR" => "path of a folder",
         "MS" => "milliseconds",
-        "FILTER" | "FORMAT" | "THREADS" | "TYPES" | "URL" | "WHETHER" => "text",
+        "SHARE" => "number, 0 to 1",
+        "FILTER" | "FORMAT" | "PARTS" | "THREADS" | "TYPES" | "URL" | "WHERE" | "WHETHER" => "text",
         other => panic!("say what `{other}` stands for"),
     };
     match setting.bounds {
