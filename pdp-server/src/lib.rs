@@ -156,7 +156,7 @@ pub async fn run(
     let mut serving = threads.rest().spawn(serving);
     let routes = http::Routes::new(ready.clone(), &door, options).behind(Arc::clone(&access.gate));
     let taken = (http, access.acceptor(tls::Door::Http));
-    let (terms, admission) = (terms(&config, config.http_timeout), Arc::clone(&admission));
+    let terms = terms(&config, config.http_timeout);
     let http = serve_http(taken, routes, threads.lanes(), terms, admission, stopped);
     let mut http = threads.rest().spawn(http);
     let rereading = tokio::spawn(access.reread()).abort_handle();
@@ -177,10 +177,7 @@ pub async fn run(
             door.open(publisher);
             ready.set(true);
             health.serving().await;
-            if let (Ok(grpc), Ok(http)) = addresses {
-                let took_ms = started.elapsed().as_millis();
-                tracing::info!(%grpc, %http, took_ms, "serving");
-            }
+            announce(addresses, started);
             tokio::select! {
                 () = &mut shutdown => Ok(()),
                 ended = &mut serving => ended.unwrap_or(Err(RunError::Panicked("the gRPC door"))),
@@ -210,6 +207,14 @@ pub async fn run(
     drop(door);
     tracing::info!("stopped");
     outcome
+}
+
+/// Says where it serves, and how long the start took.
+fn announce(addresses: (std::io::Result<SocketAddr>, std::io::Result<SocketAddr>), began: Instant) {
+    if let (Ok(grpc), Ok(http)) = addresses {
+        let took_ms = began.elapsed().as_millis();
+        tracing::info!(%grpc, %http, took_ms, "serving");
+    }
 }
 
 /// Waits for what the upkeep has begun, and for the last decisions to be logged.

@@ -11,6 +11,7 @@
 
 mod audit;
 mod backup;
+mod folder;
 mod load;
 mod measure;
 mod record;
@@ -41,6 +42,7 @@ use redb::{
 };
 
 pub use backup::{BackupError, verify_backup};
+use folder::sync_names;
 pub use record::RecordError;
 pub(crate) use record::Remembered;
 
@@ -490,20 +492,4 @@ fn builder() -> Builder {
 /// Whether an I/O error says that the file is not what was written, rather than out of reach.
 fn is_damage(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
-}
-
-/// Makes the names of a new file and of new folders around it durable: what is in the file is of no
-/// use without them.
-#[cfg(unix)]
-fn sync_names(dir: &Path, new_folders: usize) -> std::io::Result<()> {
-    for folder in std::fs::canonicalize(dir)?.ancestors().take(new_folders + 1) {
-        std::fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Elsewhere folders cannot be opened, and names are durable with the file.
-#[cfg(not(unix))]
-fn sync_names(_: &Path, _: usize) -> std::io::Result<()> {
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Config, GatewayFile, access};
+use super::{Config, GatewayFile, PublicUrl, access};
 
 /// The settings as a file would name them.
 impl fmt::Display for Config {
@@ -40,12 +40,9 @@ impl fmt::Display for Config {
             http_timeout,
         } = self;
         let quoted = |text: &str| format!("{text:?}");
-        writeln!(f, "data: {}", quoted(&data.to_string_lossy()))?;
-        if let Some(load) = load {
-            writeln!(f, "load: {}", quoted(&load.to_string_lossy()))?;
-        }
-        if let Some(GatewayFile { path, mapping: _ }) = gateway {
-            writeln!(f, "gateway: {}", quoted(&path.to_string_lossy()))?;
+        let gateway = gateway.as_ref().map(|GatewayFile { path, mapping: _ }| path);
+        for (name, path) in [("data", Some(data)), ("load", load.as_ref()), ("gateway", gateway)] {
+            optional(f, name, path.map(|path| path.to_string_lossy()).as_deref())?;
         }
         access::show(f, callers.as_ref(), tls.as_ref())?;
         writeln!(f, "grpc: {}", quoted(&grpc.to_string()))?;
@@ -54,9 +51,7 @@ impl fmt::Display for Config {
         writeln!(f, "insecure: {insecure}")?;
         writeln!(f, "log: {}", quoted(log))?;
         writeln!(f, "log_format: {log_format}")?;
-        if let Some(endpoint) = otlp_endpoint {
-            writeln!(f, "otlp_endpoint: {}", quoted(endpoint))?;
-        }
+        optional(f, "otlp_endpoint", otlp_endpoint.as_deref())?;
         write!(f, "{decision_log}")?;
         writeln!(f, "max_message_bytes: {max_message_bytes}")?;
         writeln!(f, "max_live_streams: {max_live_streams}")?;
@@ -69,15 +64,16 @@ impl fmt::Display for Config {
         overload.show(f)?;
         writeln!(f, "grace_ms: {}", grace.as_millis())?;
         writeln!(f, "drain_ms: {}", drain.as_millis())?;
-        if let Some(url) = public_url {
-            writeln!(f, "public_url: {}", quoted(url.as_str()))?;
-        }
-        if let Some(url) = access_request_url {
-            writeln!(f, "access_request_url: {}", quoted(url.as_str()))?;
-        }
+        optional(f, "public_url", public_url.as_ref().map(PublicUrl::as_str))?;
+        optional(f, "access_request_url", access_request_url.as_ref().map(PublicUrl::as_str))?;
         writeln!(f, "person_types: {}", quoted(&person_types.to_string()))?;
         writeln!(f, "max_evaluations: {max_evaluations}")?;
         writeln!(f, "max_body_bytes: {max_body_bytes}")?;
         writeln!(f, "http_timeout_ms: {}", http_timeout.as_millis())
     }
+}
+
+/// A text, if there is one.
+fn optional(f: &mut fmt::Formatter<'_>, name: &str, text: Option<&str>) -> fmt::Result {
+    text.map_or(Ok(()), |text| writeln!(f, "{name}: {text:?}"))
 }

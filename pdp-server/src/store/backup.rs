@@ -20,9 +20,10 @@ use redb::{ReadableTable as _, WriteTransaction};
 use sha2::{Digest as _, Sha256};
 
 use super::audit::{AUDIT, AUDIT_HEADS};
+use super::folder::sync_names;
 use super::rows::{FACTS, META, REQUEST_ORDER, REQUESTS, TENANTS};
 use super::session::{ACCOUNTS, NUMBERS, SESSIONS};
-use super::{FILE_NAME, FORMAT, Store, StoreError, builder, sync_names};
+use super::{FILE_NAME, FORMAT, Store, StoreError, builder};
 
 /// What a backup begins with; the last byte is the version of its form.
 const MARK: &[u8; 16] = b"pdp-server back\x01";
