@@ -1,6 +1,7 @@
 //! The HTTP door.
 
 use pdp_server::config::Settings;
+use serde_json::{Value, json};
 
 use crate::guarded::{Guarded, caller, key};
 use crate::sent::send;
@@ -92,18 +93,34 @@ assignments:
     let folder = served::folder();
     std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
     let guarded = Guarded::with(folder, &callers, Settings::default()).await;
-    let asked = async |authorization: &str| {
+    let asked = async |authorization: &str, path: &str, body: &str| {
         let headers = [("authorization", authorization)];
-        let path = "/access/v1/evaluation";
-        let reply = send(guarded.served.http, "POST", path, &headers, ASKED).await;
+        let path = format!("/access/v1/{path}");
+        let reply = send(guarded.served.http, "POST", &path, &headers, body).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        serde_json::from_str::<serde_json::Value>(&reply.body).unwrap()
+        serde_json::from_str::<Value>(&reply.body).unwrap()
     };
-    let told = asked(&sees).await;
+    let bo = json!([{"type": "person", "id": "bo"}]);
+    let told = asked(&sees, "evaluation", ASKED).await;
     assert_eq!(told["context"]["effect"], "REQUIRES_APPROVAL");
-    assert_eq!(told["context"]["approvers"], serde_json::json!([{"type": "person", "id": "bo"}]));
-    let told = asked(&checks).await;
+    assert_eq!(told["context"]["approvers"], bo);
+    let told = asked(&checks, "evaluation", ASKED).await;
     assert_eq!(told["context"]["effect"], "REQUIRES_APPROVAL");
     assert_eq!(told["context"].get("approvers"), None);
+
+    // Of several, the first ten that are explained.
+    let mut item: Value = serde_json::from_str(ASKED).unwrap();
+    let plain = json!({"evaluations": [item]}).to_string();
+    item["context"]["explain"] = json!(true);
+    let explained = json!({"evaluations": vec![item; 12]}).to_string();
+    let told = asked(&sees, "evaluations", &explained).await;
+    for (n, answer) in told["evaluations"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(answer["context"]["effect"], "REQUIRES_APPROVAL");
+        assert_eq!(answer["context"].get("approvers"), (n < 10).then_some(&bo), "{n}");
+    }
+    let told = asked(&checks, "evaluations", &explained).await;
+    assert!(!told.to_string().contains("approvers"), "{told}");
+    let told = asked(&sees, "evaluations", &plain).await;
+    assert_eq!(told, json!({"evaluations": [{"decision": false}]}));
     guarded.served.stop().await;
 }

@@ -19,6 +19,9 @@ use crate::rpc::Asked;
 /// them are in `ListApprovers`.
 const MAX_TOLD: u32 = 20;
 
+/// How many evaluations of a request tell them: each is a list of its own.
+pub(super) const MAX_ITEMS_TOLD: usize = 10;
+
 /// How long a decision waits for them: it is worth more than they are.
 const PATIENCE: Duration = Duration::from_millis(500);
 

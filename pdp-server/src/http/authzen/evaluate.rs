@@ -8,11 +8,12 @@ use pdp_engine::query::{Decision, Effect, Reason};
 use pdp_engine::session::SessionDecision;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
+use pdp_proto::v1;
 use serde::Serialize;
 
 use super::super::json::{Json, Object};
 use super::answer::Answer;
-use super::approval::{Approvers, approvable};
+use super::approval::{Approvers, MAX_ITEMS_TOLD, approvable};
 use super::request::{Read, Tuple, optional_object, text, told};
 use super::{Options, Refused, json};
 use crate::callers::Granted;
@@ -61,18 +62,10 @@ impl Asker<'_> {
             (self.decide(asked, &snapshot, now)?, now)
         };
         let mut answer = Answer::told(&decided, id, self.options, now);
-        if decided.decision.effect == Effect::RequiresApproval && self.sees_others() {
-            let read = asked.question(&self.options.person_types)?;
-            if let Some(question) = approvable(&read.asked) {
-                answer.approved_by(Approvers::list(self, question).await);
-            }
+        if let Some(question) = self.unapproved(&decided, Some(&asked)) {
+            answer.approved_by(Approvers::list(self, question).await);
         }
         Ok(written(&answer)?)
-    }
-
-    /// Whether the caller may be told of other people.
-    fn sees_others(&self) -> bool {
-        self.granted.asker().has(Role::Explain, self.granted.tenant())
     }
 
     /// Several, or one where the request holds no others.
@@ -81,16 +74,25 @@ impl Asker<'_> {
         match request.get("evaluations") {
             None | Some(Json::Null) => self.one(request).await,
             Some(Json::List(items)) if items.is_empty() => self.one(request).await,
-            Some(items) => Ok(self.every(request, items, semantic)?),
+            Some(items) => {
+                let (mut evaluations, unapproved) = self.every(request, items, semantic)?;
+                for (at, question) in unapproved {
+                    if let Some(answer) = evaluations.get_mut(at) {
+                        answer.approved_by(Approvers::list(self, question).await);
+                    }
+                }
+                Ok(written(&Answers { evaluations })?)
+            }
         }
     }
 
+    /// The answers of several, and which of them are to say who could agree.
     fn every(
         &self,
         request: &Object<'_>,
         items: &Json<'_>,
         semantic: Semantic,
-    ) -> Result<Response, Failure> {
+    ) -> Result<(Vec<Answer<'_>>, Vec<(usize, v1::Question)>), Failure> {
         let items = match items {
             Json::List(items) => items,
             other => {
@@ -110,7 +112,7 @@ impl Asker<'_> {
         }
         let defaults = Tuple::read(request)?;
         let (snapshot, now) = self.door.snapshot(self.granted)?;
-        let mut evaluations = Vec::with_capacity(items.len());
+        let (mut evaluations, mut unapproved) = (Vec::with_capacity(items.len()), Vec::new());
         for part in items.chunks(semantic.together()) {
             let asked = part.iter().map(|item| item_of(item).map(|item| item.or(defaults)));
             let asked: Vec<_> = asked.collect();
@@ -118,7 +120,14 @@ impl Asker<'_> {
                 let explain = defaults.wants_explanation()
                     || asked.as_ref().is_ok_and(|asked| asked.wants_explanation());
                 evaluations.push(match decided {
-                    Ok((decided, id)) if explain => Answer::told(&decided, id, self.options, now),
+                    Ok((decided, id)) if explain => {
+                        if let Some(question) = self.unapproved(&decided, asked.as_ref().ok())
+                            && unapproved.len() < MAX_ITEMS_TOLD
+                        {
+                            unapproved.push((evaluations.len(), question));
+                        }
+                        Answer::told(&decided, id, self.options, now)
+                    }
                     Ok((decided, _)) => Answer::bare(&decided),
                     Err(malformed) => Answer::error(sentence(malformed)),
                 });
@@ -127,8 +136,20 @@ impl Asker<'_> {
                 break;
             }
         }
-        drop(snapshot);
-        written(&Answers { evaluations })
+        Ok((evaluations, unapproved))
+    }
+
+    /// The question that somebody could agree to, if the caller may be told who.
+    fn unapproved(
+        &self,
+        decided: &SessionDecision,
+        asked: Option<&Tuple<'_>>,
+    ) -> Option<v1::Question> {
+        let requires = decided.decision.effect == Effect::RequiresApproval;
+        if !requires || !self.granted.asker().has(Role::Explain, self.granted.tenant()) {
+            return None;
+        }
+        approvable(&asked?.question(&self.options.person_types).ok()?.asked)
     }
 
     fn decide(
