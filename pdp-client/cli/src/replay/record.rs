@@ -201,7 +201,7 @@ mod tests {
             ("", "EOF while parsing"),
             ("[]", "is no object"),
             ("{}", "`time` is no text"),
-            (r#"{"time": "now"}"#, "`now` is not a time"),
+            (r#"{"id": "0", "time": "now"}"#, "`now` is not a time"),
         ] {
             let error = Record::read(text.as_bytes()).unwrap_err();
             assert!(error.contains(told), "{text}: {error}");
