@@ -139,8 +139,7 @@ pub async fn run(
     let noting = (decision_ids()?, log.clone());
     let door = Door::new(clock.clone(), Arc::clone(&metrics), noting, limits);
     let access = Access::open(&config, &clock, &metrics)?;
-    let health = Health::not_serving_yet().await;
-    let ready = Ready::default();
+    let (health, ready) = (Health::not_serving_yet().await, Ready::default());
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());
 
@@ -175,8 +174,7 @@ pub async fn run(
             ready.set(true);
             health.serving().await;
             if let (Ok(grpc), Ok(http)) = addresses {
-                let took_ms = started.elapsed().as_millis();
-                tracing::info!(%grpc, %http, took_ms, "serving");
+                tracing::info!(%grpc, %http, took_ms = started.elapsed().as_millis(), "serving");
             }
             tokio::select! {
                 () = &mut shutdown => Ok(()),
