@@ -89,6 +89,8 @@ impl Server {
             grpc: any_port,
             http: any_port,
             grace_ms: Some(0),
+            // However busy the machine is.
+            max_queue_ms: settings.max_queue_ms.or(Some(60_000)),
             ..settings
         };
         let config = settings.into_config(None).unwrap();

@@ -74,6 +74,8 @@ pub(crate) fn settings(folder: &Path) -> Settings {
         http: Some("127.0.0.1:0".parse().unwrap()),
         grace_ms: Some(0),
         drain_ms: Some(10_000),
+        // However busy the machine is.
+        max_queue_ms: Some(60_000),
         ..Settings::default()
     }
 }

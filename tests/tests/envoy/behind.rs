@@ -60,6 +60,8 @@ impl Pdp {
             grpc: any_port,
             http: any_port,
             grace_ms: Some(0),
+            // However busy the machine is.
+            max_queue_ms: Some(60_000),
             ..Settings::default()
         };
         let config = settings.or(own).into_config(None).unwrap();

@@ -73,6 +73,8 @@ impl Served {
             grpc: Some("127.0.0.1:0".parse().unwrap()),
             http: Some("127.0.0.1:0".parse().unwrap()),
             grace_ms: Some(0),
+            // However busy the machine is.
+            max_queue_ms: Some(60_000),
             decision_log,
             ..Settings::default()
         };
