@@ -226,8 +226,16 @@ impl Load {
         }
         let stands = now_ns.saturating_sub(self.idle_at_ns.load(Relaxed)) > nanos(STANDING);
         let most = if stands { limits.queue } else { limits.queue.saturating_mul(BURST) };
-        let wait_ns = queued.saturating_mul(self.turn_ns.load(Relaxed));
-        (wait_ns > nanos(most)).then_some(Shed::Queue { maximum: limits.queue })
+        let turn_ns = self.turn_ns.load(Relaxed);
+        if queued.saturating_mul(turn_ns) <= nanos(most) {
+            return None;
+        }
+        if queued == 1 {
+            // Nobody waits behind another any more, and so no turn is measured: what was measured in a
+            // bad moment wears off.
+            self.turn_ns.store(turn_ns - turn_ns.div_ceil(WEIGHT), Relaxed);
+        }
+        Some(Shed::Queue { maximum: limits.queue })
     }
 
     /// One that waited has its turn.
@@ -362,6 +370,16 @@ pub(crate) mod tests {
         load.turn(1_000_000_000);
         assert!(load.turn_ns.load(Relaxed) < 16_000);
         load.queued.store(0, Relaxed);
+    }
+
+    #[test]
+    fn what_was_measured_in_a_bad_moment_wears_off() {
+        let (all, [load, _]) = loads();
+        learn(&load, 1, 60_000_000_000);
+        let (_waits, shed) = load.arrive(all.epoch);
+        assert_eq!(shed, None);
+        let refused = std::iter::from_fn(|| load.arrive(all.epoch).1).count();
+        assert!((1..200).contains(&refused), "{refused}");
     }
 
     #[test]

@@ -133,7 +133,7 @@ settings! {
     grpc: SocketAddr, "PDP_GRPC", "ADDR";
     /// Address of the HTTP door: AuthZEN, health and metrics
     http: SocketAddr, "PDP_HTTP", "ADDR";
-    /// Threads that serve gRPC connections: `per-core`, a number, or `shared` for those of everything else
+    /// Threads that serve connections: `per-core`, a number, or `shared` for those of everything else
     grpc_threads: GrpcThreads, "PDP_GRPC_THREADS", "THREADS";
     /// Allow addresses that other machines can reach although there is no TLS, or there are no callers
     insecure: bool, "PDP_INSECURE", "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true;
@@ -181,7 +181,7 @@ settings! {
     max_deadline_ms: u64, "PDP_MAX_DEADLINE_MS", "MS";
     /// How old a connection becomes before it is told to go away, a tenth more or less, in milliseconds
     max_connection_age_ms: u64, "PDP_MAX_CONNECTION_AGE_MS", "MS";
-    /// How long requests and streams may go on over a connection that was told to, in milliseconds
+    /// How long requests and streams may go on over a connection that was told to go away, in milliseconds
     connection_farewell_ms: u64, "PDP_CONNECTION_FAREWELL_MS", "MS";
     /// How long nothing may be asked on a connection before it is told to go away, in milliseconds
     connection_idle_ms: u64, "PDP_CONNECTION_IDLE_MS", "MS";

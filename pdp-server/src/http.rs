@@ -3,6 +3,7 @@
 
 pub(crate) mod authzen;
 mod backup;
+mod elsewhere;
 mod json;
 mod serve;
 
@@ -18,9 +19,12 @@ use tokio::sync::Semaphore;
 
 use crate::admission::Shed;
 use crate::backup::ROUTE;
+use tokio::runtime::Handle;
+
 use crate::callers::{Denied, Forbidden, Gate, GateLayer, Need, Side};
 use crate::connection::Arrival;
 use crate::rpc::{Door, Failure};
+use elsewhere::ElsewhereLayer;
 pub(crate) use serve::serve;
 
 /// Whether requests should come here: true between the load of the policy and the shutdown.
@@ -53,31 +57,44 @@ impl Ready {
 /// roles to it.
 pub(crate) struct Routes {
     router: Router,
+    elsewhere: ElsewhereLayer,
     paths: Vec<String>,
 }
 
 // === impl Routes ===
 
 impl Routes {
-    /// Every route.
-    pub(crate) fn new(ready: Ready, door: &Arc<Door>, options: authzen::Options) -> Self {
+    /// Every route. What may take its time runs `there`.
+    pub(crate) fn new(
+        ready: Ready,
+        door: &Arc<Door>,
+        options: authzen::Options,
+        there: &Handle,
+    ) -> Self {
         let backups = Arc::new(Semaphore::new(1));
         let shared = Shared { ready, door: Arc::downgrade(door), backups };
-        let none = Self { router: Router::new(), paths: Vec::new() };
+        let elsewhere = ElsewhereLayer(there.clone());
+        let none = Self { router: Router::new(), elsewhere, paths: Vec::new() };
         let own = none
             .add("/healthz/live", get(live))
             .add("/healthz/ready", get(is_ready).with_state(shared.clone()))
-            .add("/metrics", get(metrics).with_state(shared.clone()))
-            .add(ROUTE, get(backup::backup).with_state(shared));
+            .add_slow("/metrics", get(metrics).with_state(shared.clone()))
+            .add_slow(ROUTE, get(backup::backup).with_state(shared));
         authzen::add(own, door, options)
     }
 
     fn add(self, path: impl Into<String>, handler: MethodRouter) -> Self {
-        let Self { router, mut paths } = self;
+        let Self { router, elsewhere, mut paths } = self;
         let path = path.into();
         let router = router.route(&path, handler);
         paths.push(path);
-        Self { router, paths }
+        Self { router, elsewhere, paths }
+    }
+
+    /// A route that may take its time.
+    fn add_slow(self, path: impl Into<String>, handler: MethodRouter) -> Self {
+        let handler = handler.layer(self.elsewhere.clone());
+        self.add(path, handler)
     }
 
     /// What they are called.

@@ -154,7 +154,8 @@ pub async fn run(
     let manner = manner(&config, access.acceptor(tls::Door::Grpc), &admission);
     let serving = transport::serve_taken((grpc, manner), gated, threads.lanes(), stopped.clone());
     let mut serving = threads.rest().spawn(serving);
-    let routes = http::Routes::new(ready.clone(), &door, options).behind(Arc::clone(&access.gate));
+    let routes = http::Routes::new(ready.clone(), &door, options, threads.rest())
+        .behind(Arc::clone(&access.gate));
     let taken = (http, access.acceptor(tls::Door::Http));
     let terms = terms(&config, config.http_timeout);
     let http = serve_http(taken, routes, threads.lanes(), terms, admission, stopped);

@@ -68,6 +68,7 @@ pub(crate) use deadline::DeadlineLayer;
 use deciding::Deciding;
 pub use decision::MAX_BATCH;
 use elsewhere::Elsewhere;
+pub(crate) use elsewhere::Wanted;
 pub use failure::ERROR_DOMAIN;
 pub(crate) use failure::Failure;
 pub(crate) use import::ImportLimits;

@@ -137,14 +137,20 @@ impl Rotated {
         if self.keep == 0 {
             return self.file.set_len(0);
         }
-        for number in (1..self.keep).rev() {
+        // What is not there is not put aside: the ones before stay where they are.
+        let shifted = if self.path.exists() { 1..self.keep } else { 0..0 };
+        for number in shifted.rev() {
             let (from, to) = (self.numbered(number), self.numbered(number + 1));
             match std::fs::rename(from, to) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Err(_) | Ok(()) => {}
             }
         }
-        std::fs::rename(&self.path, self.numbered(1))?;
+        match std::fs::rename(&self.path, self.numbered(1)) {
+            // Put aside before, when no other could be begun, or taken away by somebody.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(_) | Ok(()) => {}
+        }
         self.file = open(&self.path)?;
         Ok(())
     }
@@ -209,6 +215,22 @@ mod tests {
         sink.push(b"last\n").unwrap();
         sink.flush().unwrap();
         assert_eq!(text(&path), "whole\nhal\nnext\nlast\n");
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_begun_is_begun_later_and_pushes_nothing_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut sink = Sink::file(&path, 8, 2).unwrap();
+        sink.push(b"one one\n").unwrap();
+        sink.flush().unwrap();
+        // As after a file that was put aside when no other could be opened.
+        std::fs::rename(&path, folder.path().join("log.1")).unwrap();
+        sink.push(b"two two\n").unwrap();
+        sink.flush().unwrap();
+        assert_eq!(text(&path), "two two\n");
+        assert_eq!(text(&folder.path().join("log.1")), "one one\n");
+        assert!(!folder.path().join("log.2").exists());
     }
 
     #[test]

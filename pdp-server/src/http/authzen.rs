@@ -101,7 +101,11 @@ pub(super) fn add(routes: Routes, door: &Arc<Door>, options: Options) -> Routes 
     let routes = routes.add(by_path, get(metadata_by_path).with_state(Arc::clone(&authzen)));
     api.into_iter().fold(routes, |routes, (path, handler)| {
         let handler = handler.with_state(Arc::clone(&authzen));
-        routes.add(format!("{TENANT_PREFIX}{path}"), handler.clone()).add(path, handler)
+        let of_tenant = format!("{TENANT_PREFIX}{path}");
+        match path.contains("/search/") {
+            true => routes.add_slow(of_tenant, handler.clone()).add_slow(path, handler),
+            false => routes.add(of_tenant, handler.clone()).add(path, handler),
+        }
     })
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Elsewhere<S> {
 struct Passed {
     frames: mpsc::Receiver<Passing>,
     ended: bool,
-    _work: Wanted,
+    _work: Wanted<()>,
 }
 
 enum Passing {
@@ -45,7 +45,7 @@ enum Passing {
 }
 
 /// Work that ends when nobody waits for it.
-struct Wanted(tokio::task::JoinHandle<()>);
+pub(crate) struct Wanted<T>(pub(crate) tokio::task::JoinHandle<T>);
 
 // === impl Elsewhere ===
 
@@ -142,7 +142,7 @@ impl http_body::Body for Passed {
 
 // === impl Wanted ===
 
-impl Drop for Wanted {
+impl<T> Drop for Wanted<T> {
     fn drop(&mut self) {
         self.0.abort();
     }

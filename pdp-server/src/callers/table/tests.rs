@@ -80,7 +80,9 @@ fn served_routes() -> BTreeSet<String> {
         max_body_bytes: 1 << 10,
         timeout: Duration::from_secs(60),
     };
-    Routes::new(Ready::default(), &door, options).paths().iter().cloned().collect()
+    let threads = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let routes = Routes::new(Ready::default(), &door, options, threads.handle());
+    routes.paths().iter().cloned().collect()
 }
 
 #[test]

@@ -56,7 +56,9 @@ async fn without_a_policy_nothing_is_decided() {
     let clock = Clock::fixed(Timestamp::from_micros(0));
     let load = crate::admission::tests::unlimited();
     let gate = Gate::new(None, clock, Arc::new(Metrics::new()), load.all());
-    let mut routes = Routes::new(Ready::default(), &door, options()).behind(Arc::new(gate));
+    let here = tokio::runtime::Handle::current();
+    let routes = Routes::new(Ready::default(), &door, options(), &here);
+    let mut routes = routes.behind(Arc::new(gate));
     let paths = ["evaluation", "evaluations", "search/subject", "search/resource", "search/action"];
     for path in paths {
         let (status, headers, said) = posted(&mut routes, &format!("/access/v1/{path}")).await;
