@@ -148,14 +148,14 @@ pub async fn run(
     let threads = Threads::start_with(config.grpc_threads, move || log.join())
         .map_err(|source| RunError::System { doing: "starting threads", source })?;
     let (stop, stopped) = watch::channel(false);
-    let mapping = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
-    let routes = door.routes(&health, mapping.unwrap_or_default(), threads.rest())?.prepare();
+    let mapping = config.gateway.as_ref().map(|it| it.mapping.clone()).unwrap_or_default();
+    let routes = door.routes(&health, mapping, threads.rest())?.prepare();
     let gated = GateLayer::<Grpc>::new(Arc::clone(&access.gate)).layer(routes);
     let manner = manner(&config, access.acceptor(tls::Door::Grpc), &admission);
     let serving = transport::serve_taken((grpc, manner), gated, threads.lanes(), stopped.clone());
     let mut serving = threads.rest().spawn(serving);
-    let routes = http::Routes::new(ready.clone(), &door, options, threads.rest())
-        .behind(Arc::clone(&access.gate));
+    let routes = http::Routes::new(ready.clone(), &door, options, threads.rest());
+    let routes = routes.behind(Arc::clone(&access.gate));
     let taken = (http, access.acceptor(tls::Door::Http));
     let terms = terms(&config, config.http_timeout);
     let http = serve_http(taken, routes, threads.lanes(), terms, admission, stopped);
@@ -164,8 +164,7 @@ pub async fn run(
     let (rest, resting) = oneshot::channel::<()>();
     let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), health.clone(), resting));
 
-    let started = Instant::now();
-    let mut shutdown = pin!(shutdown);
+    let (started, mut shutdown) = (Instant::now(), pin!(shutdown));
     let outcome = match loaded(config, clock, shutdown.as_mut()).await {
         None => {
             // The loading thread cannot be stopped; it ends with the process.

@@ -46,6 +46,9 @@ enum Semantic {
 /// How many evaluations are made together at most: enough for their waiting to overlap.
 const TOGETHER: usize = 64;
 
+/// Evaluations that somebody could agree to: which of the request's, and what was asked.
+type Unapproved = Vec<(usize, v1::Question)>;
+
 #[derive(Serialize)]
 struct Answers<'a> {
     evaluations: Vec<Answer<'a>>,
@@ -92,7 +95,7 @@ impl Asker<'_> {
         request: &Object<'_>,
         items: &Json<'_>,
         semantic: Semantic,
-    ) -> Result<(Vec<Answer<'_>>, Vec<(usize, v1::Question)>), Failure> {
+    ) -> Result<(Vec<Answer<'_>>, Unapproved), Failure> {
         let items = match items {
             Json::List(items) => items,
             other => {
