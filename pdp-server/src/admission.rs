@@ -375,7 +375,7 @@ pub(crate) mod tests {
     #[test]
     fn what_was_measured_in_a_bad_moment_wears_off() {
         let (all, [load, _]) = loads();
-        learn(&load, 1, 60_000_000_000);
+        learn(&load, 2, 60_000_000_000);
         let (_waits, shed) = load.arrive(all.epoch);
         assert_eq!(shed, None);
         let refused = std::iter::from_fn(|| load.arrive(all.epoch).1).count();
