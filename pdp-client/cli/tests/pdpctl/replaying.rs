@@ -92,8 +92,10 @@ async fn the_same_server_decides_the_same_and_another_policy_exactly_what_it_cha
     assert_eq!(served.ctl(&["apply", change.to_str().unwrap()]).await.status, 0);
     let ran = served.ctl(&["--output", "json", "replay", log]).await;
     assert_eq!(ran.status, 1, "{ran:?}");
-    let told = lines(&ran);
-    let [view, vault, last] = told.as_slice() else { panic!("{told:?}") };
+    // Records of several threads come in any order.
+    let mut told = lines(&ran);
+    told.sort_by_key(|line| line["question"].as_str().map(str::to_owned));
+    let [last, view, vault] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!(view["question"], "person:bo, operation View, Report:absence, without routing");
     assert_eq!(view["was"], json!({"effect": "DENY", "reason": "NOT_GRANTED", "revision": 1}));
     assert_eq!(view["now"], json!({"effect": "DENY", "reason": "SUBJECT_DISABLED", "revision": 2}));
@@ -114,7 +116,7 @@ async fn a_bundle_is_asked_without_a_server() {
     let ran = ctl(kept.path(), &["replay", "log", "--bundle", "next.yaml"]);
     assert_eq!(ran.status, 1);
     let said = "person:ana, operation View, Report:absence\n";
-    assert!(ran.out.starts_with(said), "{ran:?}");
+    assert!(ran.out.contains(said), "{ran:?}");
     assert!(
         ran.out.contains("  was  ALLOW GRANTED  revision 1\n  now  DENY NOT_GRANTED\n"),
         "{ran:?}"
