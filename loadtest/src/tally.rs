@@ -25,6 +25,8 @@ pub struct Tally {
     refused: u64,
     wrong: u64,
     first_error: Option<String>,
+    /// What is told where there is no other error.
+    first_refusal: Option<String>,
 }
 
 /// A distribution of latencies, in microseconds.
@@ -102,6 +104,7 @@ impl Tally {
             refused: 0,
             wrong: 0,
             first_error: None,
+            first_refusal: None,
         }
     }
 
@@ -144,7 +147,8 @@ impl Tally {
     /// Takes down that the server has too much to do.
     pub fn refused(&mut self, why: impl FnOnce() -> String) {
         self.refused += 1;
-        self.failed(why);
+        self.errors += 1;
+        self.first_refusal.get_or_insert_with(why);
     }
 
     /// Takes all of another one in.
@@ -159,6 +163,7 @@ impl Tally {
             refused,
             wrong,
             first_error,
+            first_refusal,
         } = other;
         for (own, other) in [
             (&mut self.allow, allow),
@@ -173,9 +178,8 @@ impl Tally {
         self.errors += errors;
         self.refused += refused;
         self.wrong += wrong;
-        if self.first_error.is_none() {
-            self.first_error = first_error;
-        }
+        self.first_error = self.first_error.take().or(first_error);
+        self.first_refusal = self.first_refusal.take().or(first_refusal);
     }
 
     /// The numbers, over so much time.
@@ -199,7 +203,7 @@ impl Tally {
             refused: self.refused,
             wrong: self.wrong,
             unsent,
-            first_error: self.first_error.clone(),
+            first_error: self.first_error.clone().or_else(|| self.first_refusal.clone()),
         }
     }
 }

@@ -169,13 +169,7 @@ async fn metrics(
     if let Some(Extension(Arrival { peer, .. })) = arrival {
         door.metrics().in_flight(peer.load().all().in_flight());
     }
-    // A long text of everything that is counted: not for a thread that decides.
-    let rendering = tokio::task::spawn_blocking(move || {
-        let policies = door.publisher().map(|publisher| publisher.policies()).unwrap_or_default();
-        door.metrics().render(&policies)
-    });
-    let Ok(text) = rendering.await else {
-        return Err((StatusCode::INTERNAL_SERVER_ERROR, "an internal error\n"));
-    };
+    let policies = door.publisher().map(|publisher| publisher.policies()).unwrap_or_default();
+    let text = door.metrics().render(&policies);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
