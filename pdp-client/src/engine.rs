@@ -64,6 +64,20 @@ pub fn fact_from_wire(fact: v1::Fact) -> Result<Fact, Error> {
     inbound::fact(fact)
 }
 
+/// A step of a change set that arrived.
+///
+/// # Errors
+/// [`Error::Protocol`] if it is not one.
+pub fn change_from_wire(change: v1::Change) -> Result<Change, Error> {
+    match change.change {
+        Some(v1::change::Change::Put(fact)) => fact_from_wire(fact).map(Change::Put),
+        Some(v1::change::Change::Delete(v1::Delete { key, cascade })) => {
+            key_from_wire(key.unwrap_or_default()).map(|key| Change::Delete { key, cascade })
+        }
+        None => Err(Error::protocol("a change is neither `put` nor `delete`")),
+    }
+}
+
 /// The name of a fact that arrived.
 ///
 /// # Errors

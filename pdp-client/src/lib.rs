@@ -72,11 +72,13 @@ mod obligation;
 mod policy;
 mod question;
 mod reason;
+mod reconnect;
 mod refusal;
 mod retry;
 mod session;
 mod stream;
 mod tenant;
+mod watch;
 
 pub use apply::{Applied, ChangeSet};
 pub use audit::{
@@ -108,3 +110,4 @@ pub use session::{
 pub use stream::{CheckAnswers, CheckQuestions};
 pub use tenant::{Tenant, Tenants};
 pub use tonic::Code;
+pub use watch::{CommittedSet, PolicyEvent, PolicyWatch, Position, PositionError};

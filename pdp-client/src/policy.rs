@@ -8,6 +8,7 @@ use tonic::Streaming;
 use crate::call::{Deadline, Error};
 use crate::client::Client;
 use crate::decision::Revision;
+use crate::watch::Position;
 
 /// How many facts are asked for at once: the most that the server gives.
 const PAGE_SIZE: u32 = 1_000;
@@ -18,7 +19,7 @@ pub struct Export {
     stream: Streaming<v1::ExportResponse>,
     deadline: Deadline,
     endpoint: String,
-    revision: Option<Revision>,
+    position: Option<Position>,
 }
 
 /// A whole policy.
@@ -26,6 +27,8 @@ pub struct Export {
 pub struct Exported {
     /// The revision it is of.
     pub revision: Revision,
+    /// Where the policy was: what to watch from.
+    pub position: Position,
     /// Every fact, kind by kind, each kind by its keys.
     pub facts: Vec<v1::Fact>,
 }
@@ -75,7 +78,7 @@ impl Client {
         };
         let stream = self.attempts(deadline, true, request, send).await?.into_inner();
         let endpoint = self.endpoint().to_owned();
-        Ok(Export { stream, deadline, endpoint, revision: None })
+        Ok(Export { stream, deadline, endpoint, position: None })
     }
 
     /// Reads one fact.
@@ -119,24 +122,32 @@ impl Export {
     /// [`Error`] if the export breaks off: what came before is not the whole policy.
     pub async fn next(&mut self) -> Result<Option<Vec<v1::Fact>>, Error> {
         let part = self.deadline.wait(&self.endpoint, self.stream.message()).await?;
-        let Some(v1::ExportResponse { revision, facts }) = part else {
-            return match self.revision {
+        let Some(v1::ExportResponse { revision, facts, position }) = part else {
+            return match self.position {
                 Some(_) => Ok(None),
                 None => Err(Error::protocol("the export holds no message")),
             };
         };
-        let revision = Revision::new(revision);
-        if self.revision.is_some_and(|first| first != revision) {
+        // A server that tells no position has no watch either.
+        let position = position.unwrap_or(v1::PolicyPosition { revision, mark: Vec::new() });
+        let position = Position::from_wire(position)?;
+        if self.position.is_some_and(|first| first.revision != position.revision) {
             return Err(Error::protocol("the parts of the export are of different revisions"));
         }
-        self.revision = Some(revision);
+        self.position = Some(position);
         Ok(Some(facts))
     }
 
     /// The revision of the export; `None` before its first part.
     #[must_use]
-    pub const fn revision(&self) -> Option<Revision> {
-        self.revision
+    pub fn revision(&self) -> Option<Revision> {
+        self.position.map(|position| position.revision)
+    }
+
+    /// Where the policy was, to be watched from; `None` before the first part.
+    #[must_use]
+    pub const fn position(&self) -> Option<Position> {
+        self.position
     }
 
     /// Reads the export to its end.
@@ -148,7 +159,8 @@ impl Export {
         while let Some(mut part) = self.next().await? {
             facts.append(&mut part);
         }
-        Ok(Exported { revision: self.revision.unwrap_or_default(), facts })
+        let position = self.position.unwrap_or_default();
+        Ok(Exported { revision: position.revision, position, facts })
     }
 }
 

@@ -177,6 +177,14 @@ fn allow(revision: u64) -> v1::Decision {
 #[tonic::async_trait]
 impl v1::policy_service_server::PolicyService for Scripted {
     type ExportStream = tokio_stream::Empty<Result<v1::ExportResponse, Status>>;
+    type WatchStream = tokio_stream::Empty<Result<v1::PolicyServiceWatchResponse, Status>>;
+
+    async fn watch(
+        &self,
+        _: Request<v1::PolicyServiceWatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
 
     async fn apply(
         &self,

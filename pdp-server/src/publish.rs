@@ -13,6 +13,7 @@ mod graveyard;
 mod measure;
 mod sessions;
 mod tenant;
+mod watch;
 
 #[cfg(test)]
 mod durability;
@@ -36,7 +37,7 @@ pub use crate::receipt::{ChangeKind, Counts, MAX_LISTED_CHANGES, Receipt, Reques
 pub use delegated::{MAX_REFUSED_LISTED, Refusal, RefusedChange};
 pub use failure::{
     AccessError, ApplyError, AuditError, Broken, PublishError, TenantError, UnknownTenant,
-    WaitError,
+    WaitError, WatchError,
 };
 
 use crate::audit::Digest;
@@ -49,6 +50,7 @@ pub use measure::PolicyState;
 use sessions::Pace;
 pub use sessions::{SessionError, SessionFilter, Watcher, Work};
 use tenant::Tenant;
+pub use watch::PolicyWatch;
 
 /// The tenant that exists from the start and cannot be deleted.
 pub const DEFAULT_TENANT: &str = "default";

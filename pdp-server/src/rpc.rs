@@ -33,6 +33,7 @@ mod running;
 mod session;
 mod stream;
 mod tenant;
+mod watch;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -12,11 +12,13 @@
 mod audit;
 mod backup;
 mod folder;
+mod journal;
 mod load;
 mod measure;
 mod record;
 mod rows;
 mod session;
+mod upgrade;
 
 #[cfg(test)]
 pub(crate) mod disk;
@@ -43,6 +45,8 @@ use redb::{
 
 pub use backup::{BackupError, verify_backup};
 use folder::sync_names;
+pub(crate) use journal::Cursor;
+pub use journal::{Journaled, Position};
 pub use record::RecordError;
 pub(crate) use record::Remembered;
 
@@ -50,6 +54,7 @@ use crate::audit::{Digest, Entry, Stamp};
 use crate::receipt::RequestId;
 use crate::session::StoredSessions;
 use audit::{AUDIT, AUDIT_HEADS, tenant_created, tenant_deleted};
+use journal::{JOURNAL, RETAINED_CHANGES};
 use record::TenantRecord;
 use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, write_commit};
 
@@ -57,7 +62,7 @@ use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, write_comm
 pub const FILE_NAME: &str = "pdp.redb";
 
 /// The version of what is in the file, raised whenever an older server could misread it.
-pub const FORMAT: u64 = 3;
+pub const FORMAT: u64 = 4;
 
 /// The format before there was an audit: it is read, and raised when the audit begins. A server of
 /// that time would change the policy without a record of it, so it must not open what has an audit.
@@ -66,6 +71,10 @@ const UNAUDITED_FORMAT: u64 = 1;
 /// The format before records of the audit named callers: it is read, and raised when the policy is
 /// loaded. A server of that time would call a record that names one broken.
 const CALLERLESS_FORMAT: u64 = 2;
+
+/// The format before there was a journal: it is read, and raised when the policy is loaded. A server of
+/// that time would change the policy without the journal, and somebody would miss changes.
+const UNJOURNALED_FORMAT: u64 = 3;
 
 /// How many requests of a tenant are remembered; an older one is forgotten for each new one. A
 /// writer retries within minutes, and this outlasts 10 change sets a second for a quarter of an
@@ -85,6 +94,8 @@ pub struct Store {
     /// Why nothing is written any more, once that is so.
     stopped: OnceLock<String>,
     durability: Durability,
+    /// How many changes of a tenant the journal keeps.
+    retained_changes: u64,
     /// Where it is noted how long commits take, once somebody wants to know.
     commit_seconds: OnceLock<Histogram>,
 }
@@ -346,7 +357,7 @@ impl Store {
     /// [`StoreError::OutcomeUnknown`] if the commit itself failed; after any other error nothing
     /// was committed.
     pub(crate) fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
-        self.transaction(|txn| write_commit(txn, commit))
+        self.transaction(|txn| write_commit(txn, commit, self.retained_changes))
     }
 
     /// Adds a tenant at revision 0 without facts.
@@ -388,6 +399,7 @@ impl Store {
             txn.open_table(REQUESTS)?.retain_in((from, "")..(to, ""), |_, _| false)?;
             txn.open_table(REQUEST_ORDER)?.retain_in((from, 0)..(to, 0), |_, _| false)?;
             session::remove(txn, from)?;
+            journal::remove(txn, from)?;
             tenant_deleted(txn, tenant, stamp)
         })
     }
@@ -444,10 +456,22 @@ impl Store {
         Ok(Self { durability, ..Self::with_backend(backend)? })
     }
 
+    /// A store whose journal keeps so many changes.
+    #[cfg(test)]
+    pub(crate) fn with_retained(self, retained_changes: u64) -> Self {
+        Self { retained_changes, ..self }
+    }
+
     /// Checks the format of what was opened, and writes it into what is new.
     fn prepare(db: Database) -> Result<Self, StoreError> {
-        let (stopped, durability) = (OnceLock::new(), Durability::Immediate);
-        let store = Self { db, file: None, stopped, durability, commit_seconds: OnceLock::new() };
+        let store = Self {
+            db,
+            file: None,
+            stopped: OnceLock::new(),
+            durability: Durability::Immediate,
+            retained_changes: RETAINED_CHANGES,
+            commit_seconds: OnceLock::new(),
+        };
         if store.db.begin_read()?.list_tables()?.next().is_none() {
             store.transaction(|txn| {
                 txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
@@ -457,12 +481,13 @@ impl Store {
                 txn.open_table(REQUEST_ORDER)?;
                 txn.open_table(AUDIT)?;
                 txn.open_table(AUDIT_HEADS)?;
+                txn.open_table(JOURNAL)?;
                 session::create(txn)?;
                 Ok(())
             })?;
         }
         match store.format()? {
-            Some(FORMAT | CALLERLESS_FORMAT | UNAUDITED_FORMAT) => Ok(store),
+            Some(FORMAT | UNJOURNALED_FORMAT | CALLERLESS_FORMAT | UNAUDITED_FORMAT) => Ok(store),
             Some(found) if found > FORMAT => Err(StoreError::NewerFormat { found }),
             Some(_) | None => Err(StoreError::Foreign),
         }

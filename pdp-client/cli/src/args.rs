@@ -9,6 +9,7 @@ mod session;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,12 +26,13 @@ pub(crate) use proof::Proof;
 pub(crate) use replay::Replay;
 pub(crate) use session::{
     Close, End, Get as GetSession, History, List as ListSessions, Open, Renew, Session, State,
-    Watch, Which,
+    Watch as WatchWork, Which,
 };
 use shape::{
     APPLY_JSON, APPROVERS_JSON, CHECK_JSON, DELEGATION_JSON, EXPLAIN_JSON, EXPORT_JSON, FACTS_JSON,
     GET_JSON, HEALTH_JSON, PERMISSIONS_JSON, RESOURCES_JSON, SUBJECTS_JSON, TEST_JSON,
 };
+pub(crate) use watch::Watch;
 
 const STATUSES: &str = "\
 Exit status:
@@ -145,6 +147,9 @@ pub(crate) enum Command {
     /// Print one fact.
     #[command(after_long_help = GET_JSON)]
     Get(Get),
+    /// Print change sets as they are committed.
+    #[command(after_long_help = watch::HELP)]
+    Watch(Watch),
     /// Run case files: unit tests for a policy. Needs no server.
     #[command(after_long_help = TEST_JSON)]
     Test(Test),

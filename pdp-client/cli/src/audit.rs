@@ -206,6 +206,11 @@ pub(crate) fn system_time(at: Timestamp) -> SystemTime {
     found.unwrap_or(UNIX_EPOCH)
 }
 
+/// An instant as text.
+pub(crate) fn time(at: SystemTime) -> String {
+    format_time(timestamp(at))
+}
+
 /// An instant as the engine takes it.
 pub(crate) fn timestamp(at: SystemTime) -> Timestamp {
     let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);

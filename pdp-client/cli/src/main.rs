@@ -30,6 +30,7 @@ mod replay;
 mod screen;
 mod session;
 mod tenant;
+mod watch;
 
 use std::process::ExitCode;
 

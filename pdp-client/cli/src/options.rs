@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::screen::Screen;
 use crate::{
     apply, audit, cases, completions, fact, gateway, health, import, list, policy, question,
-    replay, session, tenant,
+    replay, session, tenant, watch,
 };
 
 /// Where the server is and how long it may take.
@@ -48,6 +48,7 @@ enum Task {
     Facts(FactKind),
     Test { paths: Vec<PathBuf>, now: Option<Timestamp> },
     Replay(args::Replay),
+    Watch(args::Watch),
     Tenant(args::Tenant),
     Audit(Audit),
     Session(session::Task),
@@ -139,6 +140,7 @@ impl Options {
             Command::Get(args::Get { kind, name }) => Task::Get(fact::parse_key(&kind, &name)?),
             Command::Test(args::Test { paths, now }) => Task::Test { paths, now },
             Command::Replay(args) => Task::Replay(args),
+            Command::Watch(args) => Task::Watch(args),
             Command::Tenant(task) => Task::Tenant(task),
             Command::Audit(args) => Task::Audit(to_audit(args)?),
             Command::Session(args) => Task::Session(session::Task::new(args)?),
@@ -164,6 +166,7 @@ impl Options {
             Task::Replay(args::Replay { logs, bundle }) => {
                 replay::replay(&server, &logs, bundle.as_deref(), screen).await
             }
+            Task::Watch(options) => watch::watch(&server, options, screen).await,
             Task::Tenant(task) => tenant::run(&server, task, screen).await,
             Task::Audit(task) => audit::run(&server, task, screen).await,
             Task::Session(task) => session::run(&server, task, screen).await,

@@ -2,7 +2,7 @@
 
 use pdp_bundle::export::chunks;
 use pdp_client::engine::{fact_from_wire, key_to_wire, kind_to_wire};
-use pdp_client::{Client, Exported, Found, Listed, Revision, v1};
+use pdp_client::{Client, Exported, Found, Listed, Position, Revision, v1};
 use pdp_engine::facts::{Fact, FactKey, FactKind, Facts};
 use serde_json::{Value, json};
 
@@ -15,10 +15,13 @@ use crate::{diff, fact};
 /// Prints the whole policy as a bundle.
 pub(crate) async fn export(server: &Server, screen: &mut Screen) -> Result<Exit, Problem> {
     let client = server.connect_for_policy().await?;
-    let (facts, revision) = read(&client).await?;
+    let (facts, position) = read_at(&client).await?;
     screen.answer(
         || chunks(&facts).collect(),
-        || json!({"revision": revision.get(), "bundle": fact::bundle(&facts)}),
+        || {
+            let (revision, position) = (position.revision.get(), position.to_string());
+            json!({"revision": revision, "position": position, "bundle": fact::bundle(&facts)})
+        },
     )?;
     Ok(Exit::Success)
 }
@@ -66,11 +69,16 @@ pub(crate) async fn list(
 
 /// The whole policy, and the revision it is of.
 pub(crate) async fn read(client: &Client) -> Result<(Facts, Revision), Problem> {
-    let Exported { revision, facts } = client.export().await?.collect().await?;
+    let (facts, position) = read_at(client).await?;
+    Ok((facts, position.revision))
+}
+
+async fn read_at(client: &Client) -> Result<(Facts, Position), Problem> {
+    let Exported { revision: _, position, facts } = client.export().await?.collect().await?;
     let facts = Facts::load(convert(facts)?).map_err(|rejected| {
         Problem::Message(format!("the exported policy cannot be used: {rejected}"))
     })?;
-    Ok((facts, revision))
+    Ok((facts, position))
 }
 
 fn convert(facts: Vec<v1::Fact>) -> Result<Vec<Fact>, Problem> {

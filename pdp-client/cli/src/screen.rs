@@ -2,10 +2,12 @@
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use serde_json::Value;
+use pdp_client::Error;
+use serde_json::{Value, json};
 
 use crate::args::{Colour, Global, Output};
 use crate::problem::Problem;
@@ -81,6 +83,19 @@ impl Screen {
         Ok(())
     }
 
+    /// Prints that a connection is gone, and will be made again after a pause.
+    pub(crate) fn lost(&mut self, error: &Error, pause: Duration) -> Result<(), Problem> {
+        let text = || {
+            let again = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
+            format!("{} {}\n", paint(MIDDLING, "warning:"), harmless(&again))
+        };
+        let json = || {
+            let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            json!({"event": "lost", "message": error.to_string(), "pause_ms": pause})
+        };
+        self.aside(text, json)
+    }
+
     /// Prints text as it is, without the styles where colours are not wanted.
     pub(crate) fn raw(&mut self, text: &str) -> Result<(), Problem> {
         self.write(text).map(|_| ())
@@ -105,6 +120,11 @@ impl Screen {
         };
         let _ = err.write_all(text.as_bytes());
     }
+}
+
+/// What somebody else wrote cannot steer the terminal.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The text in this style.

@@ -91,7 +91,7 @@ impl Task {
                 state,
                 outstanding,
             }),
-            args::Session::Watch(args::Watch { computers, lease, exec, ack, count }) => {
+            args::Session::Watch(args::WatchWork { computers, lease, exec, ack, count }) => {
                 let computers = computers.iter().map(|text| to_computer("--computer", text));
                 let computers = computers.collect::<Result<Vec<_>, _>>()?;
                 Self::Watch(Watch { computers, lease, exec, ack, count })

@@ -1,28 +1,19 @@
 //! Watching for work: a stream that is made again whenever it breaks or falls silent.
 
-use std::fmt;
-use std::pin::Pin;
 use std::time::Duration;
 
 use pdp_proto::v1;
-use tokio::time::{Instant, Sleep, sleep, timeout_at};
-use tonic::{Code, Request, Streaming};
+use tonic::Request;
 
 use super::Revocation;
-use crate::call::{Error, random_part};
+use crate::call::Error;
 use crate::client::Client;
+use crate::reconnect::{BACKOFF, Connecting, Heard, Reconnecting};
 use crate::retry::Retries;
 
 /// How long a stream may be silent before it counts as broken: two of the server's heartbeats, which
 /// come every 30 seconds, and some time on the way.
 const SILENCE: Duration = Duration::from_secs(75);
-
-/// The pauses before a broken stream is made again, unless set otherwise.
-const BACKOFF: Retries = Retries {
-    max_attempts: u32::MAX,
-    first_backoff: Duration::from_millis(100),
-    max_backoff: Duration::from_secs(30),
-};
 
 /// What is watched, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +28,11 @@ pub struct Watch {
 
 /// A watch that goes on for as long as it is asked. Dropping it gives back what it was handed and has
 /// not acknowledged, and so does a broken connection: such items come again, here or elsewhere.
+#[derive(Debug)]
 #[must_use]
 pub struct Watched {
-    client: Client,
     watch: Watch,
-    stream: Stream,
-    /// How often in a row a stream did not last.
-    failures: u32,
+    stream: Reconnecting<v1::WatchRevocationsResponse>,
 }
 
 /// What a watch tells.
@@ -60,18 +49,6 @@ pub enum WatchEvent {
         /// How long until the next attempt.
         pause: Duration,
     },
-}
-
-type Connecting = Pin<Box<dyn Future<Output = Result<Messages, Error>> + Send>>;
-type Messages = Streaming<v1::WatchRevocationsResponse>;
-
-/// Where the stream is. Waiting is kept here, so that nothing is lost when a caller stops waiting and
-/// comes back.
-enum Stream {
-    Idle,
-    Pausing(Pin<Box<Sleep>>),
-    Connecting(Connecting),
-    Connected { messages: Box<Messages>, since: Instant, heard: Instant },
 }
 
 // === impl Watch ===
@@ -143,13 +120,28 @@ impl Watch {
             max_outstanding: self.max_outstanding,
         })
     }
+
+    /// The call that begins the stream, which has the client's deadline to be answered, and no end.
+    fn connect(&self, client: Client) -> Result<Connecting<v1::WatchRevocationsResponse>, Error> {
+        let request = self.to_wire(client.tenant())?;
+        Ok(Box::pin(async move {
+            let mut service = client.session_calls();
+            let mut request = Request::new(request);
+            client.authorize(&mut request)?;
+            let answer = service.watch_revocations(request);
+            let response = client.start().wait(client.endpoint(), answer).await?;
+            Ok(response.into_inner())
+        }))
+    }
 }
 
 // === impl Watched ===
 
 impl Watched {
-    pub(super) const fn new(client: Client, watch: Watch) -> Self {
-        Self { client, watch, stream: Stream::Idle, failures: 0 }
+    pub(super) fn new(client: Client, watch: Watch) -> Self {
+        let mut stream = Reconnecting::new(client, watch.silence);
+        stream.backoff = watch.backoff;
+        Self { watch, stream }
     }
 
     /// The next item of work; waits for it through heartbeats, lost connections and restarts of the
@@ -174,79 +166,11 @@ impl Watched {
     /// the server does not let this watch be: `UNKNOWN_TENANT`, `MALFORMED`, a permission that is
     /// missing. Asking again then tries again, after a pause.
     pub async fn event(&mut self) -> Result<WatchEvent, Error> {
-        loop {
-            match &mut self.stream {
-                Stream::Idle => self.stream = Stream::Connecting(self.connect()?),
-                Stream::Pausing(pause) => {
-                    pause.as_mut().await;
-                    self.stream = Stream::Connecting(self.connect()?);
-                }
-                Stream::Connecting(connecting) => match connecting.as_mut().await {
-                    Ok(messages) => {
-                        let (messages, now) = (Box::new(messages), Instant::now());
-                        self.stream = Stream::Connected { messages, since: now, heard: now };
-                    }
-                    Err(error) => return self.lost(error, Duration::ZERO),
-                },
-                Stream::Connected { messages, since, heard } => {
-                    let (client, silence) = (&self.client, self.watch.silence);
-                    let error = match timeout_at(*heard + silence, messages.message()).await {
-                        Ok(Ok(Some(message))) => {
-                            *heard = Instant::now();
-                            return event(message);
-                        }
-                        Ok(Ok(None)) => client.lost("the server ended the watch"),
-                        Ok(Err(status)) => client.failed(&status),
-                        Err(_elapsed) => client.lost("it has fallen silent"),
-                    };
-                    let lasted = since.elapsed();
-                    return self.lost(error, lasted);
-                }
-            }
+        let watch = &self.watch;
+        match self.stream.next(|client| watch.connect(client)).await? {
+            Heard::Message(message) => event(message),
+            Heard::Lost { error, pause } => Ok(WatchEvent::Lost { error, pause }),
         }
-    }
-
-    /// The call that begins the stream, which has the client's deadline to be answered, and no end.
-    fn connect(&self) -> Result<Connecting, Error> {
-        let request = self.watch.to_wire(self.client.tenant())?;
-        let client = self.client.clone();
-        Ok(Box::pin(async move {
-            let mut service = client.session_calls();
-            let mut request = Request::new(request);
-            client.authorize(&mut request)?;
-            let answer = service.watch_revocations(request);
-            let response = client.start().wait(client.endpoint(), answer).await?;
-            Ok(response.into_inner())
-        }))
-    }
-
-    /// What a failure means: a pause before the next attempt, and an error if attempts do not help.
-    fn lost(&mut self, error: Error, lasted: Duration) -> Result<WatchEvent, Error> {
-        if lasted >= self.watch.backoff.max_backoff {
-            self.failures = 0;
-        }
-        self.failures = self.failures.saturating_add(1);
-        let pause = self.watch.backoff.pause(self.failures, random_part(), error.retry_delay());
-        self.stream = Stream::Pausing(Box::pin(sleep(pause)));
-        if is_final(&error) { Err(error) } else { Ok(WatchEvent::Lost { error, pause }) }
-    }
-}
-
-impl fmt::Debug for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client, watch, stream, failures } = self;
-        let stream = match stream {
-            Stream::Idle => "idle",
-            Stream::Pausing(_) => "pausing",
-            Stream::Connecting(_) => "connecting",
-            Stream::Connected { .. } => "connected",
-        };
-        f.debug_struct("Watched")
-            .field("client", client)
-            .field("watch", watch)
-            .field("stream", &stream)
-            .field("failures", failures)
-            .finish()
     }
 }
 
@@ -271,54 +195,9 @@ fn event(message: v1::WatchRevocationsResponse) -> Result<WatchEvent, Error> {
     }
 }
 
-/// Whether a new attempt would be told the same.
-fn is_final(error: &Error) -> bool {
-    matches!(
-        error.code(),
-        Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::FailedPrecondition
-            | Code::OutOfRange
-            | Code::Unimplemented
-            | Code::Unauthenticated
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refusal::Refusal;
-
-    fn refused(code: Code) -> Error {
-        Error::Refused(Box::new(Refusal::new(code, "as told".to_owned(), String::new())))
-    }
-
-    #[tokio::test]
-    async fn pauses_grow_until_a_stream_lasts() {
-        let client = Client::builder("http://127.0.0.1:1").connect_lazy().unwrap();
-        let longest = Duration::from_secs(3);
-        let watch = Watch::everything().backoff(Duration::from_secs(1), longest);
-        let mut watched = client.sessions().watch_revocations(watch);
-        for failures in 1..=5 {
-            let lost = watched.lost(refused(Code::Unavailable), Duration::ZERO).unwrap();
-            let WatchEvent::Lost { pause, .. } = lost else { panic!("it is lost") };
-            assert!(pause <= longest && watched.failures == failures);
-        }
-        assert!(watched.lost(refused(Code::Unavailable), longest).is_ok());
-        assert_eq!(watched.failures, 1, "a stream that lasted begins anew");
-    }
-
-    #[test]
-    fn what_does_not_change_is_told_and_the_rest_is_tried_again() {
-        for code in [Code::NotFound, Code::InvalidArgument, Code::PermissionDenied] {
-            assert!(is_final(&refused(code)), "{code:?}");
-        }
-        for code in [Code::Unavailable, Code::ResourceExhausted, Code::Internal, Code::Cancelled] {
-            assert!(!is_final(&refused(code)), "{code:?}");
-        }
-    }
 
     #[test]
     fn a_watch_of_no_computers_is_not_one_of_all() {

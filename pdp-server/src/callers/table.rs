@@ -46,6 +46,7 @@ pub(super) const METHODS: &[(&str, Need)] = &[
     ("/pdp.v1.PolicyService/Export", EXPLAIN),
     ("/pdp.v1.PolicyService/Get", EXPLAIN),
     ("/pdp.v1.PolicyService/List", EXPLAIN),
+    ("/pdp.v1.PolicyService/Watch", EXPLAIN),
     ("/pdp.v1.SessionService/Open", SESSION),
     ("/pdp.v1.SessionService/Renew", SESSION),
     ("/pdp.v1.SessionService/Close", SESSION),

@@ -92,6 +92,37 @@ pub enum WaitError {
     UnknownTenant(#[from] UnknownTenant),
 }
 
+/// Why nobody can follow a policy from where they are.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// There is no such tenant, or it was deleted meanwhile.
+    #[error(transparent)]
+    UnknownTenant(#[from] UnknownTenant),
+    /// What changed behind the position is not kept any more.
+    #[error(
+        "the changes behind revision {after} are not kept any more, and the policy is at revision {actual}; export it and go on from there"
+    )]
+    TooOld {
+        /// The revision to go on behind.
+        after: Revision,
+        /// The revision that the policy is at.
+        actual: Revision,
+    },
+    /// The policy has not been at the position.
+    #[error(
+        "the policy is at revision {actual} and has not been at this revision {after}, as after a backup was restored; export it and go on from there"
+    )]
+    Unknown {
+        /// The revision to go on behind.
+        after: Revision,
+        /// The revision that the policy is at.
+        actual: Revision,
+    },
+    /// The store does not give what changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a tenant was not created or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum TenantError {
@@ -134,6 +165,20 @@ pub enum AuditError {
     /// The store does not give it.
     #[error(transparent)]
     Store(StoreError),
+}
+
+// === impl WatchError ===
+
+impl WatchError {
+    /// The revision that was to be gone on behind, and the one that the policy is at.
+    pub(crate) fn revisions(&self) -> Option<(Revision, Revision)> {
+        match self {
+            Self::TooOld { after, actual } | Self::Unknown { after, actual } => {
+                Some((*after, *actual))
+            }
+            Self::UnknownTenant(_) | Self::Store(_) => None,
+        }
+    }
 }
 
 // === impl AuditError ===

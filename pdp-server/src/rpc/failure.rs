@@ -16,7 +16,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::malformed::Malformed;
 use crate::admission::Shed;
 use crate::callers::{Denied, Forbidden};
-use crate::publish::{DEFAULT_TENANT, Refusal, RequestId, UnknownTenant};
+use crate::publish::{DEFAULT_TENANT, Refusal, RequestId, UnknownTenant, WatchError};
 use crate::session::{MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, StepError};
 
 /// The domain of every `ErrorInfo`.
@@ -106,6 +106,8 @@ pub(crate) enum Failure {
     RevisionConflict { expected: Revision, actual: Revision },
     #[error("revision {at_least} has not arrived; the policy is at revision {actual}")]
     RevisionNotReached { at_least: Revision, actual: Revision },
+    #[error(transparent)]
+    Position(Box<WatchError>),
     #[error("there is no such method")]
     UnknownMethod,
     #[error(transparent)]
@@ -159,6 +161,7 @@ impl Failure {
             Self::Unauthenticated(Denied::Busy) => Code::Unavailable,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::RevisionConflict { .. } => Code::Aborted,
+            Self::Position(_) => Code::OutOfRange,
             Self::Shed(_)
             | Self::TooManyStreams { .. }
             | Self::TooManyLists { .. }
@@ -178,7 +181,7 @@ impl Failure {
     }
 
     /// The stable reason.
-    pub(crate) const fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "MALFORMED",
             Self::Limit { .. } | Self::MessageTooLarge(_) | Self::PolicyTooLarge(_) => {
@@ -219,6 +222,10 @@ impl Failure {
             Self::Refused(_) => "DELEGATION_REFUSED",
             Self::RevisionConflict { .. } => "REVISION_CONFLICT",
             Self::RevisionNotReached { .. } => "REVISION_NOT_REACHED",
+            Self::Position(error) => match **error {
+                WatchError::TooOld { .. } => "POSITION_TOO_OLD",
+                _ => "POSITION_UNKNOWN",
+            },
             Self::Unauthenticated(denied) => match denied {
                 Denied::Missing => "CREDENTIALS_MISSING",
                 Denied::ExpiredKey | Denied::ExpiredCertificate | Denied::ExpiredToken => {
@@ -288,6 +295,12 @@ impl Failure {
             Self::RevisionNotReached { at_least, actual } => {
                 vec![("at_least", at_least.to_string()), ("actual", actual.to_string())]
             }
+            Self::Position(error) => match error.revisions() {
+                Some((after, actual)) => {
+                    vec![("after", after.to_string()), ("actual", actual.to_string())]
+                }
+                None => Vec::new(),
+            },
             Self::Step(error) => of_step(error),
             Self::SessionAccount(account) => vec![("account", account.to_string())],
             Self::Forbidden(Forbidden::Role { role, tenant }) => {
@@ -356,6 +369,7 @@ impl Failure {
             | Self::Rejected(_)
             | Self::Refused(_)
             | Self::RevisionConflict { .. }
+            | Self::Position(_)
             | Self::Broken(_)
             | Self::Internal => None,
         }

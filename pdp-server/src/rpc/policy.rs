@@ -41,6 +41,7 @@ pub(super) struct Service(pub(super) Arc<Door>);
 #[tonic::async_trait]
 impl PolicyService for Service {
     type ExportStream = LiveStream<v1::ExportResponse>;
+    type WatchStream = LiveStream<v1::PolicyServiceWatchResponse>;
 
     async fn apply(
         &self,
@@ -105,6 +106,13 @@ impl PolicyService for Service {
         };
         self.0.answer(Rpc::List, work).await
     }
+
+    async fn watch(
+        &self,
+        request: Request<v1::PolicyServiceWatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.0.answer(Rpc::Watch, super::watch::begin(&self.0, request)).await
+    }
 }
 
 // === impl Service ===
@@ -119,13 +127,16 @@ impl Service {
         let leave = granted(request.extensions(), tenant)?;
         let (sender, stream) = self.0.streams.open()?;
         let every = |revision, facts: &Facts| (revision, facts.iter().collect::<Vec<_>>());
-        let (revision, facts) = self
+        let (position, facts) = self
             .0
-            .blocking(leave, move |publisher, tenant| Ok(publisher.read(tenant, every)?))
+            .blocking(leave, move |publisher, tenant| {
+                let (revision, facts) = publisher.read(tenant, every)?;
+                Ok((super::watch::position(publisher, tenant, revision)?, facts))
+            })
             .await?;
         // Whoever reads slowly holds a thread of the blocking pool, which is what limits streams.
         tokio::task::spawn_blocking(move || {
-            send_facts(&sender, revision, &facts).and_then(|()| sender.finish())
+            send_facts(&sender, &position, &facts).and_then(|()| sender.finish())
         });
         Ok(stream)
     }
@@ -262,10 +273,13 @@ fn list(
 
 fn send_facts(
     sender: &Sender<v1::ExportResponse>,
-    revision: Revision,
+    position: &v1::PolicyPosition,
     facts: &[Fact],
 ) -> Result<(), Gone> {
-    let revision = revision.get();
+    let response = |facts| {
+        let (revision, position) = (position.revision, Some(position.clone()));
+        v1::ExportResponse { revision, facts, position }
+    };
     let mut part = Vec::new();
     let mut bytes = 0;
     for fact in facts {
@@ -273,12 +287,12 @@ fn send_facts(
         bytes += wire.encoded_len();
         part.push(wire);
         if part.len() == EXPORT_FACTS || bytes >= EXPORT_BYTES {
-            sender.send(v1::ExportResponse { revision, facts: std::mem::take(&mut part) })?;
+            sender.send(response(std::mem::take(&mut part)))?;
             bytes = 0;
         }
     }
     if !part.is_empty() || facts.is_empty() {
-        sender.send(v1::ExportResponse { revision, facts: part })?;
+        sender.send(response(part))?;
     }
     Ok(())
 }

@@ -18,8 +18,8 @@ use redb::{
 use sha2::{Digest as _, Sha256};
 
 use super::record::{Head, RecordError, TenantRecord, decode_entry, encode_entry};
-use super::rows::{FORMAT_KEY, META, TENANTS};
-use super::{CALLERLESS_FORMAT, FORMAT, Store, StoreError, UNAUDITED_FORMAT};
+use super::rows::TENANTS;
+use super::{Store, StoreError, UNAUDITED_FORMAT};
 use crate::audit::{
     Break, Chain, Digest, Entry, Event, Page, Problem, Query, Record, Stamp, Verified,
 };
@@ -49,13 +49,13 @@ pub(super) enum Start {
     New,
 }
 
-/// Appends records to a chain.
+/// Appends records to a chain, and says what its hash is then.
 pub(super) fn append(
     txn: &WriteTransaction,
     chain: &Chain,
     start: Start,
     entries: &[Entry],
-) -> Result<(), StoreError> {
+) -> Result<Digest, StoreError> {
     let name = chain.name();
     let mut heads = txn.open_table(AUDIT_HEADS)?;
     let stored = heads.get(name)?.map(|bytes| read_head(chain, bytes.value())).transpose()?;
@@ -78,7 +78,7 @@ pub(super) fn append(
         head = Head { records: sequence, at, hash };
     }
     heads.insert(name, head.to_bytes().as_slice())?;
-    Ok(())
+    Ok(head.hash)
 }
 
 /// The instant of the last record of a tenant's chain; the earliest of all without a chain.
@@ -107,7 +107,8 @@ pub(super) fn tenant_created(
     let event = Event::TenantCreated(tenant.clone());
     let entry = [of_server(stamp, event)];
     append(txn, &Chain::Tenant(tenant.clone()), Start::New, &entry)?;
-    append(txn, &Chain::Server, if first { Start::New } else { Start::Exists }, &entry)
+    append(txn, &Chain::Server, if first { Start::New } else { Start::Exists }, &entry)?;
+    Ok(())
 }
 
 /// Removes a tenant's chain, and tells the server's chain where it ended.
@@ -123,7 +124,8 @@ pub(super) fn tenant_deleted(
     let Head { records, at: _, hash: head } = read_head(&chain, &head)?;
     txn.open_table(AUDIT)?.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
     let event = Event::TenantDeleted { tenant: tenant.clone(), records, head };
-    append(txn, &Chain::Server, Start::Exists, &[of_server(stamp, event)])
+    append(txn, &Chain::Server, Start::Exists, &[of_server(stamp, event)])?;
+    Ok(())
 }
 
 /// What happens to a tenant as such.
@@ -134,35 +136,6 @@ fn of_server(Stamp { at, caller }: Stamp<'_>, event: Event) -> Entry {
 // === impl Store ===
 
 impl Store {
-    /// Makes a store that an earlier version wrote one of this version. The audit of one without begins
-    /// here: what came before is not in it. Where records named no callers, those that come do.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub(crate) fn upgrade(&self, at: Timestamp) -> Result<(), StoreError> {
-        let unaudited = match self.format()? {
-            Some(UNAUDITED_FORMAT) => true,
-            Some(CALLERLESS_FORMAT) => false,
-            _ => return Ok(()),
-        };
-        self.transaction(|txn| {
-            txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
-            if !unaudited {
-                return Ok(());
-            }
-            let began = |revision| {
-                let (person, caller, event) = (None, None, Event::Began);
-                [Entry { at, revision, person, caller, event }]
-            };
-            for row in txn.open_table(TENANTS)?.iter()? {
-                let (name, record) = row?;
-                let (chain, revision) = tenant_of(name.value(), record.value())?;
-                append(txn, &chain, Start::New, &began(revision))?;
-            }
-            append(txn, &Chain::Server, Start::New, &began(Revision::ZERO))
-        })
-    }
-
     /// Some records of a chain, those behind the number `after`. It looks at [`MAX_SCANNED`] at
     /// most.
     ///
@@ -268,7 +241,7 @@ fn exists(txn: &ReadTransaction, chain: &Chain) -> Result<Option<Revision>, Stor
     }
 }
 
-fn tenant_of(name: &str, record: &[u8]) -> Result<(Chain, Revision), StoreError> {
+pub(super) fn tenant_of(name: &str, record: &[u8]) -> Result<(Chain, Revision), StoreError> {
     let unreadable = |source| {
         let place = format!("tenant `{}`", name.escape_debug());
         StoreError::Record { place, source }

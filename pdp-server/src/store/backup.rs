@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::audit::{AUDIT, AUDIT_HEADS};
 use super::folder::sync_names;
+use super::journal::JOURNAL;
 use super::rows::{FACTS, META, REQUEST_ORDER, REQUESTS, TENANTS};
 use super::session::{ACCOUNTS, NUMBERS, SESSIONS};
 use super::{FILE_NAME, FORMAT, Store, StoreError, builder};
@@ -110,7 +111,8 @@ fn each(visit: &mut impl EachTable) -> Result<(), BackupError> {
     visit.table(7, AUDIT_HEADS)?;
     visit.table(8, SESSIONS)?;
     visit.table(9, ACCOUNTS)?;
-    visit.table(10, NUMBERS)
+    visit.table(10, NUMBERS)?;
+    visit.table(11, JOURNAL)
 }
 
 /// Writes rows, and adds up what it writes.

@@ -7,6 +7,7 @@
 
 mod actor;
 mod audit;
+mod journal;
 mod level;
 mod place;
 mod psm;
@@ -28,6 +29,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 pub(super) use audit::{Head, decode_entry, encode_entry};
+pub(super) use journal::{Heading, Part as JournalPart, decode_part};
 pub(super) use place::{kind_number, name};
 pub(crate) use request::Remembered;
 pub(super) use request::TenantRecord;

@@ -6,7 +6,7 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::audit::{Start, append};
 use super::record::{self, TenantRecord};
-use super::{Commit, RETAINED_REQUESTS, StoreError};
+use super::{Commit, RETAINED_REQUESTS, StoreError, journal};
 use crate::audit::Chain;
 
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -22,7 +22,11 @@ pub(super) const REQUEST_ORDER: TableDefinition<(&str, u64), &str> =
 pub(super) const FORMAT_KEY: &str = "format";
 
 /// Writes what a change set changed.
-pub(super) fn write_commit(txn: &WriteTransaction, commit: &Commit<'_>) -> Result<(), StoreError> {
+pub(super) fn write_commit(
+    txn: &WriteTransaction,
+    commit: &Commit<'_>,
+    retained_changes: u64,
+) -> Result<(), StoreError> {
     let Commit { tenant, from, to, deltas, request, audit } = commit;
     let name = tenant.as_str();
     let mut tenants = txn.open_table(TENANTS)?;
@@ -61,9 +65,12 @@ pub(super) fn write_commit(txn: &WriteTransaction, commit: &Commit<'_>) -> Resul
         }
         record.requests += 1;
     }
-    tenants.insert(name, record.encode_to_vec().as_slice())?;
-    if audit.is_empty() {
-        return Ok(());
+    if !audit.is_empty() {
+        let mark = append(txn, &Chain::Tenant((*tenant).clone()), Start::Exists, audit)?;
+        if to > from {
+            journal::append(txn, &mut record, commit, mark, retained_changes)?;
+        }
     }
-    append(txn, &Chain::Tenant((*tenant).clone()), Start::Exists, audit)
+    tenants.insert(name, record.encode_to_vec().as_slice())?;
+    Ok(())
 }

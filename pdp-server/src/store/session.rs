@@ -150,5 +150,6 @@ fn write(
             event: Event::Session(event.clone()),
         })
         .collect();
-    append(txn, &Chain::Tenant(tenant.clone()), Start::Exists, &entries)
+    append(txn, &Chain::Tenant(tenant.clone()), Start::Exists, &entries)?;
+    Ok(())
 }

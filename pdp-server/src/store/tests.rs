@@ -260,7 +260,12 @@ fn only_the_last_requests_are_remembered() {
     // As if all but two of the retained requests, and the two before them, had been made already.
     store
         .transaction(|txn| {
-            let record = TenantRecord { revision: 1, facts: 1, requests: RETAINED_REQUESTS };
+            let record = TenantRecord {
+                revision: 1,
+                facts: 1,
+                requests: RETAINED_REQUESTS,
+                ..TenantRecord::default()
+            };
             txn.open_table(TENANTS)?.insert("acme", record.encode_to_vec().as_slice())?;
             let mut order = txn.open_table(REQUEST_ORDER)?;
             let mut requests = txn.open_table(REQUESTS)?;

@@ -68,6 +68,7 @@ words! {
         Export = "PolicyService/Export",
         Get = "PolicyService/Get",
         List = "PolicyService/List",
+        Watch = "PolicyService/Watch",
         TenantCreate = "TenantService/Create",
         TenantDelete = "TenantService/Delete",
         TenantList = "TenantService/List",

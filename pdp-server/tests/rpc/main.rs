@@ -20,4 +20,5 @@ mod served;
 mod sessions;
 mod streams;
 mod tenants;
+mod watch;
 mod writes;

@@ -186,7 +186,10 @@ async fn an_export_is_whole_in_order_and_of_one_revision() {
     served.tenants().create(request).await.unwrap();
     assert_eq!(
         export(&served, "empty").await,
-        [v1::ExportResponse { revision: 0, facts: Vec::new() }]
+        [v1::ExportResponse {
+            position: Some(v1::PolicyPosition::default()),
+            ..Default::default()
+        }]
     );
     served.stop().await;
 }

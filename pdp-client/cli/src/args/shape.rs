@@ -87,8 +87,9 @@ JSON: {\"revision\": N, \"dry_run\": BOOL, \"replayed\": BOOL,
   WHAT    \"created\", \"changed\" or \"removed\"";
 
 pub(super) const EXPORT_JSON: &str = "\
-JSON: {\"revision\": N, \"bundle\": BUNDLE}
-  BUNDLE  the policy as a bundle, which may be applied";
+JSON: {\"revision\": N, \"position\": POSITION, \"bundle\": BUNDLE}
+  POSITION  what `watch --after` goes on from
+  BUNDLE    the policy as a bundle, which may be applied";
 
 pub(super) const GET_JSON: &str = "\
 JSON: {\"revision\": N, \"kind\": KIND, \"name\": NAME, \"fact\": FACT}

@@ -1,13 +1,11 @@
 //! What the audit tells of sessions.
 
-use std::time::SystemTime;
-
-use pdp_bundle::time::format_time;
 use pdp_client::{AuditedSession, SessionEnd, SessionEvent};
 use pdp_engine::psm::COMPUTER;
 use serde_json::{Map, Value, json};
 
-use super::timestamp;
+use super::time;
+use crate::screen::harmless;
 
 /// What happened to the session of this person, in one line.
 pub(super) fn in_words(told: &AuditedSession, person: Option<&str>) -> String {
@@ -104,13 +102,4 @@ pub(super) fn tell(told: &AuditedSession, map: &mut Map<String, Value>) {
 
 fn of(account: Option<&str>) -> String {
     account.map(|account| format!(" of account:{account}")).unwrap_or_default()
-}
-
-fn time(at: SystemTime) -> String {
-    format_time(timestamp(at))
-}
-
-/// What somebody else wrote cannot steer the terminal.
-fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -1,16 +1,13 @@
 //! Sessions and their work, as text and as JSON.
 
-use std::time::SystemTime;
-
-use pdp_bundle::time::format_time;
 use pdp_client::{
     Decision, Effect, Privileges, Revocation, RevocationState, Session, SessionEnd, SessionState,
 };
 use pdp_engine::psm::COMPUTER;
 use serde_json::{Map, Value, json};
 
-use crate::audit::timestamp;
-use crate::screen::{BAD, FAINT, GOOD, MIDDLING, STRONG, paint, table};
+use crate::audit::time;
+use crate::screen::{BAD, FAINT, GOOD, MIDDLING, STRONG, harmless, paint, table};
 
 /// A line about a decision.
 pub(super) fn decision(decision: &Decision, about: &str) -> String {
@@ -134,11 +131,6 @@ pub(super) fn failures(item: &Revocation) -> Option<String> {
     Some(last.map_or_else(|| times.clone(), |last| format!("{times}, lastly: {}", harmless(last))))
 }
 
-/// What somebody else wrote cannot steer the terminal.
-pub(super) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 pub(super) fn session_json(session: &Session) -> Value {
     let Session {
         id,
@@ -218,8 +210,4 @@ pub(super) fn revocation_json(item: &Revocation) -> Value {
 
 fn level(session: &Session) -> &str {
     session.privileges.as_ref().map_or("none", |given| given.level.as_str())
-}
-
-fn time(at: SystemTime) -> String {
-    format_time(timestamp(at))
 }

@@ -14,7 +14,7 @@ use super::{Watch, told};
 use crate::exit::Exit;
 use crate::options::Server;
 use crate::problem::Problem;
-use crate::screen::{BAD, FAINT, GOOD, MIDDLING, STRONG, Screen, paint};
+use crate::screen::{BAD, FAINT, GOOD, MIDDLING, STRONG, Screen, harmless, paint};
 
 /// Watches until it is told to end.
 pub(super) async fn watch(
@@ -30,7 +30,7 @@ pub(super) async fn watch(
             Ok(WatchEvent::Work(item)) => item,
             Ok(WatchEvent::Idle) => continue,
             Ok(WatchEvent::Lost { error, pause }) => {
-                screen.aside(|| lost_text(&error, pause), || lost_json(&error, pause))?;
+                screen.lost(&error, pause)?;
                 continue;
             }
             // Of one item only: it stays outstanding for a broker that understands it.
@@ -139,7 +139,7 @@ fn outcome_text(item: &Revocation, code: &str, message: Option<&str>) -> String 
         "FAILED" => BAD,
         _ => MIDDLING,
     };
-    let message = message.map(|message| format!(": {}", told::harmless(message)));
+    let message = message.map(|message| format!(": {}", harmless(message)));
     format!("{}  {}{}\n", item.id, paint(style, code), message.unwrap_or_default())
 }
 
@@ -152,14 +152,4 @@ fn outcome_json(item: &Revocation, code: &str, message: Option<&str>) -> Value {
         map.insert("message".to_owned(), json!(message));
     }
     Value::Object(map)
-}
-
-fn lost_text(error: &Error, pause: Duration) -> String {
-    let again = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
-    format!("{} {}\n", paint(MIDDLING, "warning:"), told::harmless(&again))
-}
-
-fn lost_json(error: &Error, pause: Duration) -> Value {
-    let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    json!({"event": "lost", "message": error.to_string(), "pause_ms": pause})
 }

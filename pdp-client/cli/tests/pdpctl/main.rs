@@ -16,3 +16,4 @@ mod replaying;
 mod served;
 mod sessions;
 mod tenants;
+mod watching;

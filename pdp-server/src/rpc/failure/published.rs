@@ -4,6 +4,7 @@ use super::super::session;
 use super::Failure;
 use crate::publish::{
     AccessError, ApplyError, AuditError, MAX_TENANTS, SessionError, TenantError, WaitError,
+    WatchError,
 };
 use crate::session::StepError;
 
@@ -59,6 +60,18 @@ impl From<WaitError> for Failure {
     fn from(error: WaitError) -> Self {
         match error {
             WaitError::UnknownTenant(error) => Self::UnknownTenant(error),
+        }
+    }
+}
+
+impl From<WatchError> for Failure {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::UnknownTenant(error) => error.into(),
+            WatchError::Store(error) => Self::Store(error.to_string()),
+            error @ (WatchError::TooOld { .. } | WatchError::Unknown { .. }) => {
+                Self::Position(Box::new(error))
+            }
         }
     }
 }

@@ -8,8 +8,10 @@ use redb::{Builder, TableHandle as _};
 
 use super::*;
 use crate::audit::{CallerName, Kind};
+use crate::store::FORMAT;
 use crate::store::disk::Disk;
-use crate::store::rows::{FACTS, REQUEST_ORDER, REQUESTS};
+use crate::store::journal::JOURNAL;
+use crate::store::rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS};
 use crate::store::sample::put;
 use crate::store::session::{ACCOUNTS, NUMBERS, SESSIONS};
 use crate::store::tests::{AT, changed, closed, commit, created, edited, tenant};
@@ -175,6 +177,7 @@ fn of_format_1() -> Vec<u8> {
         txn.delete_table(SESSIONS).unwrap();
         txn.delete_table(ACCOUNTS).unwrap();
         txn.delete_table(NUMBERS).unwrap();
+        txn.delete_table(JOURNAL).unwrap();
         txn.open_table(META).unwrap().insert(FORMAT_KEY, 1).unwrap();
     });
     let db = Builder::new().create_with_backend(Disk::holding(tables.clone())).unwrap();
@@ -255,7 +258,7 @@ fn filled(steps: &[(u8, u8)]) -> (Store, Vec<Entry>) {
             Entry { at, revision, person, caller: None, event }
         })
         .collect();
-    store.transaction(|txn| append(txn, &acme(), Start::Exists, &entries)).unwrap();
+    store.transaction(|txn| append(txn, &acme(), Start::Exists, &entries).map(drop)).unwrap();
     (store, entries)
 }
 

@@ -210,8 +210,8 @@ fn every_kind_of_fact_has_its_bytes() {
 
 #[test]
 fn a_tenant_and_a_request_have_their_bytes() {
-    let tenant = TenantRecord { revision: 1, facts: 2, requests: 3 };
-    assert_eq!(hex(&tenant.encode_to_vec()), TENANT);
+    let tenant = TenantRecord { revision: 1, facts: 2, requests: 3, journal_from: 4, journaled: 5 };
+    assert_eq!(hex(&tenant.encode_to_vec()), format!("{TENANT}20042805"));
     let kinds = [ChangeKind::Created, ChangeKind::Changed, ChangeKind::Removed];
     let changes = facts().iter().zip(kinds).map(|(fact, kind)| (fact.key(), kind)).collect();
     let (revision, counts) = (Revision::new(4), Counts { created: 1, changed: 1, removed: 1 });

@@ -21,6 +21,12 @@ pub(in crate::store) struct TenantRecord {
     /// How many requests were ever remembered; the number of the next one.
     #[prost(uint64, tag = "3")]
     pub(in crate::store) requests: u64,
+    /// The revision behind which all change sets are in the journal.
+    #[prost(uint64, tag = "4")]
+    pub(in crate::store) journal_from: u64,
+    /// How many changes these have.
+    #[prost(uint64, tag = "5")]
+    pub(in crate::store) journaled: u64,
 }
 
 /// The first result of a request id.
