@@ -34,6 +34,7 @@ use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 
 pub use crate::receipt::{ChangeKind, Counts, MAX_LISTED_CHANGES, Receipt, RequestId};
+pub use crate::store::{Journaled, Position};
 pub use delegated::{MAX_REFUSED_LISTED, Refusal, RefusedChange};
 pub use failure::{
     AccessError, ApplyError, AuditError, Broken, PublishError, TenantError, UnknownTenant,

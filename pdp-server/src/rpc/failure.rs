@@ -295,12 +295,7 @@ impl Failure {
             Self::RevisionNotReached { at_least, actual } => {
                 vec![("at_least", at_least.to_string()), ("actual", actual.to_string())]
             }
-            Self::Position(error) => match error.revisions() {
-                Some((after, actual)) => {
-                    vec![("after", after.to_string()), ("actual", actual.to_string())]
-                }
-                None => Vec::new(),
-            },
+            Self::Position(error) => published::of_position(error),
             Self::Step(error) => of_step(error),
             Self::SessionAccount(account) => vec![("account", account.to_string())],
             Self::Forbidden(Forbidden::Role { role, tenant }) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pdp_engine::facts::Change;
+use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
 use pdp_proto::v1;
 use pdp_proto::v1::policy_service_watch_response::Event;
@@ -17,8 +18,7 @@ use super::malformed::Malformed;
 use super::outbound;
 use super::stream::{Gone, LiveStream, Sender};
 use crate::audit::Digest;
-use crate::publish::{PolicyWatch, Publisher, WatchError};
-use crate::store::{Journaled, Position};
+use crate::publish::{Journaled, PolicyWatch, Position, Publisher, WatchError};
 
 /// How often a watcher without news is told that there are none.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -103,7 +103,7 @@ fn change(change: &Change) -> v1::Change {
 /// Where an export of a revision was.
 pub(super) fn position(
     publisher: &Publisher,
-    tenant: &pdp_engine::id::TenantId,
+    tenant: &TenantId,
     revision: Revision,
 ) -> Result<v1::PolicyPosition, WatchError> {
     Ok(outbound(publisher.position(tenant, revision)?))

@@ -1,7 +1,9 @@
 //! What the publisher refuses, as what a caller is told.
 
+use pdp_engine::query::Revision;
+
 use super::super::session;
-use super::Failure;
+use super::{Fact, Failure};
 use crate::publish::{
     AccessError, ApplyError, AuditError, MAX_TENANTS, SessionError, TenantError, WaitError,
     WatchError,
@@ -94,4 +96,12 @@ impl From<TenantError> for Failure {
             TenantError::Broken(error) => Self::Broken(error.to_string()),
         }
     }
+}
+
+/// What a program needs to know of a position that cannot be gone on from.
+pub(super) fn of_position(error: &WatchError) -> Vec<Fact> {
+    let told = |(after, actual): (Revision, Revision)| {
+        vec![("after", after.to_string()), ("actual", actual.to_string())]
+    };
+    error.revisions().map(told).unwrap_or_default()
 }
