@@ -121,7 +121,7 @@ async fn a_follower_from_the_beginning_has_the_policy() {
     assert_eq!(heartbeat(&mut messages).await, v1::PolicyPosition::default());
     let mut followed = Followed::default();
     let first = set(&mut messages).await;
-    let at = first.committed_at.clone().unwrap();
+    let at = first.committed_at.unwrap();
     assert_eq!((at.seconds, at.nanos), (crate::served::NOW / 1_000_000, 0));
     followed.take(first);
     assert_eq!(followed, served.exported().await);
