@@ -68,6 +68,8 @@ pub mod engine;
 mod health;
 mod import;
 mod list;
+#[cfg(feature = "local")]
+mod local;
 mod obligation;
 mod policy;
 mod question;
@@ -95,6 +97,8 @@ pub use delegation::{
 pub use health::Health;
 pub use import::{Import, Imported};
 pub use list::{ApprovalQuestion, Because, Item, Items, Listing, SubjectKinds};
+#[cfg(feature = "local")]
+pub use local::{LocalClient, LocalOptions};
 pub use obligation::{AccountMode, Obligations, OnEnd, Privileged};
 pub use pdp_proto::v1;
 pub use policy::{Export, Exported, Found, Listed, Pages};

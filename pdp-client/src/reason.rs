@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(feature = "local")]
+use pdp_engine::query;
 use pdp_proto::v1;
 
 /// Why: exactly one a decision.
@@ -144,6 +146,43 @@ impl Reason {
             Ok(Wire::NeedsApproval) => Self::NeedsApproval,
             Ok(Wire::UnprivilegedNotAllowed) => Self::UnprivilegedNotAllowed,
             Ok(Wire::Unspecified) | Err(_) => Self::Unrecognized(number),
+        }
+    }
+}
+
+#[cfg(feature = "local")]
+impl From<query::Reason> for Reason {
+    fn from(reason: query::Reason) -> Self {
+        match reason {
+            query::Reason::Granted => Self::Granted,
+            query::Reason::ExplicitDeny => Self::ExplicitDeny,
+            query::Reason::Disabled => Self::Disabled,
+            query::Reason::NotGranted => Self::NotGranted,
+            query::Reason::UnknownSubject => Self::UnknownSubject,
+            query::Reason::SubjectDisabled => Self::SubjectDisabled,
+            query::Reason::UnknownResource => Self::UnknownResource,
+            query::Reason::UnknownPermission => Self::UnknownPermission,
+            query::Reason::MissingOnResource => Self::MissingOnResource,
+            query::Reason::MissingOnCounterpart => Self::MissingOnCounterpart,
+            query::Reason::MissingOnBoth => Self::MissingOnBoth,
+            query::Reason::SelfDelegation => Self::SelfDelegation,
+            query::Reason::UnknownLevel => Self::UnknownLevel,
+            query::Reason::UnknownLocation => Self::UnknownLocation,
+            query::Reason::UnknownRecipient => Self::UnknownRecipient,
+            query::Reason::MissingOnRecipient => Self::MissingOnRecipient,
+            query::Reason::NotShared => Self::NotShared,
+            query::Reason::LevelTooLow => Self::LevelTooLow,
+            query::Reason::RemoteAppUnsupported => Self::RemoteAppUnsupported,
+            query::Reason::RemoteAppNotPrivileged => Self::RemoteAppNotPrivileged,
+            query::Reason::PsmDisabled => Self::PsmDisabled,
+            query::Reason::LevelNotOffered => Self::LevelNotOffered,
+            query::Reason::LevelNotMapped => Self::LevelNotMapped,
+            query::Reason::Excluded => Self::Excluded,
+            query::Reason::NotEligible => Self::NotEligible,
+            query::Reason::NoAccount => Self::NoAccount,
+            query::Reason::SessionLimit => Self::SessionLimit,
+            query::Reason::NeedsApproval => Self::NeedsApproval,
+            query::Reason::UnprivilegedNotAllowed => Self::UnprivilegedNotAllowed,
         }
     }
 }
