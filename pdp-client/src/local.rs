@@ -4,7 +4,7 @@
 //! A decision is the server's: it is made by the same engine on the same policy, with the same reasons, and
 //! says the revision that it was made on. Asked of the server are privileged sessions and accounts, as which
 //! of them exist changes with every session; revisions that have not arrived; and everything while nothing
-//! was heard of the server for longer than [`LocalOptions::max_staleness`]. Where the server cannot be
+//! was heard of the server for longer than [`LocalOptions::with_staleness`]. Where the server cannot be
 //! reached then, there is no decision: it fails closed.
 //!
 //! Windows are opened and closed by the clock of this machine. The policy is in memory as on a server.
@@ -71,17 +71,16 @@ struct Kept {
 
 impl LocalOptions {
     /// How long nothing may have been heard of the server for decisions to be made in process: 25 seconds
-    /// unless set. A server says something every 10 seconds. What is changed while the connection is lost
+    /// by default. A server says something every 10 seconds. What is changed while the connection is lost
     /// is not seen for up to this long.
-    pub const fn max_staleness(mut self, max_staleness: Duration) -> Self {
-        self.max_staleness = max_staleness;
-        self
+    pub const fn with_staleness(max_staleness: Duration) -> Self {
+        Self { max_staleness }
     }
 }
 
 impl Default for LocalOptions {
     fn default() -> Self {
-        Self { max_staleness: MAX_STALENESS }
+        Self::with_staleness(MAX_STALENESS)
     }
 }
 
