@@ -1,6 +1,7 @@
 //! How long a decision takes through the gRPC door on loopback, beside the cheapest answer that the
 //! same server gives: a health check, which looks nothing up. Both are asked by turns over one
-//! connection, so that a noisy machine slows both alike; the figure to go by is the ratio.
+//! connection, so that a noisy machine slows both alike; the figure to go by is the ratio. And beside
+//! both what a decision takes in a client that keeps the policy and decides in process.
 //!
 //! Run with `cargo bench -p pdp-tests --bench serve`. The policy is the one of the bench `decide`.
 
@@ -18,7 +19,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use pdp_client::{Client, Permission, Question, Resource, Subject};
+use pdp_client::{Client, LocalClient, LocalOptions, Permission, Question, Resource, Subject};
 use pdp_tests::door::Server;
 use pdp_tests::matrix::{Matrix, OPERATION, TYPE};
 
@@ -43,6 +44,11 @@ fn main() {
     let door = server.tenant("bench", &matrix.changes()).unwrap();
     let questions = questions(&matrix);
     let client = door.client();
+    let local = door.block_on(async { client.follow(LocalOptions::default()) });
+    door.block_on(async {
+        let current = client.check(&questions[0]).await.unwrap().revision;
+        local.wait_for(current).await;
+    });
     let mut rounds = Rounds::default();
     for _ in 0..ROUNDS {
         rounds.health.push(door.block_on(alone(|_| async {
@@ -57,6 +63,7 @@ fn main() {
         rounds.many_health.push(door.block_on(together(client, &questions, false)));
         rounds.many_check.push(door.block_on(together(client, &questions, true)));
         rounds.batch.push(door.block_on(batches(client, &questions)));
+        rounds.local.push(in_process(&local, &questions));
     }
     rounds.print();
     drop(door);
@@ -110,6 +117,15 @@ async fn together(client: &Client, questions: &[Question], check: bool) -> f64 {
     (CALLERS * (REQUESTS / 10)) as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// Decisions that a client makes which keeps the policy: nanoseconds each.
+fn in_process(local: &LocalClient, questions: &[Question]) -> f64 {
+    let begun = Instant::now();
+    for question in questions {
+        black_box(local.decide(question).unwrap());
+    }
+    begun.elapsed().as_nanos() as f64 / questions.len() as f64
+}
+
 /// Batches one after the other: questions a second.
 async fn batches(client: &Client, questions: &[Question]) -> f64 {
     let begun = Instant::now();
@@ -127,6 +143,7 @@ struct Rounds {
     many_health: Vec<f64>,
     many_check: Vec<f64>,
     batch: Vec<f64>,
+    local: Vec<f64>,
 }
 
 impl Rounds {
@@ -150,6 +167,9 @@ impl Rounds {
         println!("check_{CALLERS}_callers_per_s {check:.0}");
         println!("check_to_health_{CALLERS}_callers {:.2}", check / health);
         println!("batch_of_{BATCH}_questions_per_s {batch:.0}");
+        let local = median(self.local.iter().copied());
+        println!("in_process_ns {local:.0}");
+        println!("check_alone_to_in_process {:.0}", quantile(&self.check, 0.5) * 1e3 / local);
     }
 }
 

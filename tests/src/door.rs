@@ -196,16 +196,17 @@ impl Server {
         Ok(Door { runtime, client: client.at_least(revision), decisions })
     }
 
-    /// Stops it, and holds that it ends well.
+    /// Stops it, and holds that it ends well. What it ran on is left for clients without a server.
     ///
     /// # Panics
     /// If it ends with an error.
-    pub fn stop(self) {
+    pub fn stop(self) -> Runtime {
         let Self { runtime, client, channel, decisions, shutdown, serving, folder, .. } = self;
         drop((client, channel, decisions));
         shutdown.send(()).unwrap();
         runtime.block_on(serving).unwrap().unwrap();
         folder.close().unwrap();
+        runtime
     }
 }
 

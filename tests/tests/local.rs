@@ -129,3 +129,101 @@ fn a_client_that_follows_says_what_the_server_says() {
     assert!(decided > u64::from(WORLDS) * QUESTIONS as u64 && reasons.len() >= 12, "{reasons:?}");
     server.stop();
 }
+
+/// The server with a tenant of one report, which Ana may view, and the question whether she may.
+fn one_report(server: &Server) -> (Door<'_>, Question) {
+    let bundle = "
+resource_types: {Report: {operations: [View]}}
+access_levels: [{type: Report, name: Viewer, operations: {View: allowed}}]
+people: [{id: ana}]
+accounts: [{id: ana-1, owner: ana}]
+resources: [{type: Report, id: r}]
+assignments: [{id: a-1, to: person:ana, level: Report/Viewer, on: Report:r}]
+";
+    let changes = pdp_bundle::parse("bundle", bundle).unwrap().changes();
+    let door = server.tenant("acme", &changes).unwrap();
+    let resource = Resource::new("Report", "r");
+    (door, Question::new(Subject::person("ana"), Permission::operation("View"), resource))
+}
+
+fn put_person(id: &str) -> ChangeSet {
+    let bundle = pdp_bundle::parse("bundle", &format!("people: [{{id: {id}}}]")).unwrap();
+    ChangeSet::new(bundle.changes().iter().map(change_to_wire).collect())
+}
+
+#[test]
+fn what_is_not_here_or_stale_is_asked_of_the_server() {
+    let server = Server::start();
+    let (door, question) = one_report(&server);
+    let client = door.client().clone();
+    door.block_on(async {
+        let local = client.follow(PATIENT);
+        local.wait_for(Revision::new(1)).await;
+        assert!(local.decide(&question).unwrap().is_allow());
+        assert!(local.staleness().is_some());
+        // An account may be in a session.
+        let account = Question { subject: Subject::account("ana-1"), ..question.clone() };
+        assert_eq!(local.decide(&account), None);
+        assert_eq!(local.check(&account).await.unwrap().reason, Reason::NotGranted);
+        // A revision that has not arrived is waited for by the server.
+        let ahead = client.at_least(Revision::new(2)).follow(PATIENT);
+        ahead.wait_for(Revision::new(1)).await;
+        assert_eq!(ahead.decide(&question), None);
+        client.apply(put_person("bo")).await.unwrap();
+        assert_eq!(ahead.check(&question).await.unwrap().revision, Revision::new(2));
+        ahead.wait_for(Revision::new(2)).await;
+        assert!(ahead.decide(&question).unwrap().is_allow());
+
+        let impatient = client.follow(LocalOptions::with_staleness(Duration::ZERO));
+        impatient.wait_for(Revision::new(2)).await;
+        while impatient.staleness() == Some(Duration::ZERO) {
+            std::hint::spin_loop();
+        }
+        assert_eq!(impatient.decide(&question), None);
+        assert!(impatient.check(&question).await.unwrap().is_allow());
+    });
+    server.stop();
+}
+
+#[test]
+fn a_policy_of_another_history_is_read_anew() {
+    let server = Server::start();
+    let (door, question) = one_report(&server);
+    let client = door.client().at_least(Revision::default());
+    let local = door.block_on(async { client.follow(PATIENT) });
+    door.block_on(local.wait_for(Revision::new(1)));
+    assert!(local.decide(&question).unwrap().is_allow());
+
+    server.forget("acme");
+    let changes = pdp_bundle::parse("bundle", "people: [{id: ana}, {id: cy}]").unwrap().changes();
+    let door = server.tenant("acme", &changes).unwrap();
+    door.block_on(async {
+        for person in ["dan", "eve"] {
+            client.apply(put_person(person)).await.unwrap();
+        }
+        local.wait_for(Revision::new(3)).await;
+    });
+    assert_eq!(local.decide(&question).unwrap().reason, Reason::UnknownResource);
+    server.stop();
+}
+
+#[test]
+fn without_a_server_it_decides_for_as_long_as_it_may_and_then_fails_closed() {
+    let server = Server::start();
+    let (door, question) = one_report(&server);
+    let client = door.client().clone();
+    let (local, strict) = door.block_on(async {
+        let local = client.follow(PATIENT);
+        local.wait_for(Revision::new(1)).await;
+        let strict = client.follow(LocalOptions::with_staleness(Duration::ZERO));
+        strict.wait_for(Revision::new(1)).await;
+        (local, strict)
+    });
+    let runtime = server.stop();
+    assert!(local.decide(&question).unwrap().is_allow());
+    runtime.block_on(async {
+        assert!(local.check(&question).await.unwrap().is_allow());
+        assert!(strict.check(&question).await.is_err());
+    });
+    drop((local, strict));
+}

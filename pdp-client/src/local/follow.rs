@@ -81,17 +81,10 @@ async fn go_on(mut watch: PolicyWatch, mut followed: Followed, kept: &Kept) {
                 }
                 kept.show(&followed.snapshot);
             }
-            Err(error) if is_gap(&error) => return,
-            // Asking again tries again, after a pause.
-            Err(_) => {}
+            // There is no going on from here, or the policy is not this client's to have.
+            Err(_) => return,
         }
     }
-}
-
-/// Whether only another export helps.
-fn is_gap(error: &Error) -> bool {
-    matches!(error, Error::Protocol { .. })
-        || matches!(error.reason(), Some("POSITION_TOO_OLD" | "POSITION_UNKNOWN"))
 }
 
 // === impl Followed ===
