@@ -121,7 +121,7 @@ async fn together(client: &Client, questions: &[Question], check: bool) -> f64 {
 fn in_process(local: &LocalClient, questions: &[Question]) -> f64 {
     let begun = Instant::now();
     for question in questions {
-        black_box(local.decide(question).unwrap());
+        black_box(&local.decide(question).unwrap());
     }
     begun.elapsed().as_nanos() as f64 / questions.len() as f64
 }
