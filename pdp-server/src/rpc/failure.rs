@@ -15,7 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::malformed::Malformed;
 use crate::admission::Shed;
-use crate::callers::{Denied, Forbidden};
+use crate::callers::{Denied, Forbidden, Lost};
 use crate::publish::{DEFAULT_TENANT, Refusal, RequestId, UnknownTenant};
 use crate::session::{MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, StepError};
 
@@ -50,8 +50,12 @@ pub(crate) enum Failure {
         maximum: usize,
         actual: usize,
     },
-    #[error("{0}")]
-    MessageTooLarge(String),
+    #[error("{message}")]
+    MessageTooLarge {
+        /// The limit's name, for details.
+        limit: &'static str,
+        message: String,
+    },
     #[error("{0}")]
     PolicyTooLarge(String),
     #[error("{live} streams are open already; the limit is {maximum}")]
@@ -130,12 +134,17 @@ type Fact = (&'static str, String);
 // === impl Failure ===
 
 impl Failure {
+    /// A message has more than `max_message_bytes`.
+    pub(super) fn message_too_large(message: &str) -> Self {
+        Self::MessageTooLarge { limit: "max_message_bytes", message: message.to_owned() }
+    }
+
     /// The gRPC status code.
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Malformed(_)
             | Self::Limit { .. }
-            | Self::MessageTooLarge(_)
+            | Self::MessageTooLarge { .. }
             | Self::PolicyTooLarge(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
@@ -181,7 +190,7 @@ impl Failure {
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "MALFORMED",
-            Self::Limit { .. } | Self::MessageTooLarge(_) | Self::PolicyTooLarge(_) => {
+            Self::Limit { .. } | Self::MessageTooLarge { .. } | Self::PolicyTooLarge(_) => {
                 "LIMIT_EXCEEDED"
             }
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
@@ -192,6 +201,9 @@ impl Failure {
             Self::Transport(_) => "IMPORT_BROKEN_OFF",
             Self::Shed(Shed::Queue { .. }) => "OVERLOADED",
             Self::Shed(Shed::Rate { .. }) => "RATE_LIMITED",
+            Self::Shed(Shed::Connections { .. } | Shed::AddressConnections { .. }) => {
+                "TOO_MANY_CONNECTIONS"
+            }
             Self::Shed(_) => "TOO_MANY_REQUESTS",
             Self::DeadlineExpired => "DEADLINE_EXPIRED",
             Self::DeadlineExceeded { .. } => "DEADLINE_EXCEEDED",
@@ -250,7 +262,7 @@ impl Failure {
                 ("maximum", maximum.to_string()),
                 ("actual", actual.to_string()),
             ],
-            Self::MessageTooLarge(_) => vec![("limit", "max_message_bytes".to_owned())],
+            Self::MessageTooLarge { limit, .. } => vec![("limit", (*limit).to_owned())],
             Self::PolicyTooLarge(_) => vec![("limit", "compiled_policy".to_owned())],
             Self::TooManyStreams { limit, live, maximum } => vec![
                 ("limit", (*limit).to_owned()),
@@ -316,7 +328,7 @@ impl Failure {
     }
 
     /// How long to wait before trying again, where that helps.
-    const fn retry_after(&self) -> Option<Duration> {
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RevisionNotReached { .. } => Some(REVISION_RETRY_DELAY),
             Self::Shed(Shed::Rate { after, maximum: _ }) => Some(*after),
@@ -332,7 +344,7 @@ impl Failure {
             Self::Malformed(_)
             | Self::StreamIdle { .. }
             | Self::Limit { .. }
-            | Self::MessageTooLarge(_)
+            | Self::MessageTooLarge { .. }
             | Self::PolicyTooLarge(_)
             | Self::DeadlineExpired
             | Self::DeadlineExceeded { .. }
@@ -437,6 +449,15 @@ impl From<Failure> for Status {
 impl From<Malformed> for Failure {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Denied(denied) => Self::Unauthenticated(denied),
+            Lost::Forbidden(forbidden) => Self::Forbidden(forbidden),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Floods: header fields without end, requests that are taken back, connections without end.
+//! Floods: header fields without end, requests that are taken back.
 
 use pdp_proto::v1::Effect;
 
@@ -91,30 +91,5 @@ async fn requests_that_are_taken_back_at_once_end_the_connection() {
         drop(raw);
     }
     assert_eq!(served.check(question("ana", "View", "absence")).await.effect(), Effect::Allow);
-    served.stop().await;
-}
-
-#[tokio::test]
-async fn one_connection_more_than_there_may_be_waits_until_another_ends() {
-    let folder = folder();
-    let few = pdp_server::config::Settings {
-        // One is the test's own.
-        max_connections: Some(2),
-        ..settings(folder.path())
-    };
-    let served = Served::with(few).await;
-    let mut first = Raw::begin(served.grpc, &[]).await;
-    first.is_healthy(1).await;
-    let mut second = Raw::begin(served.grpc, &[]).await;
-    let waiting = second.is_healthy(1);
-    let mut waiting = std::pin::pin!(waiting);
-    tokio::select! {
-        biased;
-        () = &mut waiting => panic!("there are three connections"),
-        // Long enough for it to be answered if it were taken.
-        () = async { for n in 1..50 { first.is_healthy(2 * n + 1).await } } => {}
-    }
-    drop(first);
-    waiting.await;
     served.stop().await;
 }
