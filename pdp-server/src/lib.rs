@@ -138,10 +138,9 @@ pub async fn run(
     let (metrics, options) = (Arc::new(Metrics::new()), authzen_options(&config));
     let admission = Admission::new(admission_limits(&config.overload), Arc::clone(&metrics));
     let (log, logging) = DecisionLog::start(&config.decision_log, &metrics)?;
-    let noting = (decision_ids()?, log.clone());
     let access = Access::open(&config, &clock, &metrics, &admission)?;
     let asked = (clock.clone(), Arc::clone(&access.gate));
-    let door = Door::new(asked, Arc::clone(&metrics), noting, limits);
+    let door = Door::new(asked, Arc::clone(&metrics), (decision_ids()?, log.clone()), limits);
     let (health, ready) = (Health::not_serving_yet().await, Ready::default());
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());

@@ -138,8 +138,7 @@ where
             }),
             CHECK_STREAM => Box::pin(async move {
                 let answers = Answers(&door);
-                let most = door.max_message_bytes.min(MAX_QUESTION_BYTES);
-                let mut grpc = door.grpc().max_decoding_message_size(most);
+                let mut grpc = door.grpc().max_decoding_message_size(MAX_QUESTION_BYTES);
                 Ok(grpc.streaming(answers, request).await)
             }),
             _ => self.others.call(request),

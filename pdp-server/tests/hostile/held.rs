@@ -83,7 +83,8 @@ async fn the_bytes_of_all_requests_together_are_bounded() {
     until("its part has been read", async || buffered(&served).await >= PART).await;
     let second = Call::begin(&served).await.refused.await.unwrap().expect("it was refused");
     assert_eq!(told(&second), too_many("max_buffered_bytes"), "{second:?}");
-    let body = format!("{{\"x\": \"{}\"}}", "x".repeat(PART));
+    // Just too much together, so that nothing of it is left unread.
+    let body = format!("{{\"x\": \"{}\"}}", "x".repeat((64 << 10) - PART));
     let path = "/access/v1/evaluation";
     let over_http = send(served.http, "POST", path, &[], &body).await;
     assert_eq!(over_http.status, 503, "{over_http:?}");
@@ -119,7 +120,7 @@ async fn watches_of_health_and_reflections_are_bounded() {
         // The test's own watch, by which it waited for the server, is gone once that is noticed.
         while held.len() < 2 {
             match health.watch(HealthCheckRequest::default()).await {
-                Ok(watch) => held.push(watch),
+                Ok(watch) => held.push(watch.into_inner()),
                 Err(refused) => assert_eq!(told(&refused).2, limit),
             }
         }

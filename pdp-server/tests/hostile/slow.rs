@@ -66,19 +66,24 @@ async fn until_it_ends(mut stream: TcpStream) -> String {
     String::from_utf8(all).unwrap()
 }
 
-/// A connection of HTTP/1.1 that has asked once and been answered.
+/// A connection of HTTP/1.1 that has asked once and been answered. One that is ended before that, as the
+/// machine is busy, is followed by another.
 async fn asked_once(served: &Served) -> TcpStream {
-    let mut stream = TcpStream::connect(served.http).await.unwrap();
-    stream.write_all(b"GET /healthz/live HTTP/1.1\r\nhost: pdp\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    while !answer.ends_with("live\n") {
-        let mut part = [0; 256];
-        let length = stream.read(&mut part).await.unwrap();
-        assert!(length > 0, "it ended before its answer did: {answer}");
-        answer.push_str(std::str::from_utf8(&part[..length]).unwrap());
+    loop {
+        let mut stream = TcpStream::connect(served.http).await.unwrap();
+        let asked = stream.write_all(b"GET /healthz/live HTTP/1.1\r\nhost: pdp\r\n\r\n").await;
+        let mut answer = Vec::new();
+        while asked.is_ok() && !answer.ends_with(b"live\n") {
+            let mut part = [0; 256];
+            match stream.read(&mut part).await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => answer.extend(&part[..length]),
+            }
+        }
+        if answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"live\n") {
+            return stream;
+        }
     }
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    stream
 }
 
 #[tokio::test]
@@ -231,22 +236,29 @@ async fn an_old_connection_of_http_1_1_is_told_so_with_an_answer() {
     // One that asks nothing more is ended.
     assert_eq!(until_it_ends(asked_once(&served).await).await, "");
     // One whose request is on its way is answered, and told that it is the last.
-    let mut stream = TcpStream::connect(served.http).await.unwrap();
     let body = r#"{"subject": {"type": "user", "id": "ana"}, "action": {"name": "View"}, "resource": {"type": "Report", "id": "absence"}}"#;
     let (first, rest) = body.split_at(10);
     let length = body.len();
     let head = format!(
         "POST /access/v1/evaluation HTTP/1.1\r\nhost: pdp\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
-    stream.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
-    // Those that begin later have become old and have gone: so has this one, but for its request.
-    for _ in 0..2 {
-        assert_eq!(until_it_ends(asked_once(&served).await).await, "");
+    loop {
+        let mut stream = TcpStream::connect(served.http).await.unwrap();
+        stream.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
+        // Those that begin later have become old and have gone: so has this one, but for its request.
+        for _ in 0..2 {
+            assert_eq!(until_it_ends(asked_once(&served).await).await, "");
+        }
+        stream.write_all(rest.as_bytes()).await.ok();
+        let answer = until_it_ends(stream).await;
+        // Where the machine is busy it was old before its request was seen.
+        if answer.is_empty() {
+            continue;
+        }
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.to_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+        break;
     }
-    stream.write_all(rest.as_bytes()).await.unwrap();
-    let answer = until_it_ends(stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert!(answer.to_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
     served.stop().await;
 }
 
