@@ -38,11 +38,12 @@ pub const DEFAULT_MAX_CONNECTIONS: usize = 4_096;
 /// the place of its clients', it should be `max_connections`.
 pub const DEFAULT_MAX_ADDRESS_CONNECTIONS: usize = 1_024;
 
-/// The default of `max_connection_health_streams`: a client watches one service over a connection, or two.
-pub const DEFAULT_MAX_CONNECTION_HEALTH_STREAMS: usize = 4;
+/// The default of `max_connection_health_streams`: a client watches one service over a connection, or each
+/// of those that there are.
+pub const DEFAULT_MAX_CONNECTION_HEALTH_STREAMS: usize = 8;
 
 /// The default of `max_health_streams`: one address may hold half of them.
-pub const DEFAULT_MAX_HEALTH_STREAMS: usize = 8_192;
+pub const DEFAULT_MAX_HEALTH_STREAMS: usize = 16_384;
 
 /// The default of `max_buffered_bytes`: sixteen messages of the largest size at once, and more than all
 /// questions that may be in flight.

@@ -192,13 +192,13 @@ async fn a_deadline_is_cut_to_what_the_server_lets_it_be() {
     .await;
     let decision = revision.and_then(|answer| answer.into_inner().decision).unwrap();
     assert_eq!(decision.revision, 1, "nothing was applied");
-    assert_eq!(refused(&served, "deadline_expired").await, 1);
-    assert!(refused(&served, "deadline_exceeded").await >= 2);
+    assert_eq!(unseen(&served, "deadline_expired").await, 1);
+    assert!(unseen(&served, "deadline_exceeded").await >= 2);
     served.stop().await;
 }
 
 /// How many requests were refused for this reason before their service saw them.
-async fn refused(served: &Served, reason: &str) -> u64 {
+async fn unseen(served: &Served, reason: &str) -> u64 {
     let metrics = send(served.http, "GET", "/metrics", &[], "").await.body;
     let series = format!("pdp_requests_refused_total{{reason=\"{reason}\"}} ");
     metrics.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
@@ -227,13 +227,13 @@ async fn messages_that_are_too_large_or_none_are_counted() {
     let body = "x".repeat(17 << 10);
     let over_http = send(served.http, "POST", "/access/v1/evaluation", &[], &body).await;
     assert_eq!(over_http.status, 413);
-    assert_eq!(refused(&served, "message_too_large").await, 3);
+    assert_eq!(unseen(&served, "message_too_large").await, 3);
     let nonsense = [&[0, 0, 0, 0, 1][..], &[0xFF]].concat();
     let mut raw = Raw::begin(served.grpc, &[]).await;
     raw.send(&call(1, "/pdp.v1.PolicyService/Get")).await;
     raw.send(&frame(DATA, END_STREAM, 1, &nonsense)).await;
     raw.answer(1).await;
-    assert_eq!(refused(&served, "message_malformed").await, 1);
+    assert_eq!(unseen(&served, "message_malformed").await, 1);
     served.stop().await;
 }
 

@@ -6,7 +6,7 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, HEALTH, MAX_FRAME,
     RST_STREAM, Raw, call, fields, frame, gone_away,
 };
-use crate::served::{Served, folder, question, settings};
+use crate::served::{Served, folder, question};
 
 /// What a reset says: the caller has no use for it any more.
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
