@@ -275,8 +275,9 @@ fn item_from_wire(
 
 /// Why a question among others has no decision.
 pub(crate) fn refusal_from_wire(error: v1::QuestionError) -> Refusal {
-    let v1::QuestionError { code, message, reason, field } = error;
+    let v1::QuestionError { code, message, reason, field, retry_delay } = error;
     let mut refusal = Refusal::new(code.into(), message.clone(), reason);
+    refusal.retry_delay = retry_delay.and_then(|delay| delay.try_into().ok());
     if !field.is_empty() {
         refusal.fields.push(FieldViolation { field, description: message });
     }
@@ -351,11 +352,13 @@ mod tests {
             message: "an empty person id".into(),
             reason: "MALFORMED".into(),
             field: "questions[0].subject".into(),
+            retry_delay: Some(prost_types::Duration { seconds: 2, nanos: 0 }),
         };
         let refusal =
             item(Some(v1::batch_check_result::Result::Error(error))).unwrap().unwrap_err();
         assert_eq!(refusal.code, tonic::Code::InvalidArgument);
         assert_eq!(refusal.fields[0].field, "questions[0].subject");
+        assert_eq!(refusal.retry_delay, Some(std::time::Duration::from_secs(2)));
         let stray = v1::Decision { effect: 1, reason: 1, revision: 8, obligations: None };
         assert!(item(Some(v1::batch_check_result::Result::Decision(stray))).is_err());
     }

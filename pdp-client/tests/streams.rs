@@ -136,6 +136,7 @@ async fn an_error_of_one_question_is_its_answer() {
             message: "no such thing".to_owned(),
             reason: "MALFORMED".to_owned(),
             field: "question.subject".to_owned(),
+            retry_delay: None,
         };
         let error = v1::CheckStreamResponse { number, result: Some(Wire::Error(error)) };
         if number == 1 { Some(Ok(error)) } else { told(number, 7) }

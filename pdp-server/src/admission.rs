@@ -6,13 +6,15 @@
 //! counted over all of them is one atomic number.
 
 mod quota;
+mod shed;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::telemetry::{Metrics, ShedReason};
+use crate::telemetry::Metrics;
 pub(crate) use quota::{Held, Quota, Quotas};
+pub(crate) use shed::Shed;
 
 /// For how long there has to be a queue before it counts as one that stays: a burst that is worked off
 /// within that is no overload.
@@ -41,57 +43,19 @@ pub(crate) struct AdmissionLimits {
     pub(crate) caller_requests: usize,
     /// Requests a second of one caller.
     pub(crate) caller_rate: u64,
-}
-
-/// Why a request is not taken on. It was not looked at, and may be sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Shed {
-    /// Too many on one thread.
-    #[error(
-        "{maximum} requests are in flight on this thread already, which is the limit; try again"
-    )]
-    Thread {
-        /// The limit.
-        maximum: usize,
-    },
-    /// Too many in all.
-    #[error("{maximum} requests are in flight already, which is the limit; try again")]
-    All {
-        /// The limit.
-        maximum: usize,
-    },
-    /// It would wait too long.
-    #[error("the server is overloaded: the wait is longer than {} ms; try again", .maximum.as_millis())]
-    Queue {
-        /// The limit.
-        maximum: Duration,
-    },
-    /// Too many of one caller.
-    #[error(
-        "{maximum} requests of this caller are in flight already, which is the limit; try again"
-    )]
-    Caller {
-        /// The limit.
-        maximum: usize,
-    },
-    /// Too many of one caller in a second.
-    #[error(
-        "this caller sends more than {maximum} requests a second, which is the limit; try again"
-    )]
-    Rate {
-        /// The limit.
-        maximum: u64,
-        /// When the next one is taken.
-        after: Duration,
-    },
+    /// Bytes of the bodies of requests that have no answer yet.
+    pub(crate) buffered_bytes: usize,
 }
 
 /// What all threads count together.
 pub(crate) struct Admission {
     limits: AdmissionLimits,
     in_flight: AtomicUsize,
+    buffered_bytes: AtomicUsize,
     /// Instants are counted from here.
     epoch: Instant,
+    /// Every thread's. Added to when one begins, and looked at when metrics are read.
+    loads: Mutex<Vec<Weak<Load>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -118,44 +82,53 @@ pub(crate) struct Counted {
     waits: bool,
 }
 
-// === impl Shed ===
-
-impl Shed {
-    /// The reason in metrics.
-    const fn label(self) -> ShedReason {
-        match self {
-            Self::Thread { .. } => ShedReason::ThreadRequests,
-            Self::All { .. } => ShedReason::Requests,
-            Self::Queue { .. } => ShedReason::Queue,
-            Self::Caller { .. } => ShedReason::CallerRequests,
-            Self::Rate { .. } => ShedReason::CallerRate,
-        }
-    }
-
-    /// The setting that is the limit, and what it is.
-    pub(crate) fn limit(self) -> (&'static str, String) {
-        match self {
-            Self::Thread { maximum } => ("max_thread_requests", maximum.to_string()),
-            Self::All { maximum } => ("max_requests", maximum.to_string()),
-            Self::Queue { maximum } => ("max_queue_ms", maximum.as_millis().to_string()),
-            Self::Caller { maximum } => ("max_caller_requests", maximum.to_string()),
-            Self::Rate { maximum, after: _ } => ("max_caller_rate", maximum.to_string()),
-        }
-    }
-}
-
 // === impl Admission ===
 
 impl Admission {
     /// Nothing is in flight yet.
     pub(crate) fn new(limits: AdmissionLimits, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (in_flight, epoch) = (AtomicUsize::new(0), Instant::now());
-        Arc::new(Self { limits, in_flight, epoch, metrics })
+        let [in_flight, buffered_bytes] = [(); 2].map(|()| AtomicUsize::new(0));
+        let (epoch, loads) = (Instant::now(), Mutex::default());
+        Arc::new(Self { limits, in_flight, buffered_bytes, epoch, loads, metrics })
     }
 
     /// How many requests are in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Relaxed)
+    }
+
+    /// How many bytes of them are held.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes.load(Relaxed)
+    }
+
+    /// How many requests wait for their first turn, on all threads.
+    pub(crate) fn queued(&self) -> usize {
+        let loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        loads.iter().filter_map(Weak::upgrade).map(|load| load.queued.load(Relaxed)).sum()
+    }
+
+    /// Takes so many more bytes of a request on.
+    pub(crate) fn buffer(&self, bytes: usize) -> Result<(), Shed> {
+        let maximum = self.limits.buffered_bytes;
+        let before = self.buffered_bytes.fetch_add(bytes, Relaxed);
+        if before.saturating_add(bytes) <= maximum {
+            return Ok(());
+        }
+        self.let_go(bytes);
+        let shed = Shed::Bytes { maximum };
+        self.shed(shed);
+        Err(shed)
+    }
+
+    /// So many bytes are held no more.
+    pub(crate) fn let_go(&self, bytes: usize) {
+        self.buffered_bytes.fetch_sub(bytes, Relaxed);
+    }
+
+    /// The metrics.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The limits.
@@ -165,7 +138,12 @@ impl Admission {
 
     /// Counts a request that is not taken on.
     pub(crate) fn shed(&self, shed: Shed) {
-        self.metrics.shed(shed.label());
+        self.shed_many(shed, 1);
+    }
+
+    /// Counts as many as that.
+    pub(crate) fn shed_many(&self, shed: Shed, count: u64) {
+        self.metrics.shed(shed.label(), count);
     }
 
     fn nanos(&self, now: Instant) -> u64 {
@@ -182,7 +160,7 @@ fn nanos(duration: Duration) -> u64 {
 impl Load {
     /// Of one more thread.
     pub(crate) fn new(all: &Arc<Admission>) -> Arc<Self> {
-        Arc::new(Self {
+        let load = Arc::new(Self {
             all: Arc::clone(all),
             in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
@@ -190,7 +168,11 @@ impl Load {
             turn_at_ns: AtomicU64::new(0),
             others_waited: AtomicBool::new(false),
             turn_ns: AtomicU64::new(0),
-        })
+        });
+        let mut loads = all.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        loads.push(Arc::downgrade(&load));
+        drop(loads);
+        load
     }
 
     /// What all threads count together.
@@ -289,6 +271,7 @@ pub(crate) mod tests {
         queue: Duration::from_millis(5),
         caller_requests: 3,
         caller_rate: 10,
+        buffered_bytes: 1_000,
     };
 
     /// What counts and refuses nothing.
@@ -299,6 +282,7 @@ pub(crate) mod tests {
             queue: Duration::MAX,
             caller_requests: usize::MAX,
             caller_rate: 1_000_000_000,
+            buffered_bytes: usize::MAX,
         };
         Admission::new(limits, Arc::new(Metrics::new()))
     }
@@ -333,6 +317,29 @@ pub(crate) mod tests {
         held.clear();
         assert_eq!((all.in_flight(), one.queued.load(Relaxed)), (0, 0));
         assert_eq!(one.arrive(all.epoch).1, None);
+    }
+
+    #[test]
+    fn bytes_are_bounded_in_all_and_given_back() {
+        let (all, _) = loads();
+        assert_eq!(all.buffer(600), Ok(()));
+        assert_eq!(all.buffer(401), Err(Shed::Bytes { maximum: 1_000 }));
+        assert_eq!(all.buffer(400), Ok(()));
+        assert_eq!(all.buffered_bytes(), 1_000);
+        all.let_go(600);
+        assert_eq!(all.buffer(600), Ok(()));
+    }
+
+    #[test]
+    fn what_waits_is_counted_over_all_threads() {
+        let (all, [one, other]) = loads();
+        let mut held =
+            [one.arrive(all.epoch).0, one.arrive(all.epoch).0, other.arrive(all.epoch).0];
+        assert_eq!(all.queued(), 3);
+        held[0].begin();
+        assert_eq!(all.queued(), 2);
+        drop((held, one));
+        assert_eq!(all.queued(), 0);
     }
 
     /// Turns that take so long each while others wait.

@@ -12,6 +12,7 @@ mod key;
 mod layer;
 mod remembered;
 mod ring;
+mod standing;
 mod table;
 mod token;
 mod told;
@@ -38,6 +39,7 @@ pub(crate) use fetch::{FetchError, connect};
 pub use key::NewKey;
 pub(crate) use layer::{GateLayer, Side};
 use ring::KeyRing;
+pub(crate) use standing::{Lost, Standing};
 pub(crate) use table::{Need, TENANT_PREFIX};
 use token::Token;
 use told::Failures;
@@ -120,12 +122,23 @@ pub(crate) struct Gate {
     quotas: Quotas,
 }
 
+/// Somebody, and when what proves them ends.
+type Proven = (Arc<Known>, Option<Timestamp>);
+
 /// Everybody who may call, by what proves them.
 struct Registered {
     generation: u64,
     keys: HashMap<Box<str>, (Key, Arc<Known>)>,
     certificates: HashMap<CertificateName, Arc<Known>>,
     issuers: HashMap<Box<str>, (Issuer, Arc<KeyRing>)>,
+}
+
+/// Who calls.
+struct Found {
+    /// `None` where nobody is asked.
+    known: Option<Arc<Known>>,
+    /// When what proves them ends by itself.
+    ends: Option<Timestamp>,
 }
 
 /// What is missing to say who calls.
@@ -168,6 +181,7 @@ impl Gate {
                     before.issuers.values().map(|(_, ring)| Arc::clone(ring)).collect();
                 let read = Registered::new(callers, &rings, &self.quotas, &self.metrics);
                 self.known.store(Arc::new(read));
+                standing::changed();
                 self.metrics.reloaded(Reloaded::Callers, true);
                 tracing::info!("the callers were read");
             }
@@ -178,22 +192,18 @@ impl Gate {
         }
     }
 
-    /// Who sent a request; `None` where nobody is asked.
-    fn find(
-        &self,
-        headers: &HeaderMap,
-        peer: Option<&Peer>,
-    ) -> Result<Option<Arc<Known>>, Undecided> {
+    /// Who sent a request.
+    fn find(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Found, Undecided> {
         if self.file.is_none() {
-            return Ok(None);
+            return Ok(Found { known: None, ends: None });
         }
         let known = self.known.load();
-        let found = match bearer(headers)? {
+        let (found, ends) = match bearer(headers)? {
             Some(token) if key::is_key(token) => known.by_key(token, &self.clock)?,
             Some(token) => known.by_token(token, self.clock.now(), self)?,
             None => known.by_certificate(peer, &self.clock)?,
         };
-        Ok(Some(found))
+        Ok(Found { known: Some(found), ends })
     }
 
     /// The same, after the keys of the issuer were fetched that a token names and nobody knew.
@@ -202,7 +212,7 @@ impl Gate {
         ring: Arc<KeyRing>,
         headers: &HeaderMap,
         peer: Option<&Peer>,
-    ) -> Result<Option<Arc<Known>>, Denied> {
+    ) -> Result<Found, Denied> {
         if !ring.look_again().await {
             return Err(Denied::UnknownKeyId);
         }
@@ -260,7 +270,7 @@ impl Registered {
     }
 
     /// Whether there is a key of this id is no secret; the rest of it is compared as a whole.
-    fn by_key(&self, token: &[u8], clock: &Clock) -> Result<Arc<Known>, Denied> {
+    fn by_key(&self, token: &[u8], clock: &Clock) -> Result<Proven, Denied> {
         let id = key::id_of(token).ok_or(Denied::UnknownKey)?;
         let (key, known) = self.keys.get(id).ok_or(Denied::UnknownKey)?;
         if !bool::from(key::hash(token).ct_eq(&key.sha256)) {
@@ -268,18 +278,19 @@ impl Registered {
         }
         match key.valid_until {
             Some(end) if clock.now() >= end => Err(Denied::ExpiredKey),
-            Some(_) | None => Ok(Arc::clone(known)),
+            ends => Ok((Arc::clone(known), ends)),
         }
     }
 
     /// The first name of the certificate that is known counts: URIs come before DNS names.
-    fn by_certificate(&self, peer: Option<&Peer>, clock: &Clock) -> Result<Arc<Known>, Denied> {
+    fn by_certificate(&self, peer: Option<&Peer>, clock: &Clock) -> Result<Proven, Denied> {
         let certificate = peer.and_then(Peer::certificate).ok_or(Denied::Missing)?;
         if clock.now() >= certificate.valid_until {
             return Err(Denied::ExpiredCertificate);
         }
         let known = certificate.names.iter().find_map(|name| self.certificates.get(name));
-        known.map(Arc::clone).ok_or(Denied::UnknownCertificate)
+        let known = known.map(Arc::clone).ok_or(Denied::UnknownCertificate)?;
+        Ok((known, Some(certificate.valid_until)))
     }
 
     fn by_token(
@@ -287,13 +298,13 @@ impl Registered {
         token: &[u8],
         now: Timestamp,
         Gate { failures, quotas, .. }: &Gate,
-    ) -> Result<Arc<Known>, Undecided> {
+    ) -> Result<Proven, Undecided> {
         let digest = key::hash(token);
         let fresh = |issuer: &str, keys: u64| {
             self.issuers.get(issuer).is_some_and(|(_, ring)| ring.generation() == keys)
         };
-        if let Some(known) = remembered::find(&digest, self.generation, now, fresh) {
-            return Ok(known);
+        if let Some((known, ends)) = remembered::find(&digest, self.generation, now, fresh) {
+            return Ok((known, Some(ends)));
         }
         let text = std::str::from_utf8(token).map_err(|_| Denied::MalformedToken)?;
         let token = Token::parse(text)?;
@@ -316,7 +327,7 @@ impl Registered {
             known: Arc::clone(&known),
         };
         remembered::keep(digest, proof, now);
-        Ok(known)
+        Ok((known, Some(ends)))
     }
 }
 

@@ -163,10 +163,18 @@ settings! {
     max_batch: usize, "PDP_MAX_BATCH", "COUNT";
     /// How many changes a change set may hold, other than an import
     max_changes: usize, "PDP_MAX_CHANGES", "COUNT";
-    /// How many connections each door may have at a time
+    /// How many connections each door may have at a time; one more is told about health only
     max_connections: usize, "PDP_MAX_CONNECTIONS", "COUNT";
+    /// How many of them may be of one address; of IPv6, of one /64
+    max_address_connections: usize, "PDP_MAX_ADDRESS_CONNECTIONS", "COUNT";
     /// How many requests a connection may have in flight
     max_connection_requests: u32, "PDP_MAX_CONNECTION_REQUESTS", "COUNT";
+    /// How many watches of gRPC health and streams of reflection may be open at a time
+    max_health_streams: usize, "PDP_MAX_HEALTH_STREAMS", "COUNT";
+    /// How many of them may be open over one connection
+    max_connection_health_streams: usize, "PDP_MAX_CONNECTION_HEALTH_STREAMS", "COUNT";
+    /// How many bytes the bodies of all requests may have that are not answered yet; not less than one may have
+    max_buffered_bytes: usize, "PDP_MAX_BUFFERED_BYTES", "BYTES";
     /// How many requests may be in flight on each thread that decides, at each door
     max_thread_requests: usize, "PDP_MAX_THREAD_REQUESTS", "COUNT";
     /// How many requests may be in flight in all
@@ -381,7 +389,7 @@ impl Config {
         bounds("max_import_bytes", self.max_import_bytes, IMPORT_BYTES)?;
         bounds("max_evaluations", self.max_evaluations, 1..=MAX_BATCH)?;
         bounds("max_body_bytes", self.max_body_bytes, MESSAGE_BYTES)?;
-        self.overload.check()?;
+        self.overload.check(self.max_message_bytes.max(self.max_body_bytes))?;
         let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
         bounds("http_timeout_ms", timeout_ms, LEAST_TIMEOUT_MS..=usize::MAX)?;
         match &self.otlp_endpoint {

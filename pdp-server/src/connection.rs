@@ -3,8 +3,10 @@
 //! who says nothing, takes nothing or asks nothing for long is parted with, and everybody once the
 //! connection is old, so that load balancers can spread callers anew.
 
+mod arrived;
 mod body;
 mod patient;
+mod places;
 mod watch;
 
 use std::pin::pin;
@@ -20,9 +22,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tower::Service;
 
 use crate::admission::Shed;
+use crate::telemetry::RefusedReason;
 use crate::tls::Peer;
+use arrived::Meter;
+pub(crate) use arrived::{Arrived, Unread};
 use body::{Open, Watched};
 pub(crate) use patient::Patient;
+pub(crate) use places::{Entrance, Entry};
 pub(crate) use watch::Activity;
 use watch::{Verdict, Watch};
 
@@ -40,11 +46,19 @@ pub(crate) const MAX_FAULTS: usize = 256;
 /// How often a silent connection is asked whether anybody is there.
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// How long a connection beyond the limits may last: a probe or two, over a bad network.
+const BRIEFLY: Duration = Duration::from_secs(5);
+
+/// How long it may take to end.
+const BRIEF_FAREWELL: Duration = Duration::from_secs(1);
+
 /// What connections are held to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
     /// How many there may be at a time.
     pub(crate) connections: usize,
+    /// How many there may be of one address.
+    pub(crate) address_connections: usize,
     /// How many requests each may have in flight.
     pub(crate) streams: u32,
     /// How long it may take to begin, and to take what it asked for.
@@ -55,6 +69,24 @@ pub(crate) struct Terms {
     pub(crate) age: Duration,
     /// How long requests may take to end on one that has become old.
     pub(crate) farewell: Duration,
+}
+
+// === impl Terms ===
+
+impl Terms {
+    /// What a connection is held to that was let in so.
+    pub(crate) fn of(self, entry: &Entry) -> Self {
+        if entry.shed().is_none() {
+            return self;
+        }
+        Self {
+            patience: self.patience.min(BRIEFLY),
+            idle: self.idle.min(BRIEFLY),
+            age: self.age.min(BRIEFLY),
+            farewell: self.farewell.min(BRIEF_FAREWELL),
+            ..self
+        }
+    }
 }
 
 /// A request as it arrived.
@@ -97,10 +129,10 @@ where
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Arriving<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<Arrived>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Send + 'static,
     S::Future: Send,
-    TowerToHyperServiceFuture<S, Request<Incoming>>: Send,
+    TowerToHyperServiceFuture<S, Request<Arrived>>: Send,
     B: http_body::Body + Send + 'static,
 {
     type Response = Response<Watched<B>>;
@@ -109,29 +141,42 @@ where
 
     /// Called for each request as it is read, before any of those read with it is begun: what waits is
     /// known here.
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (peer, at) = (self.peer.clone(), Instant::now());
         let (mut counted, shed) = peer.load().arrive(at);
-        let open = Open::new(&peer);
+        let (open, meter) = (Open::new(&peer), Meter::of(&request, &peer));
+        let mut request = request.map(|body| Arrived::new(body, meter.clone()));
+        let shed = peer.beyond().or(shed);
         request.extensions_mut().insert(Arrival { peer, at, shed });
         let answered = hyper::service::Service::call(&self.service, request);
         Box::pin(async move {
             counted.begin();
             let response = answered.await?;
             drop(counted);
+            if let Some(meter) = meter {
+                meter.answered();
+            }
+            if let Some(refused) = response.extensions().get::<RefusedReason>() {
+                open.peer().load().all().metrics().refused(*refused);
+            }
             Ok(response.map(|body| Watched::new(body, open)))
         })
     }
 }
 
 /// Serves a connection to its end. It is told to go away when the server stops, and when it is old or
-/// idle; it is cut where it stands still.
-pub(crate) async fn drive<C>(connection: C, peer: Peer, terms: Terms, stopped: Receiver<bool>)
-where
+/// idle; it is cut where it stands still, and where it has to make room.
+pub(crate) async fn drive<C>(
+    connection: C,
+    (peer, mut entry): (Peer, Entry),
+    terms: Terms,
+    stopped: Receiver<bool>,
+) where
     C: GracefulConnection,
 {
     let mut connection = pin!(connection);
     let mut stop = pin!(told_to_stop(stopped));
+    let mut makes_room = pin!(entry.makes_room());
     let mut watch = Watch::begin(terms, Instant::now(), drawn());
     let mut looks = interval(watch.every());
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -141,6 +186,7 @@ where
             biased;
             // One that breaks is its caller's to notice.
             _ = connection.as_mut() => return,
+            () = &mut makes_room => return,
             () = &mut stop, if !leaving => {
                 leaving = true;
                 connection.as_mut().graceful_shutdown();

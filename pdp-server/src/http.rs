@@ -24,8 +24,13 @@ use tokio::runtime::Handle;
 use crate::callers::{Denied, Forbidden, Gate, GateLayer, Need, Side};
 use crate::connection::Arrival;
 use crate::rpc::{Door, Failure};
+use crate::telemetry::Queue;
 use elsewhere::ElsewhereLayer;
 pub(crate) use serve::serve;
+
+/// How many times metrics may be made at once: as many as look at them, and one scrape is cheap. They are
+/// made however much there is to do.
+const MAX_SCRAPES: usize = 4;
 
 /// Whether requests should come here: true between the load of the policy and the shutdown.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +43,10 @@ struct Shared {
     door: Weak<Door>,
     /// The one backup that may be under way.
     backups: Arc<Semaphore>,
+    /// Those of metrics that are being made.
+    scrapes: Arc<Semaphore>,
+    /// What runs whatever may take its time.
+    there: Handle,
 }
 
 // === impl Ready ===
@@ -71,9 +80,9 @@ impl Routes {
         options: authzen::Options,
         there: &Handle,
     ) -> Self {
-        let backups = Arc::new(Semaphore::new(1));
-        let shared = Shared { ready, door: Arc::downgrade(door), backups };
-        let elsewhere = ElsewhereLayer(there.clone());
+        let [backups, scrapes] = [1, MAX_SCRAPES].map(|most| Arc::new(Semaphore::new(most)));
+        let (there, elsewhere) = (there.clone(), ElsewhereLayer(there.clone()));
+        let shared = Shared { ready, door: Arc::downgrade(door), backups, scrapes, there };
         let none = Self { router: Router::new(), elsewhere, paths: Vec::new() };
         let own = none
             .add("/healthz/live", get(live))
@@ -166,9 +175,17 @@ async fn metrics(
     let Some(door) = shared.door.upgrade() else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"));
     };
+    let Ok(_turn) = shared.scrapes.try_acquire() else {
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "metrics are being read already\n"));
+    };
+    let told = door.metrics();
     if let Some(Extension(Arrival { peer, .. })) = arrival {
-        door.metrics().in_flight(peer.load().all().in_flight());
+        let all = peer.load().all();
+        told.in_flight(all.in_flight(), all.buffered_bytes());
+        told.queued(Queue::Turns, all.queued());
     }
+    told.queued(Queue::Lists, door.waiting_lists());
+    told.queued(Queue::Work, shared.there.metrics().global_queue_depth());
     let policies = door.publisher().map(|publisher| publisher.policies()).unwrap_or_default();
     let text = door.metrics().render(&policies);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))

@@ -138,9 +138,9 @@ pub async fn run(
     let (metrics, options) = (Arc::new(Metrics::new()), authzen_options(&config));
     let admission = Admission::new(admission_limits(&config.overload), Arc::clone(&metrics));
     let (log, logging) = DecisionLog::start(&config.decision_log, &metrics)?;
-    let noting = (decision_ids()?, log.clone());
-    let door = Door::new(clock.clone(), Arc::clone(&metrics), noting, limits);
     let access = Access::open(&config, &clock, &metrics, &admission)?;
+    let asked = (clock.clone(), Arc::clone(&access.gate));
+    let door = Door::new(asked, Arc::clone(&metrics), (decision_ids()?, log.clone()), limits);
     let (health, ready) = (Health::not_serving_yet().await, Ready::default());
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());
@@ -285,6 +285,7 @@ fn terms(config: &Config, patience: Duration) -> Terms {
     let overload = &config.overload;
     Terms {
         connections: overload.max_connections,
+        address_connections: overload.max_address_connections,
         streams: overload.max_connection_requests,
         patience,
         idle: overload.connection_idle,
@@ -300,6 +301,7 @@ fn admission_limits(overload: &Overload) -> AdmissionLimits {
         queue: overload.max_queue,
         caller_requests: overload.max_caller_requests,
         caller_rate: overload.max_caller_rate,
+        buffered_bytes: overload.max_buffered_bytes,
     }
 }
 
@@ -312,6 +314,8 @@ fn limits(config: &Config) -> Limits {
         max_live_streams: config.max_live_streams,
         max_check_streams: config.max_check_streams,
         check_stream_idle: config.check_stream_idle,
+        max_health_streams: config.overload.max_health_streams,
+        max_connection_health_streams: config.overload.max_connection_health_streams,
         imports: ImportLimits {
             at_once: config.max_imports,
             bytes: config.max_import_bytes,

@@ -8,6 +8,7 @@
 
 mod audit;
 mod borrowed;
+mod bounded;
 mod check_stream;
 mod deadline;
 mod deciding;
@@ -52,18 +53,20 @@ use pdp_proto::v1::policy_service_server::{PolicyServiceServer, SERVICE_NAME as 
 use pdp_proto::v1::session_service_server::{SERVICE_NAME as SESSION, SessionServiceServer};
 use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
 use tokio::runtime::Handle;
+use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::admission::Shed;
-use crate::callers::{Denied, Everywhere, Forbidden, Granted, Need, Side};
+use crate::callers::{Denied, Everywhere, Forbidden, Gate, Granted, Need, Side, Standing};
 use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
 use crate::decision_log::DecisionLog;
 use crate::publish::{DEFAULT_TENANT, Publisher};
 use crate::telemetry::{Metrics, Rpc};
+use bounded::{Bounded, HealthStreams};
 use check_stream::OpenStreams;
 pub(crate) use deadline::DeadlineLayer;
 use deciding::Deciding;
@@ -100,6 +103,8 @@ pub(crate) struct Door {
     log: DecisionLog,
     streams: LiveStreams,
     check_streams: OpenStreams,
+    health_streams: HealthStreams,
+    gate: Arc<Gate>,
     lists: RunningLists,
     imports: Imports,
     max_message_bytes: usize,
@@ -125,6 +130,10 @@ pub(crate) struct Limits {
     pub(crate) max_check_streams: usize,
     /// How long nothing may go over one of them.
     pub(crate) check_stream_idle: Duration,
+    /// How many streams of health and reflection may be open.
+    pub(crate) max_health_streams: usize,
+    /// How many of them may be open over one connection.
+    pub(crate) max_connection_health_streams: usize,
     /// What imports may take.
     pub(crate) imports: ImportLimits,
 }
@@ -137,9 +146,9 @@ pub struct ReflectionError(#[from] tonic_reflection::server::Error);
 // === impl Door ===
 
 impl Door {
-    /// A door to a policy that is still being loaded.
+    /// A door to a policy that is still being loaded, for those whom the gate lets in.
     pub(crate) fn new(
-        clock: Clock,
+        (clock, gate): (Clock, Arc<Gate>),
         metrics: Arc<Metrics>,
         (decision_ids, log): (DecisionIds, DecisionLog),
         limits: Limits,
@@ -152,12 +161,16 @@ impl Door {
             max_live_streams,
             max_check_streams,
             check_stream_idle,
+            max_health_streams,
+            max_connection_health_streams,
             imports,
         } = limits;
         let imports = Imports::new(imports);
         let streams = LiveStreams::new(max_live_streams, metrics.live_streams());
         let gauge = metrics.check_streams();
         let check_streams = OpenStreams::new(max_check_streams, check_stream_idle, gauge);
+        let health_streams =
+            HealthStreams::new(max_health_streams, max_connection_health_streams, &metrics);
         let lists = RunningLists::new(MAX_RUNNING_LISTS);
         Arc::new(Self {
             behind: Behind::default(),
@@ -167,6 +180,8 @@ impl Door {
             log,
             streams,
             check_streams,
+            health_streams,
+            gate,
             lists,
             imports,
             max_message_bytes,
@@ -199,6 +214,11 @@ impl Door {
     /// The metrics.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How many lists wait for their turn.
+    pub(crate) fn waiting_lists(&self) -> usize {
+        self.lists.waiting()
     }
 
     /// Ends the streams that would go on for ever; streams of checks once what they have taken is
@@ -247,19 +267,31 @@ impl Door {
             .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
         routes.add_service(Deciding::new(self, Elsewhere::new(decisions, rest)));
-        routes.add_service(authorization).add_service(health.service());
+        let bounds = &self.health_streams;
+        routes.add_service(authorization).add_service(Bounded::new(health.service(), bounds));
         routes.add_service(Elsewhere::new(policies, rest));
         routes.add_service(Elsewhere::new(tenants, rest));
         routes.add_service(Elsewhere::new(audits, rest));
         routes.add_service(Elsewhere::new(sessions, rest));
-        routes.add_service(Elsewhere::new(describe().build_v1()?, rest));
-        routes.add_service(Elsewhere::new(describe().build_v1alpha()?, rest));
+        let (current, alpha) = (describe().build_v1()?, describe().build_v1alpha()?);
+        routes.add_service(Bounded::new(Elsewhere::new(current, rest), bounds));
+        routes.add_service(Bounded::new(Elsewhere::new(alpha, rest), bounds));
         Ok(routes.routes())
     }
 
     /// What every RPC that decides or lists is answered by, for doors that translate to it.
     pub(crate) fn decisions(self: &Arc<Self>) -> impl DecisionService + use<> {
         decision::Service(Arc::clone(self))
+    }
+
+    /// What whoever sent a request proved, for a stream that comes of it.
+    fn standing(
+        &self,
+        metadata: &MetadataMap,
+        extensions: &http::Extensions,
+        rpc: Rpc,
+    ) -> Result<Standing, Failure> {
+        Ok(Standing::new(&self.gate, metadata.as_ref(), extensions, rpc.as_str())?)
     }
 
     /// The name of the next decision.

@@ -5,7 +5,8 @@ mod metrics;
 mod trace;
 
 pub(crate) use self::metrics::{
-    DecisionRpc, Handshake, ListRpc, Metrics, Reloaded, Rpc, ShedReason, Unasked, Unauthenticated,
+    Connections, DecisionRpc, Handshake, ListRpc, Metrics, Port, Queue, RefusedReason, Reloaded,
+    Rpc, ShedReason, Unasked, Unauthenticated,
 };
 pub(crate) use self::trace::write_span;
 pub use self::trace::{Telemetry, TelemetryError, install};

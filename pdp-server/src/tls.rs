@@ -8,25 +8,21 @@ mod io;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 pub(crate) use certificate::Certificate;
 pub(crate) use files::{client, read_at_most};
 pub(crate) use io::Io;
 
-use crate::admission::{Load, Quota};
-use crate::connection::Activity;
+use crate::admission::{Load, Quota, Shed};
+use crate::connection::{Activity, Entry};
 use crate::telemetry::{Metrics, Reloaded};
-
-/// How many handshakes may be under way at once: each takes some tens of microseconds of a core, twice,
-/// and between the two it waits for the network.
-const MAX_HANDSHAKES: usize = 512;
 
 /// Whether callers have to have a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,7 +81,6 @@ pub(crate) enum Door {
 pub(crate) struct Tls {
     files: TlsFiles,
     served: ArcSwap<Served>,
-    handshakes: Semaphore,
     /// How long a handshake may take, from the moment that the connection is there.
     patience: Duration,
     metrics: Arc<Metrics>,
@@ -112,8 +107,12 @@ struct Inner {
     address: Option<SocketAddr>,
     /// Set by the handshake, if it showed one that somebody vouches for.
     certificate: OnceLock<Certificate>,
+    /// That it is one too many, and is told about health only.
+    beyond: Option<Shed>,
     /// What is taken on where the connection is served.
     load: Arc<Load>,
+    /// Streams of health and reflection that are open.
+    health_streams: AtomicUsize,
     /// Where nobody is asked who they are, a connection is a caller.
     quota: Arc<Quota>,
     activity: Activity,
@@ -133,8 +132,7 @@ impl Tls {
     ) -> Result<Self, TlsError> {
         let (served, ends) = files::read(&files)?;
         metrics.certificate_ends(ends);
-        let (served, handshakes) = (ArcSwap::from_pointee(served), Semaphore::new(MAX_HANDSHAKES));
-        Ok(Self { files, served, handshakes, patience, metrics })
+        Ok(Self { files, served: ArcSwap::from_pointee(served), patience, metrics })
     }
 
     /// The files, to be watched.
@@ -169,9 +167,10 @@ impl Acceptor {
         Self { tls, door }
     }
 
-    /// A connection, whose handshake is still to come, to be served where that much is taken on.
-    pub(crate) fn accept(&self, stream: TcpStream, load: &Arc<Load>) -> Io {
-        let peer = Peer::new(stream.peer_addr().ok(), load);
+    /// A connection that was let in, whose handshake is still to come, to be served where that much is
+    /// taken on.
+    pub(crate) fn accept(&self, stream: TcpStream, load: &Arc<Load>, entry: &Entry) -> Io {
+        let peer = Peer::new(stream.peer_addr().ok(), load, entry.shed());
         match &self.tls {
             None => Io::plain(stream, peer),
             Some(tls) => Io::tls(Arc::clone(tls), self.door, stream, peer),
@@ -182,10 +181,19 @@ impl Acceptor {
 // === impl Peer ===
 
 impl Peer {
-    fn new(address: Option<SocketAddr>, load: &Arc<Load>) -> Self {
+    fn new(address: Option<SocketAddr>, load: &Arc<Load>, beyond: Option<Shed>) -> Self {
         let (certificate, load) = (OnceLock::new(), Arc::clone(load));
         let (quota, activity) = (Quota::new(load.all()), Activity::default());
-        Self(Arc::new(Inner { address, certificate, load, quota, activity }))
+        let health_streams = AtomicUsize::new(0);
+        Self(Arc::new(Inner {
+            address,
+            certificate,
+            beyond,
+            load,
+            health_streams,
+            quota,
+            activity,
+        }))
     }
 
     /// Where it is.
@@ -196,6 +204,16 @@ impl Peer {
     /// The certificate that it proved to have.
     pub(crate) fn certificate(&self) -> Option<&Certificate> {
         self.0.certificate.get()
+    }
+
+    /// That it is one too many, if so.
+    pub(crate) fn beyond(&self) -> Option<Shed> {
+        self.0.beyond
+    }
+
+    /// How many streams of health and reflection are open over it.
+    pub(crate) fn health_streams(&self) -> &AtomicUsize {
+        &self.0.health_streams
     }
 
     /// What is taken on where the connection is served.

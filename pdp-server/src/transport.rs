@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::StdError;
 use tower::{Layer as _, Service};
@@ -25,11 +26,11 @@ use tower::{Layer as _, Service};
 use crate::RunError;
 use crate::admission::{Admission, AdmissionLimits, Load};
 use crate::connection::{
-    Arriving, KEEPALIVE, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient, Terms, drive,
-    told_to_stop,
+    Arrived, Arriving, Entrance, Entry, KEEPALIVE, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK,
+    Patient, Terms, Unread, drive, told_to_stop,
 };
-use crate::rpc::{DeadlineLayer, LastResortLayer};
-use crate::telemetry::Metrics;
+use crate::rpc::{DeadlineLayer, Failure, LastResortLayer};
+use crate::telemetry::{Metrics, Port};
 use crate::tls::{Acceptor, Door};
 
 /// How large a window of each stream and of each connection is, in bytes: large batches and change
@@ -47,6 +48,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What connections are held to where nobody has said.
 const USUAL: Terms = Terms {
     connections: 4_096,
+    address_connections: 4_096,
     streams: 1_024,
     patience: Duration::from_secs(30),
     idle: Duration::from_secs(900),
@@ -57,14 +59,12 @@ const USUAL: Terms = Terms {
 /// A connection on its way to its thread.
 struct HandedOver {
     stream: std::net::TcpStream,
+    entry: Entry,
     place: Place,
 }
 
-/// One more connection of a lane, and of the door, until it is dropped.
-pub(crate) struct Place {
-    live: Arc<AtomicUsize>,
-    _free: OwnedSemaphorePermit,
-}
+/// One more connection of a lane, until it is dropped.
+pub(crate) struct Place(Arc<AtomicUsize>);
 
 /// A deciding thread, seen by who takes connections.
 struct Lane {
@@ -111,6 +111,7 @@ where
         queue: Duration::MAX,
         caller_requests: usize::MAX,
         caller_rate: 1_000_000_000,
+        buffered_bytes: usize::MAX,
     };
     let manner = Manner {
         acceptor: Acceptor::new(None, Door::Grpc),
@@ -148,8 +149,10 @@ where
         .into_iter()
         .map(async |lane| lane.await.map_err(|_| RunError::Panicked("a thread of the gRPC door")));
     let mut ended = std::pin::pin!(try_join_all(ended));
+    let connections = manner.admission.metrics().connections(Port::Grpc);
+    let entrance = Entrance::new(&manner.terms, connections);
     tokio::select! {
-        () = accept(listener, lanes, manner.terms.connections) => {}
+        () = accept(listener, lanes, entrance) => {}
         ended = &mut ended => return ended.map(drop),
         () = told_to_stop(stopped) => {}
     }
@@ -157,18 +160,15 @@ where
     ended.await.map(drop)
 }
 
-/// Takes connections until a lane is gone. One more than there may be waits until another ends.
-async fn accept(listener: TcpListener, lanes: Vec<Lane>, most: usize) {
-    let free = Arc::new(Semaphore::new(most));
+/// Takes connections until a lane is gone.
+async fn accept(listener: TcpListener, lanes: Vec<Lane>, mut entrance: Entrance) {
     for turn in 0_usize.. {
-        // Never closed.
-        let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
         let taken = match listener.accept().await {
-            Ok((stream, _)) => stream.into_std(),
+            Ok((stream, address)) => stream.into_std().map(|stream| (stream, address)),
             Err(error) => Err(error),
         };
-        let stream = match taken {
-            Ok(stream) => stream,
+        let (stream, address) = match taken {
+            Ok(taken) => taken,
             Err(error) => {
                 tracing::warn!(%error, "a connection to the gRPC door was not taken");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -176,7 +176,8 @@ async fn accept(listener: TcpListener, lanes: Vec<Lane>, most: usize) {
             }
         };
         let Some(lane) = fewest(&lanes, turn, |lane| &lane.live) else { return };
-        let handed = HandedOver { stream, place: Place::new(&lane.live, place) };
+        let entry = entrance.admit(address.ip());
+        let handed = HandedOver { stream, entry, place: Place::new(&lane.live) };
         if lane.give.send(handed).await.is_err() {
             return;
         }
@@ -209,7 +210,7 @@ async fn serve_lane<S>(
             handed = given.recv() => handed,
             () = &mut stop => None,
         };
-        let Some(HandedOver { stream, place }) = handed else { break };
+        let Some(HandedOver { stream, entry, place }) = handed else { break };
         let stream = match prompt(stream) {
             Ok(stream) => stream,
             Err(error) => {
@@ -217,14 +218,14 @@ async fn serve_lane<S>(
                 continue;
             }
         };
-        let stream = acceptor.accept(stream, &load);
+        let (stream, terms) = (acceptor.accept(stream, &load, &entry), terms.of(&entry));
         let peer = stream.peer().clone();
         let arriving = Arriving::new(service.clone(), peer.clone());
         let stream = TokioIo::new(Patient::new(stream, terms.patience));
         let connection = connections.serve_connection(stream, arriving).into_owned();
         let (stopped, live) = (stopped.clone(), live.clone());
         tokio::spawn(async move {
-            drive(connection, peer, terms, stopped).await;
+            drive(connection, (peer, entry), terms, stopped).await;
             drop((place, live));
         });
     }
@@ -266,21 +267,21 @@ pub(crate) fn adopt(listener: std::net::TcpListener) -> Result<TcpListener, RunE
 
 impl Place {
     /// One of the lane that counts here.
-    pub(crate) fn new(live: &Arc<AtomicUsize>, free: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(live: &Arc<AtomicUsize>) -> Self {
         live.fetch_add(1, Ordering::Relaxed);
-        Self { live: Arc::clone(live), _free: free }
+        Self(Arc::clone(live))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 // === impl Received ===
 
-impl<S> Service<Request<Incoming>> for Received<S>
+impl<S> Service<Request<Arrived>> for Received<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Error: Into<StdError>,
@@ -293,8 +294,16 @@ where
         self.0.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        self.0.call(request.map(Body::new))
+    fn call(&mut self, request: Request<Arrived>) -> Self::Future {
+        self.0.call(request.map(|body| Body::new(body.map_err(told))))
+    }
+}
+
+/// Why a message was not read, as its caller is told.
+fn told(unread: Unread) -> Status {
+    match unread {
+        Unread::Connection(error) => Status::from_error(Box::new(error)),
+        Unread::Shed(shed) => Failure::from(shed).into(),
     }
 }
 

@@ -23,8 +23,11 @@ pub(crate) struct Quota {
     due_ns: AtomicU64,
 }
 
-/// One more request of a caller, until it is dropped.
-pub(crate) struct Held(Arc<Quota>);
+/// Requests of a caller, until this is dropped.
+pub(crate) struct Held {
+    quota: Arc<Quota>,
+    count: usize,
+}
 
 /// The quotas of callers by name: whoever is read anew, or proves themselves anew, has the quota that
 /// they had. Looked at when somebody is made known, and not with each request.
@@ -44,36 +47,69 @@ impl Quota {
 
     /// Takes one more request of this caller on.
     pub(crate) fn take(self: &Arc<Self>, now: Instant) -> Result<Held, Shed> {
-        self.taken(self.all.nanos(now)).inspect_err(|shed| self.all.shed(*shed))
+        let (held, shed) = self.take_some(1, now);
+        shed.map_or(Ok(held), Err)
     }
 
-    fn taken(self: &Arc<Self>, now_ns: u64) -> Result<Held, Shed> {
-        let limits = self.all.limits();
-        let maximum = limits.caller_requests;
-        if self.in_flight.load(Relaxed) >= maximum {
-            return Err(Shed::Caller { maximum });
+    /// Takes as many of so many more requests of this caller on as there may be; why not more, if so.
+    /// What comes together costs as much as if it came one by one.
+    pub(crate) fn take_some(self: &Arc<Self>, count: usize, now: Instant) -> (Held, Option<Shed>) {
+        let (held, shed) = self.taken(count, self.all.nanos(now));
+        if let Some(shed) = shed {
+            let refused = u64::try_from(count - held.count).unwrap_or(u64::MAX);
+            self.all.shed_many(shed, refused);
         }
-        let maximum = limits.caller_rate;
-        let interval_ns = SECOND_NS / maximum.max(1);
+        (held, shed)
+    }
+
+    fn taken(self: &Arc<Self>, count: usize, now_ns: u64) -> (Held, Option<Shed>) {
+        let limits = self.all.limits();
+        let held = |count| Held { quota: Arc::clone(self), count };
+        let most = limits.caller_requests;
+        let room = most.saturating_sub(self.in_flight.load(Relaxed)).min(count);
+        let (rate, shed) = (limits.caller_rate, Shed::Caller { maximum: most });
+        if room == 0 {
+            return (held(0), (count > 0).then_some(shed));
+        }
+        let wanted = u64::try_from(room).unwrap_or(u64::MAX);
+        let interval_ns = SECOND_NS / rate.max(1);
         let ahead_ns = SECOND_NS - interval_ns;
+        let mut due = 0;
         let next = |due_ns: u64| {
             let due_ns = due_ns.max(now_ns);
-            (due_ns - now_ns <= ahead_ns).then_some(due_ns.saturating_add(interval_ns))
+            let left_ns = ahead_ns.checked_sub(due_ns - now_ns);
+            due = left_ns.map_or(0, |left_ns| (left_ns / interval_ns.max(1)).saturating_add(1));
+            due = due.min(wanted);
+            (due > 0).then_some(due_ns.saturating_add(due.saturating_mul(interval_ns)))
         };
-        self.due_ns.fetch_update(Relaxed, Relaxed, next).map_err(|due_ns| {
-            let after = due_ns.saturating_sub(now_ns).saturating_sub(ahead_ns);
-            Shed::Rate { maximum, after: Duration::from_nanos(after) }
-        })?;
-        self.in_flight.fetch_add(1, Relaxed);
-        Ok(Held(Arc::clone(self)))
+        let before_ns = self.due_ns.fetch_update(Relaxed, Relaxed, next);
+        let taken = usize::try_from(due).unwrap_or(room);
+        self.in_flight.fetch_add(taken, Relaxed);
+        let shed = match before_ns {
+            _ if taken == count => None,
+            _ if taken == room => Some(shed),
+            Ok(before_ns) | Err(before_ns) => {
+                let due_ns = before_ns.max(now_ns).saturating_add(due.saturating_mul(interval_ns));
+                let after = due_ns.saturating_sub(now_ns).saturating_sub(ahead_ns);
+                Some(Shed::Rate { maximum: rate, after: Duration::from_nanos(after) })
+            }
+        };
+        (held(taken), shed)
     }
 }
 
 // === impl Held ===
 
+impl Held {
+    /// How many.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        self.quota.in_flight.fetch_sub(self.count, Relaxed);
     }
 }
 
@@ -108,31 +144,54 @@ mod tests {
             queue: Duration::MAX,
             caller_requests,
             caller_rate,
+            buffered_bytes: usize::MAX,
         };
         Admission::new(limits, Arc::new(Metrics::new()))
+    }
+
+    impl Quota {
+        /// One more, which is not held on to.
+        fn one(self: &Arc<Self>, now_ns: u64) -> Option<Shed> {
+            self.taken(1, now_ns).1
+        }
     }
 
     #[test]
     fn a_second_may_come_at_once_and_then_one_after_the_other() {
         let quota = Quota::new(&admission(1_000, 10));
         let start = 5 * SECOND_NS;
-        assert!((0..10).all(|_| quota.taken(start).is_ok()));
-        let refused = quota.taken(start).err();
+        assert!((0..10).all(|_| quota.one(start).is_none()));
         let after = Duration::from_millis(100);
-        assert_eq!(refused, Some(Shed::Rate { maximum: 10, after }));
-        assert!(quota.taken(start + SECOND_NS / 10).is_ok());
-        assert!(quota.taken(start + SECOND_NS / 10).is_err());
-        assert!((0..10).all(|_| quota.taken(start + 3 * SECOND_NS).is_ok()), "unused is not lost");
-        assert!(quota.taken(start + 3 * SECOND_NS).is_err(), "and is not saved up");
+        assert_eq!(quota.one(start), Some(Shed::Rate { maximum: 10, after }));
+        assert!(quota.one(start + SECOND_NS / 10).is_none());
+        assert!(quota.one(start + SECOND_NS / 10).is_some());
+        assert!((0..10).all(|_| quota.one(start + 3 * SECOND_NS).is_none()), "unused is not lost");
+        assert!(quota.one(start + 3 * SECOND_NS).is_some(), "and is not saved up");
     }
 
     #[test]
     fn requests_at_a_time_are_counted_until_they_end() {
         let quota = Quota::new(&admission(2, 1_000));
-        let held: Vec<_> = (0..2).map(|_| quota.taken(0).unwrap()).collect();
-        assert_eq!(quota.taken(0).err(), Some(Shed::Caller { maximum: 2 }));
+        let held: Vec<_> = (0..2).map(|_| quota.taken(1, 0).0).collect();
+        assert_eq!(quota.one(0), Some(Shed::Caller { maximum: 2 }));
         drop(held);
-        assert!(quota.taken(0).is_ok());
+        assert!(quota.one(0).is_none());
+    }
+
+    #[test]
+    fn what_comes_together_costs_as_much_as_one_by_one() {
+        let quota = Quota::new(&admission(6, 10));
+        let (held, shed) = quota.taken(8, 0);
+        assert_eq!((held.count(), shed), (6, Some(Shed::Caller { maximum: 6 })));
+        assert_eq!(quota.taken(1, 0).0.count(), 0);
+        drop(held);
+        let (held, shed) = quota.taken(5, 0);
+        let after = Duration::from_millis(100);
+        assert_eq!((held.count(), shed), (4, Some(Shed::Rate { maximum: 10, after })));
+        drop(held);
+        assert_eq!(quota.taken(3, SECOND_NS / 5).0.count(), 2);
+        assert_eq!(quota.in_flight.load(Relaxed), 0);
+        assert_eq!(quota.taken(0, 0).1, None);
     }
 
     #[test]

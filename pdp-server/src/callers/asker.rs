@@ -82,6 +82,11 @@ impl Asker {
         Self { known, need }
     }
 
+    /// The same request, of a caller who has changed.
+    pub(super) const fn as_now(&self, known: Option<Arc<Known>>) -> Self {
+        Self { known, need: self.need }
+    }
+
     /// Who sent the request.
     pub(crate) fn of(extensions: &Extensions) -> Result<&Self, Forbidden> {
         // A request that came past the gate is a fault of this server, and gets nothing.
@@ -144,8 +149,13 @@ impl Asker {
         }
     }
 
+    /// Whether what they ask is answered whatever there is to do.
+    pub(super) const fn is_never_shed(&self) -> bool {
+        self.need.is_never_shed()
+    }
+
     /// How much the caller may ask; `None` where nobody is asked who they are.
-    pub(super) fn quota(&self) -> Option<&Arc<Quota>> {
+    pub(crate) fn quota(&self) -> Option<&Arc<Quota>> {
         self.known.as_ref().map(|known| &known.quota)
     }
 

@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 
 use super::asker::{Asker, Forbidden};
 use super::table::Need;
-use super::{Denied, Gate, Undecided};
+use super::{Denied, Found, Gate, Undecided};
 use crate::admission::{Held, Shed};
 use crate::connection::Arrival;
 
@@ -124,15 +124,19 @@ where
             None => return no(D::unknown()),
         };
         let arrival = request.extensions().get::<Arrival>();
-        if let Some(shed) = arrival.and_then(|arrival| arrival.shed) {
+        if let Some(shed) = arrival.and_then(|arrival| arrival.shed)
+            && !need.is_never_shed()
+        {
             return no(refuse::<D>(arrival, shed));
         }
         let found = self.gate.find(request.headers(), arrival.map(|arrival| &arrival.peer));
         match found {
-            Ok(known) => match self.gate.hand_over::<B, D>(&mut request, Asker::new(known, need)) {
-                Ok(held) => Either::Left(Holding::new(self.inner.call(request), held)),
-                Err(response) => no(response),
-            },
+            Ok(Found { known, .. }) => {
+                match self.gate.hand_over::<B, D>(&mut request, Asker::new(known, need)) {
+                    Ok(held) => Either::Left(Holding::new(self.inner.call(request), held)),
+                    Err(response) => no(response),
+                }
+            }
             Err(Undecided::Denied(denied)) => no(self.gate.deny::<B, D>(&request, denied)),
             Err(Undecided::KeyOf(ring)) => {
                 let gate = Arc::clone(&self.gate);
@@ -145,7 +149,7 @@ where
                     let found = gate.find_anew(ring, &parts.headers, peer).await;
                     let mut request = Request::from_parts(parts, body);
                     let known = match found {
-                        Ok(known) => known,
+                        Ok(found) => found.known,
                         Err(denied) => return Ok(gate.deny::<B, D>(&request, denied)),
                     };
                     match gate.hand_over::<B, D>(&mut request, Asker::new(known, need)) {
@@ -197,6 +201,7 @@ impl Gate {
             return Err(self.forbid::<B, D>(request, asker.name(), forbidden));
         }
         let arrival = request.extensions().get::<Arrival>();
+        let arrival = arrival.filter(|_| !asker.is_never_shed());
         let held = arrival.map(|Arrival { peer, at, shed: _ }| {
             let quota = asker.quota().unwrap_or_else(|| peer.quota());
             quota.take(*at)

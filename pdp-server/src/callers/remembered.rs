@@ -29,18 +29,18 @@ thread_local! {
     static KEPT: RefCell<HashMap<[u8; 32], Proof>> = RefCell::default();
 }
 
-/// Whom a token proves that this thread has seen. It has to be good still: under the same callers, with
+/// Whom a token proves that this thread has seen, and until when. It has to be good still: under the same callers, with
 /// the same keys (`fresh`), and before its end.
 pub(super) fn find(
     digest: &[u8; 32],
     callers: u64,
     now: Timestamp,
     fresh: impl Fn(&str, u64) -> bool,
-) -> Option<Arc<Known>> {
+) -> Option<(Arc<Known>, Timestamp)> {
     KEPT.with_borrow(|kept| {
         let proof = kept.get(digest)?;
         let good = proof.callers == callers && now < proof.ends && fresh(&proof.issuer, proof.keys);
-        good.then(|| Arc::clone(&proof.known))
+        good.then(|| (Arc::clone(&proof.known), proof.ends))
     })
 }
 

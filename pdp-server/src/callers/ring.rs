@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::fetch::{self, FetchError};
 use super::jwks::{KeySet, KeySetError};
+use super::standing;
 use crate::reload::Stamp;
 use crate::telemetry::{Metrics, Reloaded};
 
@@ -131,6 +132,7 @@ impl KeyRing {
                 let count = keys.len();
                 let generation = next_generation();
                 self.set.store(Arc::new(Fetched { generation, keys, at: Instant::now() }));
+                standing::changed();
                 self.metrics.reloaded(Reloaded::IssuerKeys, true);
                 tracing::debug!(source = ?self.source, count, "the keys of an issuer were read");
             }

@@ -91,6 +91,12 @@ pub(crate) const TENANT_PREFIX: &str = "/t/{tenant}";
 // === impl Need ===
 
 impl Need {
+    /// Whether it is answered whatever there is to do. Metrics are needed most where there is too much; how
+    /// many are made at once is bounded where they are made.
+    pub(super) const fn is_never_shed(self) -> bool {
+        matches!(self, Self::Nothing | Self::Server(Role::Metrics))
+    }
+
     /// What a gRPC method needs; `None` if the table has no such method.
     pub(crate) fn of_method(path: &str) -> Option<Self> {
         // Lengths differ, so that hardly any two paths are compared byte by byte.

@@ -33,6 +33,22 @@ pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(10);
 /// The default of `max_connections`: many times what gateways, sidecars and orchestrators hold.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4_096;
 
+/// The default of `max_address_connections`: a quarter of them all, and many times what a gateway or a
+/// sidecar holds. Where everybody comes by way of one address, as behind a balancer that puts its own in
+/// the place of its clients', it should be `max_connections`.
+pub const DEFAULT_MAX_ADDRESS_CONNECTIONS: usize = 1_024;
+
+/// The default of `max_connection_health_streams`: a client watches one service over a connection, or each
+/// of those that there are.
+pub const DEFAULT_MAX_CONNECTION_HEALTH_STREAMS: usize = 8;
+
+/// The default of `max_health_streams`: one address may hold half of them.
+pub const DEFAULT_MAX_HEALTH_STREAMS: usize = 16_384;
+
+/// The default of `max_buffered_bytes`: sixteen messages of the largest size at once, and more than all
+/// questions that may be in flight.
+pub const DEFAULT_MAX_BUFFERED_BYTES: usize = 256 << 20;
+
 /// The default of `max_connection_requests`: what a gateway has in flight on one connection. One more
 /// waits at the caller.
 pub const DEFAULT_MAX_CONNECTION_REQUESTS: u32 = 1_024;

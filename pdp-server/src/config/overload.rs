@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::{
     ConfigError, DEFAULT_CONNECTION_FAREWELL, DEFAULT_CONNECTION_IDLE, DEFAULT_GRPC_TIMEOUT,
+    DEFAULT_MAX_ADDRESS_CONNECTIONS, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_BUFFERED_BYTES,
     DEFAULT_MAX_CALLER_RATE, DEFAULT_MAX_CALLER_REQUESTS, DEFAULT_MAX_CONNECTION_AGE,
-    DEFAULT_MAX_CONNECTION_REQUESTS, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_DEADLINE,
-    DEFAULT_MAX_QUEUE, DEFAULT_MAX_REQUESTS, DEFAULT_MAX_THREAD_REQUESTS, DEFAULT_TLS_HANDSHAKE,
-    LEAST_TIMEOUT_MS, Settings, bounds, millis,
+    DEFAULT_MAX_CONNECTION_HEALTH_STREAMS, DEFAULT_MAX_CONNECTION_REQUESTS,
+    DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_DEADLINE, DEFAULT_MAX_HEALTH_STREAMS,
+    DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_QUEUE, DEFAULT_MAX_REQUESTS,
+    DEFAULT_MAX_THREAD_REQUESTS, DEFAULT_TLS_HANDSHAKE, LEAST_TIMEOUT_MS, Settings, bounds, millis,
 };
 
 use crate::rpc::{MAX_BATCH, MAX_CHANGES};
@@ -18,6 +20,9 @@ use crate::rpc::{MAX_BATCH, MAX_CHANGES};
 const MOST_CONNECTIONS: usize = 1 << 20;
 const MOST_REQUESTS: usize = 1 << 24;
 const MOST_RATE: usize = 10_000_000;
+
+/// The most bytes that may be set: beyond that no machine holds them.
+const MOST_BYTES: usize = 64 << 30;
 
 /// The least that connections may become old in, in milliseconds.
 const LEAST_AGE_MS: usize = 100;
@@ -31,6 +36,14 @@ pub struct Overload {
     pub max_changes: usize,
     /// How many connections each door may have.
     pub max_connections: usize,
+    /// How many of them may be of one address.
+    pub max_address_connections: usize,
+    /// How many watches of health and streams of reflection may be open.
+    pub max_health_streams: usize,
+    /// How many of them may be open over one connection.
+    pub max_connection_health_streams: usize,
+    /// How many bytes the bodies of requests may have that are not answered yet.
+    pub max_buffered_bytes: usize,
     /// How many requests a connection may have in flight.
     pub max_connection_requests: u32,
     /// How many requests may be in flight on a thread.
@@ -62,10 +75,21 @@ pub struct Overload {
 impl Overload {
     pub(super) fn of(given: &Settings) -> Result<Self, ConfigError> {
         let age = given.max_connection_age_ms;
+        let one = largest_body(given);
         Ok(Self {
             max_batch: given.max_batch.unwrap_or(MAX_BATCH),
             max_changes: given.max_changes.unwrap_or(MAX_CHANGES),
             max_connections: given.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
+            max_address_connections: given
+                .max_address_connections
+                .unwrap_or(DEFAULT_MAX_ADDRESS_CONNECTIONS),
+            max_health_streams: given.max_health_streams.unwrap_or(DEFAULT_MAX_HEALTH_STREAMS),
+            max_connection_health_streams: given
+                .max_connection_health_streams
+                .unwrap_or(DEFAULT_MAX_CONNECTION_HEALTH_STREAMS),
+            max_buffered_bytes: given
+                .max_buffered_bytes
+                .unwrap_or(DEFAULT_MAX_BUFFERED_BYTES.max(one)),
             max_connection_requests: given
                 .max_connection_requests
                 .unwrap_or(DEFAULT_MAX_CONNECTION_REQUESTS),
@@ -95,7 +119,9 @@ impl Overload {
         })
     }
 
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    /// Where one request may have `one` bytes.
+    pub(super) fn check(&self, one: usize) -> Result<(), ConfigError> {
+        bounds("max_buffered_bytes", self.max_buffered_bytes, one..=MOST_BYTES)?;
         let number = |rate: u64| usize::try_from(rate).unwrap_or(usize::MAX);
         let in_ms = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(usize::MAX);
         let streams = number(u64::from(self.max_connection_requests));
@@ -103,6 +129,9 @@ impl Overload {
             ("max_batch", self.max_batch, 1, MAX_BATCH),
             ("max_changes", self.max_changes, 1, MAX_CHANGES),
             ("max_connections", self.max_connections, 1, MOST_CONNECTIONS),
+            ("max_address_connections", self.max_address_connections, 1, MOST_CONNECTIONS),
+            ("max_health_streams", self.max_health_streams, 1, MOST_REQUESTS),
+            ("max_connection_health_streams", self.max_connection_health_streams, 1, 1 << 16),
             ("max_connection_requests", streams, 1, 1 << 16),
             ("max_thread_requests", self.max_thread_requests, 1, MOST_REQUESTS),
             ("max_requests", self.max_requests, 1, MOST_REQUESTS),
@@ -126,6 +155,10 @@ impl Overload {
             max_batch,
             max_changes,
             max_connections,
+            max_address_connections,
+            max_health_streams,
+            max_connection_health_streams,
+            max_buffered_bytes,
             max_connection_requests,
             max_thread_requests,
             max_requests,
@@ -142,6 +175,10 @@ impl Overload {
         writeln!(f, "max_batch: {max_batch}")?;
         writeln!(f, "max_changes: {max_changes}")?;
         writeln!(f, "max_connections: {max_connections}")?;
+        writeln!(f, "max_address_connections: {max_address_connections}")?;
+        writeln!(f, "max_health_streams: {max_health_streams}")?;
+        writeln!(f, "max_connection_health_streams: {max_connection_health_streams}")?;
+        writeln!(f, "max_buffered_bytes: {max_buffered_bytes}")?;
         writeln!(f, "max_connection_requests: {max_connection_requests}")?;
         writeln!(f, "max_thread_requests: {max_thread_requests}")?;
         writeln!(f, "max_requests: {max_requests}")?;
@@ -155,4 +192,10 @@ impl Overload {
         writeln!(f, "grpc_timeout_ms: {}", grpc_timeout.as_millis())?;
         writeln!(f, "tls_handshake_ms: {}", tls_handshake.as_millis())
     }
+}
+
+/// How large the body of a request may be, of either door.
+fn largest_body(given: &Settings) -> usize {
+    let message = given.max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES);
+    message.max(given.max_body_bytes.unwrap_or(DEFAULT_MAX_BODY_BYTES))
 }

@@ -25,6 +25,10 @@ impl Open {
         peer.activity().opened();
         Self(peer.clone())
     }
+
+    pub(super) const fn peer(&self) -> &Peer {
+        &self.0
+    }
 }
 
 impl Drop for Open {

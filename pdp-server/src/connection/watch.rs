@@ -116,6 +116,7 @@ mod tests {
 
     const TERMS: Terms = Terms {
         connections: 1,
+        address_connections: 1,
         streams: 1,
         patience: Duration::from_secs(30),
         idle: Duration::from_secs(100),

@@ -14,6 +14,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
+use std::error::Error;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -31,10 +32,11 @@ use super::json::{Json, Object};
 use crate::admission::Shed;
 use crate::callers::{Denied, Granted, TENANT_PREFIX};
 use crate::config::{PersonTypes, PublicUrl};
+use crate::connection::Unread;
 use crate::decision_log::TRACEPARENT;
 use crate::publish::DEFAULT_TENANT;
 use crate::rpc::{Door, Failure, Malformed, granted};
-use crate::telemetry::{DecisionRpc, Rpc};
+use crate::telemetry::{DecisionRpc, RefusedReason, Rpc};
 use search::Searched;
 
 /// What the configuration says to these routes.
@@ -78,6 +80,8 @@ pub(super) enum Refused {
     Slow(Duration),
     #[error("the request's body did not arrive: {0}")]
     Broken(String),
+    #[error("the request's body was not read: {0}")]
+    Held(Shed),
     #[error("{}", .0.message())]
     Status(Status),
     #[error("there is no such document")]
@@ -233,10 +237,24 @@ impl AuthZen {
         let arrived = arrived.map_err(|_| Refused::Slow(self.options.timeout))?;
         let whole = arrived.map_err(|error| match error.downcast::<LengthLimitError>() {
             Ok(_) => Refused::TooLarge { maximum },
-            Err(error) => Refused::Broken(error.to_string()),
+            Err(error) => shed(error.as_ref())
+                .map_or_else(|| Refused::Broken(error.to_string()), Refused::Held),
         })?;
         Ok(whole.to_bytes())
     }
+}
+
+/// That there is too much to be held, if that is why a body was not read.
+fn shed(error: &(dyn Error + 'static)) -> Option<Shed> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref() {
+            Some(Unread::Shed(shed)) => return Some(*shed),
+            Some(Unread::Connection(_)) => return None,
+            None => cause = error.source(),
+        }
+    }
+    None
 }
 
 /// A request to the gRPC door's own service, of whoever has this leave.
@@ -301,11 +319,10 @@ impl Refused {
     fn status(&self) -> (StatusCode, Code) {
         let code = match self {
             // That there is too much to do is nobody's fault in particular.
-            Self::Failure(Failure::Shed(
-                Shed::Thread { .. } | Shed::All { .. } | Shed::Queue { .. },
-            )) => {
+            Self::Failure(Failure::Shed(shed)) | Self::Held(shed) if !shed.is_of_caller() => {
                 return (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted);
             }
+            Self::Held(_) => Code::ResourceExhausted,
             Self::Failure(failure) => failure.code(),
             Self::Status(status) => status.code(),
             Self::TooLarge { .. } => return (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument),
@@ -358,6 +375,10 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, _) = self.status();
         let mut response = (status, self.message()).into_response();
+        if let Self::TooLarge { .. } = self {
+            // Counted where the request arrived.
+            response.extensions_mut().insert(RefusedReason::MessageTooLarge);
+        }
         if let Self::Failure(failure) = &self
             && let Some(challenge) = challenge(failure)
         {

@@ -21,14 +21,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tower::Service;
 
 use crate::admission::{Admission, Load};
 use crate::connection::{
-    Arriving, KEEPALIVE, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient, Terms, drive,
-    told_to_stop,
+    Arriving, Entrance, Entry, KEEPALIVE, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient,
+    Terms, drive, told_to_stop,
 };
+use crate::telemetry::Port;
 use crate::tls::Acceptor;
 use crate::transport::{Place, fewest};
 
@@ -57,8 +58,7 @@ struct Lane {
 }
 
 /// Serves until it is told to stop, then finishes the requests in flight. Each of the lanes serves the
-/// connections that it is given. One connection more than there may be waits to be taken until another
-/// ends.
+/// connections that it is given.
 pub(crate) async fn serve(
     (listener, acceptor): (TcpListener, Acceptor),
     routes: Router,
@@ -71,15 +71,12 @@ pub(crate) async fn serve(
     let lanes: Vec<Lane> = lanes.into_iter().map(lane).collect();
     let (connections, service) = (connections(&terms), Answering(routes));
     let serving = Serving { connections, acceptor, service, terms, stopped };
-    let free = Arc::new(Semaphore::new(terms.connections));
+    let mut entrance = Entrance::new(&terms, admission.metrics().connections(Port::Http));
     let (live, mut gone) = mpsc::channel::<()>(1);
     let mut stop = std::pin::pin!(told_to_stop(serving.stopped.clone()));
     let accept = async || {
-        // Never closed.
-        let closed = |_| std::io::Error::from(std::io::ErrorKind::Other);
-        let place = Arc::clone(&free).acquire_owned().await.map_err(closed)?;
-        let (stream, _) = listener.accept().await?;
-        Ok::<_, std::io::Error>((stream.into_std()?, place))
+        let (stream, address) = listener.accept().await?;
+        Ok::<_, std::io::Error>((stream.into_std()?, address))
     };
     for turn in 0_usize.. {
         let accepted = tokio::select! {
@@ -87,12 +84,12 @@ pub(crate) async fn serve(
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, address)) => {
                 let Some(lane) = fewest(&lanes, turn, |lane| &lane.live) else { break };
-                let place = Place::new(&lane.live, place);
+                let (entry, place) = (entrance.admit(address.ip()), Place::new(&lane.live));
                 let (serving, load, live) = (serving.clone(), Arc::clone(&lane.load), live.clone());
                 lane.thread.spawn(async move {
-                    serving.connection(stream, &load).await;
+                    serving.connection(stream, entry, &load).await;
                     drop((place, live));
                 });
             }
@@ -111,15 +108,16 @@ pub(crate) async fn serve(
 
 impl Serving {
     /// Serves one connection: called on its lane.
-    async fn connection(self, stream: std::net::TcpStream, load: &Arc<Load>) {
+    async fn connection(self, stream: std::net::TcpStream, entry: Entry, load: &Arc<Load>) {
         // One that is gone already is its caller's to notice.
         let Ok(stream) = TcpStream::from_std(stream) else { return };
-        let stream = self.acceptor.accept(prompt(stream), load);
+        let stream = self.acceptor.accept(prompt(stream), load, &entry);
+        let terms = self.terms.of(&entry);
         let peer = stream.peer().clone();
         let arriving = Arriving::new(self.service, peer.clone());
-        let stream = TokioIo::new(Patient::new(stream, self.terms.patience));
+        let stream = TokioIo::new(Patient::new(stream, terms.patience));
         let connection = self.connections.serve_connection(stream, arriving).into_owned();
-        drive(connection, peer, self.terms, self.stopped).await;
+        drive(connection, (peer, entry), terms, self.stopped).await;
     }
 }
 
@@ -218,57 +216,5 @@ mod tests {
             assert_eq!(response.status().as_u16(), status);
             assert_eq!(response.headers().get(REQUEST_ID).unwrap(), "r-1");
         }
-    }
-
-    #[tokio::test]
-    async fn connections_beyond_the_limit_wait_for_others_to_end() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
-
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-        const MOST: usize = 2;
-        let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let highest = Arc::clone(&peak);
-        let busy = move || async move {
-            highest.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            // Long enough for every other connection to come in, if it may.
-            for _ in 0..1_000 {
-                tokio::task::yield_now().await;
-            }
-            now.fetch_sub(1, Ordering::SeqCst);
-            "done"
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let routes = Router::new().route("/", get(busy));
-        let (stop, stopped) = watch::channel(false);
-        let minute = Duration::from_secs(60);
-        let terms = Terms {
-            connections: MOST,
-            streams: 1,
-            patience: minute,
-            idle: minute,
-            age: minute,
-            farewell: minute,
-        };
-        let plain = (listener, Acceptor::new(None, crate::tls::Door::Http));
-        let lanes = vec![Handle::current(); 2];
-        let admission = crate::admission::tests::everything();
-        let server =
-            tokio::spawn(
-                async move { serve(plain, routes, lanes, terms, &admission, stopped).await },
-            );
-        let ask = |_| async move {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-            stream.write_all(request).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            assert!(answer.ends_with("done"), "{answer}");
-        };
-        futures_util::future::join_all((0..8).map(ask)).await;
-        assert_eq!(peak.load(Ordering::SeqCst), MOST);
-        drop(stop);
-        server.await.unwrap();
     }
 }

@@ -20,7 +20,7 @@ use pdp_proto::v1::check_stream_response::Result as Outcome;
 use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::Door;
 use super::borrowed::CheckStreamRequest;
@@ -30,7 +30,10 @@ use super::leave::granted;
 use super::malformed::{Malformed, required};
 use super::noted::trace_of;
 use super::patience::patience;
-use crate::telemetry::{DecisionRpc, Rpc};
+use crate::admission::{Held, Quota, Shed};
+use crate::callers::Standing;
+use crate::connection::Arrival;
+use crate::telemetry::{DecisionRpc, RefusedReason, Rpc};
 pub(super) use open::{OpenStream, OpenStreams};
 
 /// How many questions that have come are answered in one go.
@@ -53,7 +56,13 @@ where
     M: Send + Sync + 'static,
 {
     let (metadata, extensions, questions) = request.into_parts();
-    let opened = door.started().and_then(|()| {
+    let begun = door.started().and_then(|()| {
+        let standing = door.standing(&metadata, &extensions, Rpc::CheckStream)?;
+        let of_connection = || Some(extensions.get::<Arrival>()?.peer.quota());
+        let quota = standing.asker().quota().or_else(of_connection).cloned();
+        Ok((standing, quota))
+    });
+    let opened = begun.and_then(|(standing, quota)| {
         door.check_streams.open(|closing| {
             let asked = Asked {
                 door: Arc::clone(door),
@@ -63,7 +72,10 @@ where
                 read,
                 metadata,
                 extensions,
+                standing,
+                quota,
                 taken: VecDeque::new(),
+                charged: Charged::default(),
                 made: VecDeque::new(),
                 waits: None,
                 end: None,
@@ -87,8 +99,12 @@ struct Asked<S, M> {
     metadata: MetadataMap,
     /// Who asks.
     extensions: Extensions,
+    standing: Standing,
+    /// How much they may ask.
+    quota: Option<Arc<Quota>>,
     /// What was taken, in its order.
     taken: VecDeque<M>,
+    charged: Charged,
     /// Answers to what was taken before, in their order.
     made: VecDeque<v1::CheckStreamResponse>,
     /// Which revision, of which tenant, the first that was taken waits for.
@@ -97,6 +113,17 @@ struct Asked<S, M> {
     end: Option<Result<(), Status>>,
     /// How many were answered since nothing was there to be taken.
     unpaused: usize,
+}
+
+/// What the questions that were taken count as in their caller's quota.
+#[derive(Default)]
+struct Charged {
+    /// How many are to be answered; those behind them are not.
+    left: usize,
+    /// Why they are not.
+    shed: Option<Shed>,
+    /// They are in flight until they are answered.
+    _held: Option<Held>,
 }
 
 fn answers<S, M>(
@@ -140,12 +167,12 @@ where
             self.unpaused = 0;
             tokio::task::yield_now().await;
         }
-        let Self { questions, closing, stopping, taken, end, .. } = self;
+        let Self { door, questions, closing, stopping, taken, end, .. } = self;
         let mut come = poll_fn(|context| {
             while taken.len() < BURST && end.is_none() {
                 match Pin::new(&mut *questions).poll_next(context) {
                     Poll::Ready(Some(Ok(message))) => taken.push_back(message),
-                    Poll::Ready(Some(Err(status))) => *end = Some(Err(status)),
+                    Poll::Ready(Some(Err(status))) => *end = Some(Err(unread(door, status))),
                     Poll::Ready(None) => *end = Some(Ok(())),
                     Poll::Pending if taken.is_empty() => return Poll::Pending,
                     Poll::Pending => break,
@@ -172,12 +199,41 @@ where
         if self.stopping && self.taken.len() < BURST && self.end.is_none() {
             self.end = Some(Err(Failure::ShuttingDown.into()));
         }
+        self.charge();
+    }
+
+    /// Counts what was taken in its caller's quota: each as much as a request of its own.
+    fn charge(&mut self) {
+        let count = self.taken.len();
+        self.charged = match &self.quota {
+            Some(quota) => {
+                let (held, shed) = quota.take_some(count, Instant::now());
+                Charged { left: held.count(), shed, _held: Some(held) }
+            }
+            None => Charged { left: count, ..Charged::default() },
+        };
+    }
+
+    /// Looks whether the caller may still ask. If not, the stream ends, and nothing more is answered.
+    fn may_ask(&mut self) {
+        match self.standing.look() {
+            Ok(false) => {}
+            Ok(true) => drop(self.extensions.insert(self.standing.asker().clone())),
+            Err(lost) => {
+                self.taken.clear();
+                self.charged = Charged::default();
+                self.end = Some(Err(self.door.failed(Rpc::CheckStream, lost.into()).into()));
+            }
+        }
     }
 
     /// Answers what was taken, up to a question that has to wait for its revision.
     fn answer(&mut self) {
+        if !self.taken.is_empty() {
+            self.may_ask();
+        }
         let started = Instant::now();
-        let read: Vec<_> = self.taken.iter().map(self.read).collect();
+        let read: Vec<_> = self.taken.iter().take(self.charged.left).map(self.read).collect();
         let made = self.made.len();
         for group in read.chunk_by(|one, next| same_tenant(one.as_ref(), next.as_ref())) {
             let from = Sender { metadata: &self.metadata, extensions: &self.extensions };
@@ -189,8 +245,22 @@ where
         let made = self.made.len() - made;
         drop(read);
         self.taken.drain(..made);
+        self.charged.left -= made;
         if made > 0 {
             self.door.metrics.decision_took(DecisionRpc::CheckStream, started.elapsed());
+        }
+        if self.waits.is_none() {
+            self.settle();
+        }
+    }
+
+    /// What was to be answered is: the others are refused.
+    fn settle(&mut self) {
+        let Charged { left: _, shed, _held: _ } = std::mem::take(&mut self.charged);
+        let Some(shed) = shed else { return };
+        for message in self.taken.drain(..) {
+            let number = (self.read)(&message).map_or(0, |read| read.number);
+            self.made.push_back(refused(&self.door, number, shed.into()));
         }
     }
 
@@ -209,9 +279,20 @@ where
             Err(failure) => failure,
         };
         let Some(message) = self.taken.pop_front() else { return };
+        self.charged.left -= 1;
         let number = (self.read)(&message).map_or(0, |read| read.number);
         self.made.push_back(refused(&self.door, number, failure));
     }
+}
+
+/// What is told of a message that could not be read; one that is too large is counted.
+fn unread(door: &Door, status: Status) -> Status {
+    if status.code() != Code::OutOfRange {
+        return status;
+    }
+    door.metrics.refused(RefusedReason::MessageTooLarge);
+    let (limit, message) = ("max_question_bytes", status.message().to_owned());
+    Failure::MessageTooLarge { limit, message }.into()
 }
 
 /// Who sent a stream.

@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 use super::failure::Failure;
 use super::patience::timeout;
 use crate::connection::Arrival;
+use crate::telemetry::RefusedReason;
 
 /// What takes as long as its own limit says: an import arrives within `max_import_ms`.
 const IMPORT: &str = "/pdp.v1.PolicyService/Import";
@@ -103,10 +104,15 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let refused = |failure| Poll::Ready(Ok(Status::from(failure).into_http()));
+        let refused = |failure, reason: RefusedReason| {
+            let mut response = Status::from(failure).into_http();
+            // Counted where the request arrived.
+            response.extensions_mut().insert(reason);
+            Poll::Ready(Ok(response))
+        };
         let this = self.project();
         let Some(answer) = this.answer.as_pin_mut() else {
-            return refused(Failure::DeadlineExpired);
+            return refused(Failure::DeadlineExpired, RefusedReason::DeadlineExpired);
         };
         if let Poll::Ready(answered) = answer.poll(context) {
             return Poll::Ready(answered);
@@ -115,7 +121,7 @@ where
         let Some((end, length)) = *this.end else { return Poll::Pending };
         let sleep = || Box::pin(tokio::time::sleep_until(end.into()));
         ready!(this.alarm.get_or_insert_with(sleep).as_mut().poll(context));
-        refused(Failure::DeadlineExceeded { after: length })
+        refused(Failure::DeadlineExceeded { after: length }, RefusedReason::DeadlineExceeded)
     }
 }
 

@@ -47,6 +47,10 @@ const CHECK_STREAM: &str = "/pdp.v1.DecisionService/CheckStream";
 /// How much memory a short message gets at first, in bytes: a question or a decision fits.
 const SHORT: usize = 256;
 
+/// How large a question of a stream may be, in bytes: one with the longest names fits. A stream keeps a
+/// burst of them.
+const MAX_QUESTION_BYTES: usize = 16 << 10;
+
 /// How many bytes of a long answer are sent at once.
 const LONG: usize = 32 << 10;
 
@@ -134,7 +138,8 @@ where
             }),
             CHECK_STREAM => Box::pin(async move {
                 let answers = Answers(&door);
-                Ok(door.grpc().streaming(answers, request).await)
+                let mut grpc = door.grpc().max_decoding_message_size(MAX_QUESTION_BYTES);
+                Ok(grpc.streaming(answers, request).await)
             }),
             _ => self.others.call(request),
         }
@@ -293,6 +298,7 @@ pub(super) fn question_error(failure: Failure) -> v1::QuestionError {
         message: failure.to_string(),
         reason: failure.reason().to_owned(),
         field,
+        retry_delay: failure.retry_after().and_then(|delay| delay.try_into().ok()),
     }
 }
 

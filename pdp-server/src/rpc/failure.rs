@@ -3,6 +3,7 @@
 
 mod published;
 mod refusal;
+mod rejected;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,20 +16,12 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::malformed::Malformed;
 use crate::admission::Shed;
-use crate::callers::{Denied, Forbidden};
+use crate::callers::{Denied, Forbidden, Lost};
 use crate::publish::{DEFAULT_TENANT, Refusal, RequestId, UnknownTenant, WatchError};
 use crate::session::{MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, StepError};
 
 /// The domain of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "pdp";
-
-/// How much text the problems of a refused change set may fill, in bytes. They travel in HTTP/2
-/// trailers, three times (once percent-encoded, twice in base64), and clients take 16 KiB of those
-/// by default.
-const MAX_PROBLEM_BYTES: usize = 1536;
-
-/// How long one of those problems may be, in bytes: a cycle may run through many names.
-const MAX_ONE_PROBLEM_BYTES: usize = 768;
 
 /// How long to wait before trying again where something is being started, ended or mended.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -50,8 +43,12 @@ pub(crate) enum Failure {
         maximum: usize,
         actual: usize,
     },
-    #[error("{0}")]
-    MessageTooLarge(String),
+    #[error("{message}")]
+    MessageTooLarge {
+        /// The limit's name, for details.
+        limit: &'static str,
+        message: String,
+    },
     #[error("{0}")]
     PolicyTooLarge(String),
     #[error("{live} streams are open already; the limit is {maximum}")]
@@ -132,12 +129,17 @@ type Fact = (&'static str, String);
 // === impl Failure ===
 
 impl Failure {
+    /// A message has more than `max_message_bytes`.
+    pub(super) fn message_too_large(message: &str) -> Self {
+        Self::MessageTooLarge { limit: "max_message_bytes", message: message.to_owned() }
+    }
+
     /// The gRPC status code.
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Malformed(_)
             | Self::Limit { .. }
-            | Self::MessageTooLarge(_)
+            | Self::MessageTooLarge { .. }
             | Self::PolicyTooLarge(_)
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
@@ -184,7 +186,7 @@ impl Failure {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "MALFORMED",
-            Self::Limit { .. } | Self::MessageTooLarge(_) | Self::PolicyTooLarge(_) => {
+            Self::Limit { .. } | Self::MessageTooLarge { .. } | Self::PolicyTooLarge(_) => {
                 "LIMIT_EXCEEDED"
             }
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
@@ -195,6 +197,9 @@ impl Failure {
             Self::Transport(_) => "IMPORT_BROKEN_OFF",
             Self::Shed(Shed::Queue { .. }) => "OVERLOADED",
             Self::Shed(Shed::Rate { .. }) => "RATE_LIMITED",
+            Self::Shed(Shed::Connections { .. } | Shed::AddressConnections { .. }) => {
+                "TOO_MANY_CONNECTIONS"
+            }
             Self::Shed(_) => "TOO_MANY_REQUESTS",
             Self::DeadlineExpired => "DEADLINE_EXPIRED",
             Self::DeadlineExceeded { .. } => "DEADLINE_EXCEEDED",
@@ -257,7 +262,7 @@ impl Failure {
                 ("maximum", maximum.to_string()),
                 ("actual", actual.to_string()),
             ],
-            Self::MessageTooLarge(_) => vec![("limit", "max_message_bytes".to_owned())],
+            Self::MessageTooLarge { limit, .. } => vec![("limit", (*limit).to_owned())],
             Self::PolicyTooLarge(_) => vec![("limit", "compiled_policy".to_owned())],
             Self::TooManyStreams { limit, live, maximum } => vec![
                 ("limit", (*limit).to_owned()),
@@ -324,7 +329,7 @@ impl Failure {
     }
 
     /// How long to wait before trying again, where that helps.
-    const fn retry_after(&self) -> Option<Duration> {
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RevisionNotReached { .. } => Some(REVISION_RETRY_DELAY),
             Self::Shed(Shed::Rate { after, maximum: _ }) => Some(*after),
@@ -340,7 +345,7 @@ impl Failure {
             Self::Malformed(_)
             | Self::StreamIdle { .. }
             | Self::Limit { .. }
-            | Self::MessageTooLarge(_)
+            | Self::MessageTooLarge { .. }
             | Self::PolicyTooLarge(_)
             | Self::DeadlineExpired
             | Self::DeadlineExceeded { .. }
@@ -385,45 +390,11 @@ impl Failure {
                 details.add_bad_request_violation("page_token", self.to_string());
                 self.to_string()
             }
-            Self::Rejected(rejected) => describe_rejected(rejected, details),
+            Self::Rejected(rejected) => rejected::describe(rejected, details),
             Self::Refused(refusal) => refusal::sentence(refusal),
             _ => self.to_string(),
         }
     }
-}
-
-/// Lists as many problems as fit, in the order of the changes.
-fn describe_rejected(rejected: &Rejected, details: &mut ErrorDetails) -> String {
-    let mut message = String::from("the change set was refused");
-    let mut left_out = 0_usize;
-    for rejection in &rejected.rejections {
-        let subject = rejection.key.to_string();
-        let problem = shortened(rejection.problem.to_string());
-        let length = message.len() + subject.len() + problem.len();
-        if length > MAX_PROBLEM_BYTES && details.has_bad_request_violations() {
-            left_out += 1;
-            continue;
-        }
-        let field = format!("changes[{}]", rejection.change);
-        let text = format!("{subject}: {problem}");
-        message.push_str(&format!("; `{field}`: {text}"));
-        details.add_bad_request_violation(field, text);
-        details.add_precondition_failure_violation(rejection.problem.code(), subject, problem);
-    }
-    if left_out > 0 {
-        message.push_str(&format!("; and {left_out} more"));
-    }
-    message
-}
-
-fn shortened(text: String) -> String {
-    if text.len() <= MAX_ONE_PROBLEM_BYTES {
-        return text;
-    }
-    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= MAX_ONE_PROBLEM_BYTES;
-    let mut short: String = text.char_indices().take_while(fits).map(|(_, c)| c).collect();
-    short.push('…');
-    short
 }
 
 impl From<Failure> for Status {
@@ -446,6 +417,15 @@ impl From<Failure> for Status {
 impl From<Malformed> for Failure {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Denied(denied) => Self::Unauthenticated(denied),
+            Lost::Forbidden(forbidden) => Self::Forbidden(forbidden),
+        }
     }
 }
 

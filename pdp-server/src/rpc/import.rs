@@ -17,10 +17,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::Streaming;
 
 use super::failure::Failure;
-use super::leave::{granted, tenant_of};
+use super::leave::{Lasting, granted, tenant_of};
 use super::malformed::Malformed;
 use super::policy::request_id;
 use super::{Door, inbound};
+use crate::callers::Standing;
 use crate::publish::{Apply, ApplyError, Counts, Publisher, Receipt, RequestId, UnknownTenant};
 
 /// How long an import may be silent between two parts: whoever reads a file does not take that long,
@@ -77,7 +78,7 @@ impl Imports {
 /// Takes an import in and applies it.
 pub(super) async fn import(
     door: &Arc<Door>,
-    extensions: &Extensions,
+    (extensions, standing): (&Extensions, Standing),
     mut parts: Streaming<v1::ImportRequest>,
 ) -> Result<v1::ImportResponse, Failure> {
     let limits = door.imports.limits;
@@ -91,8 +92,9 @@ pub(super) async fn import(
     let received_ms = begun.elapsed().as_millis();
     tracing::info!(%tenant, changes, bytes, received_ms, "import received");
     let applying = Arc::clone(door);
-    let leave = granted(extensions, tenant.as_str())?;
-    door.blocking(leave, move |publisher, _| apply(&applying, publisher, staged)).await
+    // It may have taken a while to arrive.
+    let mut leave = Lasting::new(standing, tenant.as_str());
+    door.blocking(leave.still()?, move |publisher, _| apply(&applying, publisher, staged)).await
 }
 
 /// Takes part after part, until the word to commit.

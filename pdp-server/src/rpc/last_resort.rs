@@ -15,6 +15,7 @@ use tower::{Layer, Service};
 
 use super::failure::Failure;
 use super::malformed::Malformed;
+use crate::telemetry::RefusedReason;
 
 /// The header that details travel in.
 const DETAILS: &str = "grpc-status-details-bin";
@@ -84,12 +85,18 @@ fn worded(response: &Response<Body>) -> Option<Response<Body>> {
         return None;
     }
     let status = Status::from_header_map(headers)?;
-    let failure = match status.code() {
+    let message = status.message();
+    let (failure, reason) = match status.code() {
         Code::OutOfRange | Code::ResourceExhausted => {
-            Failure::MessageTooLarge(status.message().to_owned())
+            (Failure::message_too_large(message), RefusedReason::MessageTooLarge)
         }
-        Code::Internal => Failure::Malformed(Malformed::new("", status.message())),
+        Code::Internal => {
+            (Failure::Malformed(Malformed::new("", message)), RefusedReason::MessageMalformed)
+        }
         _ => return None,
     };
-    Some(Status::from(failure).into_http())
+    let mut response = Status::from(failure).into_http();
+    // Counted where the request arrived.
+    response.extensions_mut().insert(reason);
+    Some(response)
 }

@@ -9,12 +9,18 @@ use pdp_engine::id::TenantId;
 use super::failure::Failure;
 use super::malformed::{Malformed, name};
 use super::named;
-use crate::callers::{Asker, Everywhere, Granted};
+use crate::callers::{Asker, Everywhere, Granted, Standing};
 use crate::publish::Publisher;
 
 /// The policy, once it is loaded.
 #[derive(Default)]
 pub(super) struct Behind(OnceLock<Publisher>);
+
+/// The leave that a stream goes on by, for as long as its caller has it.
+pub(super) struct Lasting {
+    standing: Standing,
+    tenant: Box<str>,
+}
 
 /// The leave of whoever sent a request, for the tenant that it names.
 pub(crate) fn granted<'a>(
@@ -32,6 +38,21 @@ pub(super) fn everywhere(extensions: &Extensions) -> Result<Everywhere<'_>, Fail
 /// The tenant that a leave is for. It may be no name yet.
 pub(super) fn tenant_of(granted: Granted<'_>) -> Result<TenantId, Malformed> {
     name("tenant", granted.tenant(), TenantId::new)
+}
+
+// === impl Lasting ===
+
+impl Lasting {
+    /// For the tenant that a stream is about.
+    pub(super) fn new(standing: Standing, tenant: &str) -> Self {
+        Self { standing, tenant: named(tenant).into() }
+    }
+
+    /// The same leave now, or why the caller has it no more.
+    pub(super) fn still(&mut self) -> Result<Granted<'_>, Failure> {
+        self.standing.look()?;
+        Ok(self.standing.asker().granted(&self.tenant)?)
+    }
 }
 
 // === impl Behind ===

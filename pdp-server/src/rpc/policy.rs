@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
 use super::failure::Failure;
-use super::leave::granted;
+use super::leave::{Lasting, granted};
 use super::malformed::{Malformed, all, one, optional_name};
 use super::page::{ListOf, page_size};
 use super::stream::{Gone, LiveStream, Sender};
@@ -68,8 +68,11 @@ impl PolicyService for Service {
     ) -> Result<Response<v1::ImportResponse>, Status> {
         let span = write_span(Rpc::Import.as_str(), "", request.metadata());
         let work = {
-            let (_, extensions, parts) = request.into_parts();
-            async move { super::import::import(&self.0, &extensions, parts).await }
+            let (metadata, extensions, parts) = request.into_parts();
+            async move {
+                let standing = self.0.standing(&metadata, &extensions, Rpc::Import)?;
+                super::import::import(&self.0, (&extensions, standing), parts).await
+            }
         };
         self.0.answer(Rpc::Import, work.instrument(span)).await
     }
@@ -125,7 +128,9 @@ impl Service {
     ) -> Result<LiveStream<v1::ExportResponse>, Failure> {
         let v1::ExportRequest { tenant } = request.get_ref();
         let leave = granted(request.extensions(), tenant)?;
+        let standing = self.0.standing(request.metadata(), request.extensions(), Rpc::Export)?;
         let (sender, stream) = self.0.streams.open()?;
+        let stream = stream.by(Lasting::new(standing, tenant));
         let every = |revision, facts: &Facts| (revision, facts.iter().collect::<Vec<_>>());
         let (position, facts) = self
             .0

@@ -1,7 +1,7 @@
 //! Lists that are being made: so many at a time, and none for a caller who has gone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,7 +17,13 @@ pub(crate) const LONGEST_QUEUE: Duration = Duration::from_secs(2);
 
 /// The lists that are being made.
 #[derive(Clone)]
-pub(crate) struct RunningLists(Arc<Semaphore>);
+pub(crate) struct RunningLists {
+    places: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// One that waits for its turn.
+struct Waiting<'a>(&'a AtomicUsize);
 
 /// A list's place among them. Whoever makes it keeps it, and gives it back when done.
 pub(crate) struct Turn {
@@ -34,18 +40,39 @@ pub(crate) struct Caller(Arc<AtomicBool>);
 impl RunningLists {
     /// None yet.
     pub(crate) fn new(maximum: usize) -> Self {
-        Self(Arc::new(Semaphore::new(maximum)))
+        Self { places: Arc::new(Semaphore::new(maximum)), waiting: Arc::default() }
+    }
+
+    /// How many wait for a turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Waits for a turn.
     pub(crate) async fn turn(&self, patience: Duration) -> Result<(Turn, Caller), Failure> {
-        let place = tokio::time::timeout(patience, Arc::clone(&self.0).acquire_owned());
+        let _waiting = Waiting::new(&self.waiting);
+        let place = tokio::time::timeout(patience, Arc::clone(&self.places).acquire_owned());
         // The semaphore is never closed.
         let Ok(Ok(place)) = place.await else {
             return Err(Failure::TooManyLists { maximum: MAX_RUNNING_LISTS });
         };
         let gone = Arc::new(AtomicBool::new(false));
         Ok((Turn { gone: Arc::clone(&gone), _place: place }, Caller(gone)))
+    }
+}
+
+// === impl Waiting ===
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -81,7 +108,11 @@ mod tests {
         drop(caller);
         assert!(!turn.is_wanted());
         assert!(lists.turn(Duration::ZERO).await.is_err());
-        let (next, ()) = tokio::join!(lists.turn(LONGEST_QUEUE), async { drop(turn) });
+        let (next, ()) = tokio::join!(lists.turn(LONGEST_QUEUE), async {
+            assert_eq!(lists.waiting(), 1);
+            drop(turn);
+        });
+        assert_eq!(lists.waiting(), 0);
         assert!(next.is_ok_and(|(turn, _caller)| !lists.is_free() && turn.is_wanted()));
         assert!(lists.is_free());
     }
@@ -105,7 +136,7 @@ mod tests {
 
     impl RunningLists {
         fn is_free(&self) -> bool {
-            self.0.available_permits() > 0
+            self.places.available_permits() > 0
         }
     }
 }

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 
 use super::Door;
 use super::failure::Failure;
-use super::leave::granted;
+use super::leave::{Lasting, granted};
 use super::malformed::{Malformed, name, optional_name};
 use super::page::{ListOf, page_size};
 use super::question::{decided, decision};
@@ -118,9 +118,11 @@ impl SessionService for Service {
         request: Request<v1::WatchRevocationsRequest>,
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
         let begun = async {
-            let (_, extensions, request) = request.into_parts();
+            let (metadata, extensions, request) = request.into_parts();
             let named = request.tenant.clone();
-            watch::begin(&self.0, granted(&extensions, &named)?, request)
+            let standing = self.0.standing(&metadata, &extensions, Rpc::WatchRevocations)?;
+            let begun = watch::begin(&self.0, granted(&extensions, &named)?, request)?;
+            Ok(begun.by(Lasting::new(standing, &named)))
         };
         self.0.answer(Rpc::WatchRevocations, begun).await
     }

@@ -13,6 +13,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::failure::Failure;
+use super::leave::Lasting;
 
 /// How many messages may wait for a slow caller before the one who makes them waits too.
 const WAITING_MESSAGES: usize = 2;
@@ -43,6 +44,8 @@ struct Open {
 pub(crate) struct LiveStream<T> {
     messages: mpsc::Receiver<Message<T>>,
     cancelled: oneshot::Receiver<()>,
+    /// Looked at with each message.
+    leave: Option<Lasting>,
     ended: bool,
     _place: Place,
 }
@@ -107,7 +110,10 @@ impl LiveStreams {
         registry.open.insert(id, Open { _end: end, endless });
         registry.gauge.increment(1.0);
         let place = Place { id, registry: Arc::clone(registry) };
-        Ok((Sender(sender), LiveStream { messages, cancelled, ended: false, _place: place }))
+        Ok((
+            Sender(sender),
+            LiveStream { messages, cancelled, leave: None, ended: false, _place: place },
+        ))
     }
 
     /// Ends the streams that would never end by themselves, and opens no more of them: nobody waits for
@@ -160,6 +166,13 @@ impl<T> Sender<T> {
 
 // === impl LiveStream ===
 
+impl<T> LiveStream<T> {
+    /// The same stream, which ends once its caller has the leave no more.
+    pub(super) fn by(self, leave: Lasting) -> Self {
+        Self { leave: Some(leave), ..self }
+    }
+}
+
 impl<T: Unpin> Stream for LiveStream<T> {
     type Item = Result<T, Status>;
 
@@ -173,7 +186,11 @@ impl<T: Unpin> Stream for LiveStream<T> {
         }
         let Poll::Ready(message) = self.messages.poll_recv(context) else { return Poll::Pending };
         match message {
-            Some(Message::Next(message)) => Poll::Ready(Some(Ok(message))),
+            Some(Message::Next(message)) => {
+                let lost = self.leave.as_mut().and_then(|leave| leave.still().err());
+                self.ended = lost.is_some();
+                Poll::Ready(Some(lost.map_or(Ok(message), |failure| Err(failure.into()))))
+            }
             Some(Message::Failed(failure)) => {
                 self.ended = true;
                 Poll::Ready(Some(Err(failure.into())))

@@ -13,12 +13,13 @@ use tonic::Request;
 
 use super::Door;
 use super::failure::Failure;
-use super::leave::{granted, tenant_of};
+use super::leave::{Lasting, granted, tenant_of};
 use super::malformed::Malformed;
 use super::outbound;
 use super::stream::{Gone, LiveStream, Sender};
 use crate::audit::Digest;
 use crate::publish::{Journaled, PolicyWatch, Position, Publisher, WatchError};
+use crate::telemetry::Rpc;
 
 /// How often a watcher without news is told that there are none.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -30,12 +31,14 @@ pub(super) async fn begin(
     door: &Arc<Door>,
     request: Request<v1::PolicyServiceWatchRequest>,
 ) -> Result<LiveStream<Response>, Failure> {
-    let (_, extensions, v1::PolicyServiceWatchRequest { tenant: named, after }) =
+    let (metadata, extensions, v1::PolicyServiceWatchRequest { tenant: named, after }) =
         request.into_parts();
     let leave = granted(&extensions, &named)?;
+    let standing = door.standing(&metadata, &extensions, Rpc::Watch)?;
     let tenant = tenant_of(leave)?;
     let after = after.map(inbound).transpose()?;
     let (sender, stream) = door.streams.open_endless()?;
+    let stream = stream.by(Lasting::new(standing, &named));
     let publisher = door.behind.by(leave)?.clone();
     let begin = move || publisher.watch_policy(&tenant, after);
     let watch = tokio::task::spawn_blocking(begin).await.map_err(|_| Failure::Internal)??;

@@ -48,7 +48,7 @@ mod load;
 mod state;
 
 pub(crate) use access::{Handshake, Reloaded, Unauthenticated};
-pub(crate) use load::ShedReason;
+pub(crate) use load::{Connections, Port, Queue, RefusedReason, ShedReason};
 
 words! {
     /// The RPCs, by service and name.
@@ -85,6 +85,8 @@ words! {
         ExtAuthz = "Authorization/Check",
         Evaluation = "AuthZEN/evaluation",
         Evaluations = "AuthZEN/evaluations",
+        HealthWatch = "Health/Watch",
+        Reflection = "ServerReflection/ServerReflectionInfo",
     }
 }
 
@@ -394,7 +396,15 @@ fn histogram(
 }
 
 fn gauge(recorder: &PrometheusRecorder, name: &'static str) -> Gauge {
-    recorder.register_gauge(&key(name, &[]), &METADATA)
+    gauge_of(recorder, name, &[])
+}
+
+fn gauge_of(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: &[(&'static str, &'static str)],
+) -> Gauge {
+    recorder.register_gauge(&key(name, labels), &METADATA)
 }
 
 /// A status code as gRPC writes it.

@@ -63,7 +63,8 @@ impl Io {
     }
 }
 
-/// Takes the handshake, when it has its turn and within its time.
+/// Takes the handshake, within its time. How many there are at once the number of connections bounds: a
+/// limit of their own could be held by those who do not go on.
 async fn shake(
     tls: Arc<Tls>,
     door: Door,
@@ -71,8 +72,6 @@ async fn shake(
     peer: Peer,
 ) -> io::Result<TlsStream<TcpStream>> {
     let shaking = async {
-        // Never closed.
-        let _turn = tls.handshakes.acquire().await.map_err(io::Error::other)?;
         let served = tls.served.load_full();
         let config = match door {
             Door::Grpc => &served.grpc,

@@ -26,6 +26,17 @@ pub(crate) async fn send(
     body: &str,
 ) -> Reply {
     let stream = TcpStream::connect(address).await.unwrap();
+    send_over(stream, method, path, headers, body).await
+}
+
+/// Sends one request on this connection.
+pub(crate) async fn send_over(
+    stream: TcpStream,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let mut request = Request::builder().method(method).uri(path).header("host", "pdp");

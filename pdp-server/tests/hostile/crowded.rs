@@ -16,19 +16,20 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
-use crate::guarded::{Guarded, ask, caller, key, outcome};
+use crate::frames::{DATA, END_STREAM, Raw, call, frame};
+use crate::guarded::{Guarded, ask, caller, key, outcome, until};
 use crate::sent::send;
 use crate::served::{Served, folder, put_person, question, settings};
 
 /// What a refusal says: its code, reason, limit, and whether to come again.
-fn told(status: &Status) -> (Code, String, String, bool) {
+pub(crate) fn told(status: &Status) -> (Code, String, String, bool) {
     let details = status.get_error_details();
     let info = details.error_info().unwrap();
     let limit = info.metadata.get("limit").cloned().unwrap_or_default();
     (status.code(), info.reason.clone(), limit, details.retry_info().is_some())
 }
 
-fn too_many(limit: &str) -> (Code, String, String, bool) {
+pub(crate) fn too_many(limit: &str) -> (Code, String, String, bool) {
     (Code::ResourceExhausted, "TOO_MANY_REQUESTS".to_owned(), limit.to_owned(), true)
 }
 
@@ -38,10 +39,10 @@ fn waits_for(revision: u64) -> v1::CheckRequest {
     v1::CheckRequest { question, at_least: revision, ..Default::default() }
 }
 
-const EVALUATION: &str = r#"{"subject": {"type": "user", "id": "ana"}, "action": {"name": "View"},
+pub(crate) const EVALUATION: &str = r#"{"subject": {"type": "user", "id": "ana"}, "action": {"name": "View"},
     "resource": {"type": "Report", "id": "absence"}}"#;
 
-async fn is_healthy(served: &Served) {
+pub(crate) async fn is_healthy(served: &Served) {
     let request = HealthCheckRequest::default();
     HealthClient::new(served.channel.clone()).check(request).await.unwrap();
     for path in ["/healthz/live", "/healthz/ready"] {
@@ -70,6 +71,13 @@ async fn crowded(limited: Settings, limit: &str, everywhere: bool) {
     let expected = if everywhere { 503 } else { 200 };
     assert_eq!(over_http.status, expected, "{over_http:?}");
     is_healthy(&served).await;
+    // Nor are metrics, which are wanted most now.
+    let metrics = send(served.http, "GET", "/metrics", &[], "").await;
+    assert_eq!(metrics.status, 200, "{metrics:?}");
+    for queue in ["turns", "lists", "work"] {
+        let depth = format!("\npdp_queue_depth{{queue=\"{queue}\"}} ");
+        assert!(metrics.body.contains(&depth), "{queue}: {}", metrics.body);
+    }
     drop(waiting);
     // Its place is free once the server knows that it is gone.
     let mut freed = served.decisions().check(waits_for(0)).await;
@@ -175,8 +183,57 @@ async fn a_deadline_is_cut_to_what_the_server_lets_it_be() {
     let refused = too_late(served.grpc, "/pdp.v1.PolicyService/Apply", &apply).await;
     let (code, reason, ..) = told(&refused);
     assert_eq!((code, reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXPIRED"));
-    let decision = served.check(question("ana", "View", "absence")).await;
+    // However slow the machine is: it is tried until it is in time.
+    let mut revision = None;
+    until("a decision in time", async || {
+        revision = served.decisions().check(waits_for(0)).await.ok();
+        revision.is_some()
+    })
+    .await;
+    let decision = revision.and_then(|answer| answer.into_inner().decision).unwrap();
     assert_eq!(decision.revision, 1, "nothing was applied");
+    assert_eq!(unseen(&served, "deadline_expired").await, 1);
+    assert!(unseen(&served, "deadline_exceeded").await >= 2);
+    served.stop().await;
+}
+
+/// How many requests were refused for this reason before their service saw them.
+async fn unseen(served: &Served, reason: &str) -> u64 {
+    let metrics = send(served.http, "GET", "/metrics", &[], "").await.body;
+    let series = format!("pdp_requests_refused_total{{reason=\"{reason}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn messages_that_are_too_large_or_none_are_counted() {
+    let folder = folder();
+    let small = Settings {
+        max_message_bytes: Some(64 << 10),
+        max_body_bytes: Some(16 << 10),
+        ..settings(folder.path())
+    };
+    let served = Served::with(small).await;
+    let long = |bytes| {
+        let question = Some(question(&"x".repeat(bytes), "View", "absence"));
+        v1::CheckRequest { question, ..Default::default() }
+    };
+    let unary = served.decisions().check(long(64 << 10)).await.unwrap_err();
+    assert_eq!(told(&unary).2, "max_message_bytes");
+    let v1::CheckRequest { question, .. } = long(16 << 10);
+    let streamed = v1::CheckStreamRequest { question, ..Default::default() };
+    let opened = served.decisions().check_stream(tokio_stream::iter([streamed])).await;
+    let ended = opened.unwrap().into_inner().message().await.unwrap_err();
+    assert_eq!(told(&ended).2, "max_question_bytes", "{ended:?}");
+    let body = "x".repeat(17 << 10);
+    let over_http = send(served.http, "POST", "/access/v1/evaluation", &[], &body).await;
+    assert_eq!(over_http.status, 413);
+    assert_eq!(unseen(&served, "message_too_large").await, 3);
+    let nonsense = [&[0, 0, 0, 0, 1][..], &[0xFF]].concat();
+    let mut raw = Raw::begin(served.grpc, &[]).await;
+    raw.send(&call(1, "/pdp.v1.PolicyService/Get")).await;
+    raw.send(&frame(DATA, END_STREAM, 1, &nonsense)).await;
+    raw.answer(1).await;
+    assert_eq!(unseen(&served, "message_malformed").await, 1);
     served.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! Floods: header fields without end, requests that are taken back, connections without end.
+//! Floods: header fields without end, requests that are taken back.
 
 use pdp_proto::v1::Effect;
 
@@ -6,7 +6,7 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, HEALTH, MAX_FRAME,
     RST_STREAM, Raw, call, fields, frame, gone_away,
 };
-use crate::served::{Served, folder, question, settings};
+use crate::served::{Served, folder, question};
 
 /// What a reset says: the caller has no use for it any more.
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
@@ -66,6 +66,38 @@ async fn a_head_without_an_end_ends_the_connection() {
     served.stop().await;
 }
 
+/// Under overload most requests are answered before their bodies have come.
+#[tokio::test]
+async fn bodies_that_come_behind_their_answers_are_let_come_and_the_connection_goes_on() {
+    const REQUESTS: u32 = 400;
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    for (address, path) in [(served.grpc, "/pdp.v1.DecisionService/Nix"), (served.http, "/nix")] {
+        let mut raw = Raw::begin(address, &[]).await;
+        let heads: Vec<u8> = (0..REQUESTS).flat_map(|n| call(2 * n + 1, path)).collect();
+        raw.send(&heads).await;
+        let mut answered = 0;
+        while answered < REQUESTS {
+            let frame = raw.next().await.unwrap();
+            assert_ne!(frame.kind, RST_STREAM, "{path}: {frame:?}");
+            answered += u32::from(frame.flags & END_STREAM > 0);
+        }
+        for number in 0..REQUESTS {
+            raw.send(&frame(DATA, END_STREAM, 2 * number + 1, &[0; 2_000])).await;
+        }
+        if address == served.grpc {
+            raw.is_healthy(2 * REQUESTS + 1).await;
+        } else {
+            let head = fields("GET", "/healthz/live", &[]);
+            let stream = 2 * REQUESTS + 1;
+            raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &head)).await;
+            let answer = raw.answer(stream).await;
+            assert!(answer.iter().any(|it| it.payload == b"live\n"), "{answer:?}");
+        }
+    }
+    served.stop().await;
+}
+
 #[tokio::test]
 async fn requests_that_are_taken_back_at_once_end_the_connection() {
     let folder = folder();
@@ -91,30 +123,5 @@ async fn requests_that_are_taken_back_at_once_end_the_connection() {
         drop(raw);
     }
     assert_eq!(served.check(question("ana", "View", "absence")).await.effect(), Effect::Allow);
-    served.stop().await;
-}
-
-#[tokio::test]
-async fn one_connection_more_than_there_may_be_waits_until_another_ends() {
-    let folder = folder();
-    let few = pdp_server::config::Settings {
-        // One is the test's own.
-        max_connections: Some(2),
-        ..settings(folder.path())
-    };
-    let served = Served::with(few).await;
-    let mut first = Raw::begin(served.grpc, &[]).await;
-    first.is_healthy(1).await;
-    let mut second = Raw::begin(served.grpc, &[]).await;
-    let waiting = second.is_healthy(1);
-    let mut waiting = std::pin::pin!(waiting);
-    tokio::select! {
-        biased;
-        () = &mut waiting => panic!("there are three connections"),
-        // Long enough for it to be answered if it were taken.
-        () = async { for n in 1..50 { first.is_healthy(2 * n + 1).await } } => {}
-    }
-    drop(first);
-    waiting.await;
     served.stop().await;
 }

@@ -89,7 +89,12 @@ pub(crate) fn call(stream: u32, path: &str) -> Vec<u8> {
 impl Raw {
     /// Connects and says how it speaks, with these settings.
     pub(crate) async fn begin(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let mut raw = Self(TcpStream::connect(address).await.unwrap());
+        Self::over(TcpStream::connect(address).await.unwrap(), settings).await
+    }
+
+    /// The same over a connection that there is.
+    pub(crate) async fn over(stream: TcpStream, settings: &[(u16, u32)]) -> Self {
+        let mut raw = Self(stream);
         let mut payload = Vec::new();
         for (name, value) in settings {
             payload.extend(name.to_be_bytes());
@@ -155,14 +160,23 @@ impl Raw {
 
     /// Asks for the health over this connection, which is still good.
     pub(crate) async fn is_healthy(&mut self, stream: u32) {
+        let answer = self.health(stream).await;
+        assert!(says_serving(&answer), "{answer:?}");
+    }
+
+    /// What comes for a question about health over this connection.
+    pub(crate) async fn health(&mut self, stream: u32) -> Vec<Frame> {
         self.send(&call(stream, HEALTH)).await;
         self.send(&frame(DATA, END_STREAM, stream, &EMPTY)).await;
-        let answer = self.answer(stream).await;
-        let data: Vec<u8> =
-            answer.iter().filter(|it| it.kind == DATA).flat_map(|it| it.payload.clone()).collect();
-        // The message's one field is 1: SERVING.
-        assert_eq!(data, [0, 0, 0, 0, 2, 8, 1], "{answer:?}");
+        self.answer(stream).await
     }
+}
+
+/// Whether the answer to a question about health is SERVING.
+pub(crate) fn says_serving(answer: &[Frame]) -> bool {
+    let data = answer.iter().filter(|it| it.kind == DATA).flat_map(|it| &it.payload);
+    // The message's one field is 1: SERVING.
+    data.copied().collect::<Vec<u8>>() == [0, 0, 0, 0, 2, 8, 1]
 }
 
 /// The error of the last GOAWAY.

@@ -9,12 +9,14 @@
     reason = "test code: a panic is a failed test"
 )]
 
+mod connected;
 mod crowded;
 mod floods;
 mod frames;
 #[path = "../callers/guarded.rs"]
 #[allow(dead_code, reason = "the tests of callers use the rest of it")]
 mod guarded;
+mod held;
 #[path = "../callers/secrets.rs"]
 #[allow(dead_code, reason = "the tests of callers use the rest of it")]
 mod secrets;
@@ -25,3 +27,4 @@ mod sent;
 #[allow(dead_code, reason = "the other tests of servers use the rest of it")]
 mod served;
 mod slow;
+mod standing;

@@ -11,13 +11,23 @@ mod errors;
 mod ext_authz;
 mod facts;
 mod families;
+#[path = "../callers/guarded.rs"]
+#[allow(dead_code, reason = "the tests of callers use the rest of it")]
+mod guarded;
 mod imports;
 mod lifecycle;
 mod lists;
 mod policy;
 mod refused_facts;
+#[path = "../callers/secrets.rs"]
+#[allow(dead_code, reason = "the tests of callers use the rest of it")]
+mod secrets;
+#[path = "../callers/sent.rs"]
+#[allow(dead_code, reason = "the tests of callers use the rest of it")]
+mod sent;
 mod served;
 mod sessions;
+mod standing;
 mod streams;
 mod tenants;
 mod watch;

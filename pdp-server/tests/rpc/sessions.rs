@@ -75,7 +75,7 @@ const HOUR: i64 = 3_600 * SECOND;
 
 type Answer<T> = Result<T, Status>;
 
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
     folder

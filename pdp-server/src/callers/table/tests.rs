@@ -6,6 +6,7 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
 use super::*;
+use crate::callers::Gate;
 use crate::clock::Clock;
 use crate::config::{PersonTypes, Settings};
 use crate::decision_id::DecisionIds;
@@ -68,10 +69,14 @@ fn served_routes() -> BTreeSet<String> {
         max_live_streams: 1,
         max_check_streams: 1,
         check_stream_idle: Duration::from_secs(60),
+        max_health_streams: 1,
+        max_connection_health_streams: 1,
         imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
     let noting = (DecisionIds::new().unwrap(), DecisionLog::default());
-    let door = Door::new(clock, Arc::new(Metrics::new()), noting, limits);
+    let (metrics, load) = (Arc::new(Metrics::new()), crate::admission::tests::unlimited());
+    let gate = Arc::new(Gate::new(None, clock.clone(), Arc::clone(&metrics), load.all()));
+    let door = Door::new((clock, gate), metrics, noting, limits);
     let options = authzen::Options {
         public_url: None,
         access_request_url: None,

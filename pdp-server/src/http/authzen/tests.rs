@@ -25,10 +25,19 @@ fn door() -> Arc<Door> {
         max_live_streams: 1,
         max_check_streams: 1,
         check_stream_idle: Duration::from_secs(60),
+        max_health_streams: 1,
+        max_connection_health_streams: 1,
         imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
     let noting = (DecisionIds::new().unwrap(), DecisionLog::default());
-    Door::new(clock, Arc::new(Metrics::new()), noting, limits)
+    Door::new((clock, gate()), Arc::new(Metrics::new()), noting, limits)
+}
+
+/// Lets everybody in.
+fn gate() -> Arc<Gate> {
+    let clock = Clock::fixed(Timestamp::from_micros(0));
+    let load = crate::admission::tests::unlimited();
+    Arc::new(Gate::new(None, clock, Arc::new(Metrics::new()), load.all()))
 }
 
 fn options() -> Options {
@@ -53,12 +62,9 @@ async fn posted(routes: &mut Router, path: &str) -> (StatusCode, HeaderMap, Stri
 #[tokio::test]
 async fn without_a_policy_nothing_is_decided() {
     let door = door();
-    let clock = Clock::fixed(Timestamp::from_micros(0));
-    let load = crate::admission::tests::unlimited();
-    let gate = Gate::new(None, clock, Arc::new(Metrics::new()), load.all());
     let here = tokio::runtime::Handle::current();
     let routes = Routes::new(Ready::default(), &door, options(), &here);
-    let mut routes = routes.behind(Arc::new(gate));
+    let mut routes = routes.behind(gate());
     let paths = ["evaluation", "evaluations", "search/subject", "search/resource", "search/action"];
     for path in paths {
         let (status, headers, said) = posted(&mut routes, &format!("/access/v1/{path}")).await;

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::super::{outbound, question};
-use super::{MAX_PROBLEM_BYTES, shortened};
+use super::rejected::{MAX_PROBLEM_BYTES, shortened};
 use crate::publish::{Refusal, RefusedChange};
 
 /// How large the detail may be, in bytes. It travels once, in base64.
