@@ -17,8 +17,8 @@ use crate::tls::Peer;
 /// and a question costs no more than before.
 const SMALL: usize = 16 << 10;
 
-/// What is held until it is applied, within limits of its own.
-const IMPORT: &str = "/pdp.v1.PolicyService/Import";
+/// What is held until it is applied, and takes as long as that takes, within limits of its own.
+pub(crate) const IMPORT: &str = "/pdp.v1.PolicyService/Import";
 
 /// That a request was answered, and its bytes are not counted any more.
 const ANSWERED: usize = usize::MAX;
