@@ -25,7 +25,7 @@ use crate::admission::Shed;
 use crate::telemetry::RefusedReason;
 use crate::tls::Peer;
 use arrived::Meter;
-pub(crate) use arrived::{Arrived, Unread};
+pub(crate) use arrived::{Arrived, IMPORT, Unread};
 use body::{Open, Watched};
 pub(crate) use patient::Patient;
 pub(crate) use places::{Entrance, Entry};

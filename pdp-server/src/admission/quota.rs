@@ -74,22 +74,23 @@ impl Quota {
         let wanted = u64::try_from(room).unwrap_or(u64::MAX);
         let interval_ns = SECOND_NS / rate.max(1);
         let ahead_ns = SECOND_NS - interval_ns;
-        let mut due = 0;
+        let mut within = 0;
         let next = |due_ns: u64| {
             let due_ns = due_ns.max(now_ns);
             let left_ns = ahead_ns.checked_sub(due_ns - now_ns);
-            due = left_ns.map_or(0, |left_ns| (left_ns / interval_ns.max(1)).saturating_add(1));
-            due = due.min(wanted);
-            (due > 0).then_some(due_ns.saturating_add(due.saturating_mul(interval_ns)))
+            within = left_ns.map_or(0, |left_ns| (left_ns / interval_ns.max(1)).saturating_add(1));
+            within = within.min(wanted);
+            (within > 0).then_some(due_ns.saturating_add(within.saturating_mul(interval_ns)))
         };
         let before_ns = self.due_ns.fetch_update(Relaxed, Relaxed, next);
-        let taken = usize::try_from(due).unwrap_or(room);
+        let taken = usize::try_from(within).unwrap_or(room);
         self.in_flight.fetch_add(taken, Relaxed);
         let shed = match before_ns {
             _ if taken == count => None,
             _ if taken == room => Some(shed),
             Ok(before_ns) | Err(before_ns) => {
-                let due_ns = before_ns.max(now_ns).saturating_add(due.saturating_mul(interval_ns));
+                let due_ns =
+                    before_ns.max(now_ns).saturating_add(within.saturating_mul(interval_ns));
                 let after = due_ns.saturating_sub(now_ns).saturating_sub(ahead_ns);
                 Some(Shed::Rate { maximum: rate, after: Duration::from_nanos(after) })
             }

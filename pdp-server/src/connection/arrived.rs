@@ -20,8 +20,8 @@ use crate::tls::Peer;
 /// and a question costs no more than before.
 const SMALL: usize = 16 << 10;
 
-/// What is held until it is applied, within limits of its own.
-const IMPORT: &str = "/pdp.v1.PolicyService/Import";
+/// What is held until it is applied, and takes as long as that takes, within limits of its own.
+pub(crate) const IMPORT: &str = "/pdp.v1.PolicyService/Import";
 
 /// How much of a body that nobody reads is let come, in bytes, and for how long.
 const MOST_DISCARDED: usize = 1 << 20;

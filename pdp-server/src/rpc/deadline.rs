@@ -15,11 +15,8 @@ use tower::{Layer, Service};
 
 use super::failure::Failure;
 use super::patience::timeout;
-use crate::connection::Arrival;
+use crate::connection::{Arrival, IMPORT};
 use crate::telemetry::RefusedReason;
-
-/// What takes as long as its own limit says: an import arrives within `max_import_ms`.
-const IMPORT: &str = "/pdp.v1.PolicyService/Import";
 
 /// Puts a [`Deadline`] around a service.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +82,7 @@ where
         if given.is_some_and(|given| arrived + given <= now) {
             return InTime { answer: None, end: None, alarm: None };
         }
+        // An import arrives within `max_import_ms`.
         let end = if request.uri().path() == IMPORT {
             given
         } else {

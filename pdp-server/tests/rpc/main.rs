@@ -20,6 +20,7 @@ mod lists;
 mod policy;
 mod refused_facts;
 #[path = "../callers/secrets.rs"]
+#[allow(clippy::indexing_slicing, reason = "as in the tests of callers, which it is of")]
 #[allow(dead_code, reason = "the tests of callers use the rest of it")]
 mod secrets;
 #[path = "../callers/sent.rs"]
