@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::telemetry::Metrics;
+use crate::threads::rested;
 pub(crate) use quota::{Held, Quota, Quotas};
 pub(crate) use shed::Shed;
 
@@ -67,6 +68,8 @@ pub(crate) struct Load {
     in_flight: AtomicUsize,
     /// How many have arrived and not had their turn.
     queued: AtomicUsize,
+    /// How many that this thread decides are not answered, be it that their bodies have not come.
+    undecided: AtomicUsize,
     /// When nobody waited last, in nanoseconds.
     idle_at_ns: AtomicU64,
     /// When the last one had its turn, in nanoseconds, and whether others waited then.
@@ -80,6 +83,8 @@ pub(crate) struct Load {
 pub(crate) struct Counted {
     load: Arc<Load>,
     waits: bool,
+    /// It is this thread's to decide.
+    decides: bool,
 }
 
 // === impl Admission ===
@@ -164,6 +169,7 @@ impl Load {
             all: Arc::clone(all),
             in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
+            undecided: AtomicUsize::new(0),
             idle_at_ns: AtomicU64::new(0),
             turn_at_ns: AtomicU64::new(0),
             others_waited: AtomicBool::new(false),
@@ -180,9 +186,9 @@ impl Load {
         &self.all
     }
 
-    /// Counts a request that has arrived, and says whether it is one too many. What it asks for is not
-    /// known here: health is answered all the same.
-    pub(crate) fn arrive(self: &Arc<Self>, now: Instant) -> (Counted, Option<Shed>) {
+    /// Counts a request that has arrived, and says whether it is one too many; `decides` says that the whole
+    /// answer is this thread's work. What else it asks for is not known here: health is answered all the same.
+    pub(crate) fn arrive(self: &Arc<Self>, now: Instant, decides: bool) -> (Counted, Option<Shed>) {
         let shed = self.too_many(self.all.nanos(now));
         self.in_flight.fetch_add(1, Relaxed);
         self.all.in_flight.fetch_add(1, Relaxed);
@@ -191,7 +197,11 @@ impl Load {
         if waits {
             self.queued.fetch_add(1, Relaxed);
         }
-        (Counted { load: Arc::clone(self), waits }, shed)
+        let decides = waits && decides;
+        if decides {
+            self.undecided.fetch_add(1, Relaxed);
+        }
+        (Counted { load: Arc::clone(self), waits, decides }, shed)
     }
 
     fn too_many(&self, now_ns: u64) -> Option<Shed> {
@@ -206,13 +216,20 @@ impl Load {
         if self.all.in_flight.load(Relaxed) >= limits.requests {
             return Some(Shed::All { maximum: limits.requests });
         }
-        let stands = now_ns.saturating_sub(self.idle_at_ns.load(Relaxed)) > nanos(STANDING);
-        let most = if stands { limits.queue } else { limits.queue.saturating_mul(BURST) };
+        let idle_at_ns = self.rested_ns().unwrap_or_else(|| self.idle_at_ns.load(Relaxed));
+        let stands = now_ns.saturating_sub(idle_at_ns) > nanos(STANDING);
+        let (waiting, most) = if stands {
+            // Bodies that have not come wait for this thread, too, which has not rested for so long.
+            let undecided = u64::try_from(self.undecided.load(Relaxed)).unwrap_or(u64::MAX);
+            (queued.max(undecided), limits.queue)
+        } else {
+            (queued, limits.queue.saturating_mul(BURST))
+        };
         let turn_ns = self.turn_ns.load(Relaxed);
-        if queued.saturating_mul(turn_ns) <= nanos(most) {
+        if waiting.saturating_mul(turn_ns) <= nanos(most) {
             return None;
         }
-        if queued == 1 {
+        if waiting == 1 {
             // Nobody waits behind another any more, and so no turn is measured: what was measured in a
             // bad moment wears off.
             self.turn_ns.store(turn_ns - turn_ns.div_ceil(WEIGHT), Relaxed);
@@ -223,9 +240,25 @@ impl Load {
     /// One that waited has its turn.
     fn turn(&self, now_ns: u64) {
         let left = self.queued.fetch_sub(1, Relaxed).saturating_sub(1);
+        self.measure(now_ns, left > 0);
+    }
+
+    /// One was decided.
+    fn decided(&self, now_ns: u64) {
+        let left = self.undecided.fetch_sub(1, Relaxed).saturating_sub(1);
+        self.measure(now_ns, left > 0);
+    }
+
+    /// When this thread had nothing to do last.
+    fn rested_ns(&self) -> Option<u64> {
+        rested().map(|rested| self.all.nanos(rested))
+    }
+
+    fn measure(&self, now_ns: u64, others_wait: bool) {
         let before_ns = self.turn_at_ns.swap(now_ns, Relaxed);
+        let rested = self.rested_ns().is_some_and(|rested_ns| rested_ns > before_ns);
         // Where others waited since, what has passed was spent on the one before and what came with it.
-        if self.others_waited.swap(left > 0, Relaxed) {
+        if self.others_waited.swap(others_wait, Relaxed) && !rested {
             let took_ns = now_ns.saturating_sub(before_ns);
             let mean_ns = self.turn_ns.load(Relaxed);
             let mean_ns = match mean_ns {
@@ -245,7 +278,13 @@ impl Load {
 impl Counted {
     /// The request has its turn.
     pub(crate) fn begin(&mut self) {
-        if std::mem::take(&mut self.waits) {
+        if !std::mem::take(&mut self.waits) {
+            return;
+        }
+        if self.decides {
+            // How long it takes is known once it is answered.
+            self.load.queued.fetch_sub(1, Relaxed);
+        } else {
             self.load.turn(self.load.all.nanos(Instant::now()));
         }
     }
@@ -255,6 +294,9 @@ impl Drop for Counted {
     fn drop(&mut self) {
         if self.waits {
             self.load.queued.fetch_sub(1, Relaxed);
+        }
+        if self.decides {
+            self.load.decided(self.load.all.nanos(Instant::now()));
         }
         self.load.in_flight.fetch_sub(1, Relaxed);
         self.load.all.in_flight.fetch_sub(1, Relaxed);
@@ -302,21 +344,21 @@ pub(crate) mod tests {
         let (all, [one, other]) = loads();
         let mut held = Vec::new();
         for _ in 0..50 {
-            let (counted, shed) = one.arrive(all.epoch);
+            let (counted, shed) = one.arrive(all.epoch, false);
             assert_eq!(shed, None);
             held.push(counted);
         }
-        assert_eq!(one.arrive(all.epoch).1, Some(Shed::Thread { maximum: 50 }));
+        assert_eq!(one.arrive(all.epoch, false).1, Some(Shed::Thread { maximum: 50 }));
         for _ in 0..30 {
-            let (counted, shed) = other.arrive(all.epoch);
+            let (counted, shed) = other.arrive(all.epoch, false);
             assert_eq!(shed, None);
             held.push(counted);
         }
-        assert_eq!(other.arrive(all.epoch).1, Some(Shed::All { maximum: 80 }));
+        assert_eq!(other.arrive(all.epoch, false).1, Some(Shed::All { maximum: 80 }));
         assert_eq!(all.in_flight(), 80);
         held.clear();
         assert_eq!((all.in_flight(), one.queued.load(Relaxed)), (0, 0));
-        assert_eq!(one.arrive(all.epoch).1, None);
+        assert_eq!(one.arrive(all.epoch, false).1, None);
     }
 
     #[test]
@@ -333,8 +375,11 @@ pub(crate) mod tests {
     #[test]
     fn what_waits_is_counted_over_all_threads() {
         let (all, [one, other]) = loads();
-        let mut held =
-            [one.arrive(all.epoch).0, one.arrive(all.epoch).0, other.arrive(all.epoch).0];
+        let mut held = [
+            one.arrive(all.epoch, false).0,
+            one.arrive(all.epoch, false).0,
+            other.arrive(all.epoch, false).0,
+        ];
         assert_eq!(all.queued(), 3);
         held[0].begin();
         assert_eq!(all.queued(), 2);
@@ -358,14 +403,14 @@ pub(crate) mod tests {
         assert_eq!(load.turn_ns.load(Relaxed) / 10_000, 100);
         let start = all.epoch + Duration::from_secs(1);
         let at = |ms| start + Duration::from_millis(ms);
-        let mut held: Vec<_> = (0..40).map(|_| load.arrive(at(0))).collect();
+        let mut held: Vec<_> = (0..40).map(|_| load.arrive(at(0), false)).collect();
         assert!(held.iter().all(|(_, shed)| shed.is_none()), "40 ms of work at once are a burst");
         let refused = Some(Shed::Queue { maximum: LIMITS.queue });
-        assert_eq!(load.arrive(at(101)).1, refused, "which has become a queue");
+        assert_eq!(load.arrive(at(101), false).1, refused, "which has become a queue");
         held.truncate(4);
-        assert_eq!(load.arrive(at(102)).1, None, "4 ms are within the limit");
+        assert_eq!(load.arrive(at(102), false).1, None, "4 ms are within the limit");
         held.clear();
-        held.extend((0..40).map(|_| load.arrive(at(103))));
+        held.extend((0..40).map(|_| load.arrive(at(103), false)));
         assert!(held.iter().all(|(_, shed)| shed.is_none()), "nobody waited: the next burst");
     }
 
@@ -383,17 +428,17 @@ pub(crate) mod tests {
     fn what_was_measured_in_a_bad_moment_wears_off() {
         let (all, [load, _]) = loads();
         learn(&load, 2, 60_000_000_000);
-        let (_waits, shed) = load.arrive(all.epoch);
+        let (_waits, shed) = load.arrive(all.epoch, false);
         assert_eq!(shed, None);
-        let refused = std::iter::from_fn(|| load.arrive(all.epoch).1).count();
+        let refused = std::iter::from_fn(|| load.arrive(all.epoch, false).1).count();
         assert!((1..200).contains(&refused), "{refused}");
     }
 
     #[test]
     fn a_refusal_does_not_wait() {
         let (all, [load, _]) = loads();
-        let held: Vec<_> = (0..50).map(|_| load.arrive(all.epoch)).collect();
-        let (mut refused, shed) = load.arrive(all.epoch);
+        let held: Vec<_> = (0..50).map(|_| load.arrive(all.epoch, false)).collect();
+        let (mut refused, shed) = load.arrive(all.epoch, false);
         assert!(shed.is_some());
         refused.begin();
         assert_eq!(load.queued.load(Relaxed), held.len());

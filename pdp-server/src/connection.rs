@@ -143,7 +143,7 @@ where
     /// known here.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (peer, at) = (self.peer.clone(), Instant::now());
-        let (mut counted, shed) = peer.load().arrive(at);
+        let (mut counted, shed) = peer.load().arrive(at, is_decided_here(request.uri().path()));
         let (open, meter) = (Open::new(&peer), Meter::of(&request, &peer));
         let mut request = request.map(|body| Arrived::new(body, meter.clone()));
         let shed = peer.beyond().or(shed);
@@ -162,6 +162,19 @@ where
             Ok(response.map(|body| Watched::new(body, open)))
         })
     }
+}
+
+/// Whether the thread that a request has come to answers all of it. Health is among the rest: it costs next to
+/// nothing.
+fn is_decided_here(path: &str) -> bool {
+    const METHODS: [&str; 3] = [
+        "/pdp.v1.DecisionService/Check",
+        "/envoy.service.auth.v3.Authorization/Check",
+        "/pdp.v1.DecisionService/BatchCheck",
+    ];
+    METHODS.contains(&path)
+        || path.ends_with("/access/v1/evaluation")
+        || path.ends_with("/access/v1/evaluations")
 }
 
 /// Serves a connection to its end. It is told to go away when the server stops, and when it is old or

@@ -3,11 +3,12 @@
 //! Everything that may take its time (lists, explanations, writes, exports) has the threads of
 //! one ordinary runtime beside them, and blocking work that runtime's pool.
 
+use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::thread::{JoinHandle, available_parallelism};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
@@ -75,6 +76,16 @@ impl fmt::Display for GrpcThreads {
             Self::Shared => f.write_str("shared"),
         }
     }
+}
+
+thread_local! {
+    /// When this thread had nothing to do last, if it is one that decides.
+    static RESTED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// When this thread had nothing to do last; `None` where that is not known.
+pub(crate) fn rested() -> Option<Instant> {
+    RESTED.get()
 }
 
 // === impl Threads ===
@@ -155,7 +166,10 @@ impl Drop for Threads {
 
 impl Deciding {
     fn start(number: usize, first: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_park(|| RESTED.set(Some(Instant::now())))
+            .build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
         let work = move || {
