@@ -143,6 +143,8 @@ settings! {
     log_format: LogFormat, "PDP_LOG_FORMAT", "FORMAT";
     /// Where to send traces over OTLP, such as `http://127.0.0.1:4317`; off by default
     otlp_endpoint: String, "PDP_OTLP_ENDPOINT", "URL";
+    /// Which share of requests that belong to no trace to trace, from 0 to 1; those that do are traced as their callers say
+    otlp_sample_ratio: Share, "PDP_OTLP_SAMPLE_RATIO", "SHARE";
     /// The largest gRPC message taken, in bytes
     max_message_bytes: usize, "PDP_MAX_MESSAGE_BYTES", "BYTES";
     /// How many exports and watches may run at a time
@@ -235,6 +237,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where traces go.
     pub otlp_endpoint: Option<String>,
+    /// Which share of requests without a trace is traced.
+    pub otlp_sample_ratio: Share,
     /// How decisions are logged.
     pub decision_log: DecisionLog,
     /// The largest gRPC message taken, in bytes.
@@ -310,6 +314,7 @@ impl Settings {
             log,
             log_format,
             otlp_endpoint,
+            otlp_sample_ratio,
             max_message_bytes,
             max_live_streams,
             max_check_streams,
@@ -343,6 +348,7 @@ impl Settings {
             log: log.unwrap_or_else(|| "info".to_owned()),
             log_format: log_format.unwrap_or_default(),
             otlp_endpoint,
+            otlp_sample_ratio: otlp_sample_ratio.unwrap_or(DEFAULT_OTLP_SAMPLE_RATIO),
             decision_log: decision_log.settled()?,
             max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),

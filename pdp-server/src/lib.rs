@@ -52,9 +52,9 @@ pub use decision_log::LogError;
 use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
-use rpc::{Door, Grpc, Health, ImportLimits, Limits, ReflectionError};
+use rpc::{Door, Grpc, Health, ImportLimits, Limits, Noting, ReflectionError};
 use store::{Store, StoreError};
-use telemetry::Metrics;
+use telemetry::{Metrics, Spans};
 use threads::Threads;
 use tls::Acceptor;
 pub use tls::TlsError;
@@ -138,7 +138,7 @@ pub async fn run(
     let (metrics, options) = (Arc::new(Metrics::new()), authzen_options(&config));
     let admission = Admission::new(admission_limits(&config.overload), Arc::clone(&metrics));
     let (log, logging) = DecisionLog::start(&config.decision_log, &metrics)?;
-    let noting = (decision_ids()?, log.clone());
+    let noting = noting(&config, &log)?;
     let door = Door::new(clock.clone(), Arc::clone(&metrics), noting, limits);
     let access = Access::open(&config, &clock, &metrics, &admission)?;
     let (health, ready) = (Health::not_serving_yet().await, Ready::default());
@@ -320,9 +320,10 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn decision_ids() -> Result<DecisionIds, RunError> {
+fn noting(config: &Config, log: &DecisionLog) -> Result<Noting, RunError> {
     let system = |source| RunError::System { doing: "drawing random numbers", source };
-    DecisionIds::new().map_err(system)
+    let decision_ids = DecisionIds::new().map_err(system)?;
+    Ok(Noting { decision_ids, log: log.clone(), spans: Spans::new(config) })
 }
 
 fn authzen_options(config: &Config) -> authzen::Options {

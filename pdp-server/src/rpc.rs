@@ -52,7 +52,7 @@ use pdp_proto::v1::session_service_server::{SERVICE_NAME as SESSION, SessionServ
 use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
 use tokio::runtime::Handle;
 use tonic::service::Routes;
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -62,7 +62,7 @@ use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
 use crate::decision_log::DecisionLog;
 use crate::publish::{DEFAULT_TENANT, Publisher};
-use crate::telemetry::{Metrics, Rpc};
+use crate::telemetry::{Metrics, Rpc, Spans};
 use check_stream::OpenStreams;
 pub(crate) use deadline::DeadlineLayer;
 use deciding::Deciding;
@@ -97,6 +97,7 @@ pub(crate) struct Door {
     metrics: Arc<Metrics>,
     decision_ids: DecisionIds,
     log: DecisionLog,
+    spans: Spans,
     streams: LiveStreams,
     check_streams: OpenStreams,
     lists: RunningLists,
@@ -128,6 +129,13 @@ pub(crate) struct Limits {
     pub(crate) imports: ImportLimits,
 }
 
+/// Where decisions are told, besides to who asked.
+pub(crate) struct Noting {
+    pub(crate) decision_ids: DecisionIds,
+    pub(crate) log: DecisionLog,
+    pub(crate) spans: Spans,
+}
+
 /// Why reflection cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error("the descriptor set of this build cannot be read: {0}")]
@@ -140,7 +148,7 @@ impl Door {
     pub(crate) fn new(
         clock: Clock,
         metrics: Arc<Metrics>,
-        (decision_ids, log): (DecisionIds, DecisionLog),
+        Noting { decision_ids, log, spans }: Noting,
         limits: Limits,
     ) -> Arc<Self> {
         let Limits {
@@ -164,6 +172,7 @@ impl Door {
             metrics,
             decision_ids,
             log,
+            spans,
             streams,
             check_streams,
             lists,
@@ -335,6 +344,11 @@ impl Door {
         }
         failure
     }
+}
+
+/// The code of an answer.
+fn code<T>(answered: &Result<T, Status>) -> Code {
+    answered.as_ref().map_or_else(Status::code, |_| Code::Ok)
 }
 
 /// The tenant that a request names; `default` if it names none.

@@ -397,7 +397,7 @@ fn gauge(recorder: &PrometheusRecorder, name: &'static str) -> Gauge {
 }
 
 /// A status code as gRPC writes it.
-const fn code_name(code: usize) -> &'static str {
+pub(super) const fn code_name(code: usize) -> &'static str {
     match code {
         0 => "OK",
         1 => "CANCELLED",

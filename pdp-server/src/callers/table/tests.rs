@@ -11,8 +11,8 @@ use crate::config::{PersonTypes, Settings};
 use crate::decision_id::DecisionIds;
 use crate::decision_log::DecisionLog;
 use crate::http::{Ready, Routes, authzen};
-use crate::rpc::{Door, ImportLimits, Limits};
-use crate::telemetry::Metrics;
+use crate::rpc::{Door, ImportLimits, Limits, Noting};
+use crate::telemetry::{Metrics, Spans};
 
 /// The methods of every service in a descriptor set.
 fn methods(set: &[u8]) -> Vec<String> {
@@ -70,7 +70,11 @@ fn served_routes() -> BTreeSet<String> {
         check_stream_idle: Duration::from_secs(60),
         imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
-    let noting = (DecisionIds::new().unwrap(), DecisionLog::default());
+    let noting = Noting {
+        decision_ids: DecisionIds::new().unwrap(),
+        log: DecisionLog::default(),
+        spans: Spans::default(),
+    };
     let door = Door::new(clock, Arc::new(Metrics::new()), noting, limits);
     let options = authzen::Options {
         public_url: None,
