@@ -16,6 +16,7 @@ mod refused;
 mod show;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub use logs::LogFormat;
 pub use origin::Origin;
 pub use overload::Overload;
 pub use refused::ConfigError;
+pub use traces::Traces;
 
 use crate::rpc::MAX_BATCH;
 pub use crate::threads::GrpcThreads;
@@ -235,10 +237,8 @@ pub struct Config {
     pub log: String,
     /// How logs are written.
     pub log_format: LogFormat,
-    /// Where traces go.
-    pub otlp_endpoint: Option<String>,
-    /// Which share of requests without a trace is traced.
-    pub otlp_sample_ratio: Share,
+    /// How requests are traced.
+    pub traces: Traces,
     /// How decisions are logged.
     pub decision_log: DecisionLog,
     /// The largest gRPC message taken, in bytes.
@@ -297,7 +297,7 @@ impl Settings {
     }
 
     fn validated(self) -> Result<Config, ConfigError> {
-        let overload = Overload::of(&self)?;
+        let (overload, traces) = (Overload::of(&self)?, Traces::of(&self));
         let Self {
             data,
             load,
@@ -313,8 +313,6 @@ impl Settings {
             insecure,
             log,
             log_format,
-            otlp_endpoint,
-            otlp_sample_ratio,
             max_message_bytes,
             max_live_streams,
             max_check_streams,
@@ -332,7 +330,7 @@ impl Settings {
             max_body_bytes,
             http_timeout_ms,
             decision_log,
-            // What is taken on has been read above.
+            // What is taken on and what is traced has been read above.
             ..
         } = self;
         let config = Config {
@@ -347,8 +345,7 @@ impl Settings {
             insecure: insecure.unwrap_or(false),
             log: log.unwrap_or_else(|| "info".to_owned()),
             log_format: log_format.unwrap_or_default(),
-            otlp_endpoint,
-            otlp_sample_ratio: otlp_sample_ratio.unwrap_or(DEFAULT_OTLP_SAMPLE_RATIO),
+            traces,
             decision_log: decision_log.settled()?,
             max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),
@@ -390,13 +387,7 @@ impl Config {
         self.overload.check()?;
         let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
         bounds("http_timeout_ms", timeout_ms, LEAST_TIMEOUT_MS..=usize::MAX)?;
-        match &self.otlp_endpoint {
-            Some(endpoint) if endpoint.contains('@') => Err(ConfigError::EndpointUser),
-            Some(endpoint) if !endpoint.starts_with("http://") => {
-                Err(ConfigError::Endpoint(endpoint.clone()))
-            }
-            Some(_) | None => Ok(()),
-        }
+        self.traces.check()
     }
 }
 

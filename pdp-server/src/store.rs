@@ -11,6 +11,7 @@
 
 mod audit;
 mod backup;
+mod failure;
 mod folder;
 mod load;
 mod measure;
@@ -30,8 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use metrics::Histogram;
-use pdp_engine::facts::{Change, Delta, Facts, Rejected};
+use pdp_engine::facts::{Change, Delta, Facts};
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
@@ -42,7 +42,9 @@ use redb::{
 };
 
 pub use backup::{BackupError, verify_backup};
+pub use failure::StoreError;
 use folder::sync_names;
+pub(crate) use measure::Commits;
 pub use record::RecordError;
 pub(crate) use record::Remembered;
 
@@ -55,6 +57,9 @@ use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, write_comm
 
 /// The name of the store's file in the data folder.
 pub const FILE_NAME: &str = "pdp.redb";
+
+/// The name of one that is being restored: no server starts on it, nor beside it.
+const RESTORING: &str = "pdp.redb.restoring";
 
 /// The version of what is in the file, raised whenever an older server could misread it.
 pub const FORMAT: u64 = 3;
@@ -85,8 +90,8 @@ pub struct Store {
     /// Why nothing is written any more, once that is so.
     stopped: OnceLock<String>,
     durability: Durability,
-    /// Where it is noted how long commits take, once somebody wants to know.
-    commit_seconds: OnceLock<Histogram>,
+    /// Where it is noted how commits go, once somebody wants to know.
+    commits: OnceLock<Commits>,
 }
 
 /// In how many phases a transaction is committed. Both survive a crash whole or not at all.
@@ -123,138 +128,6 @@ pub(crate) struct Commit<'a> {
     pub(crate) audit: &'a [Entry],
 }
 
-/// What can go wrong with the store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The data folder cannot be made or opened.
-    #[error("the data folder `{}` cannot be used: {source}", .dir.display())]
-    Folder {
-        /// The data folder.
-        dir: PathBuf,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
-    /// The store's file is not to be used.
-    #[error("`{}`: {source}", .file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        source: Box<StoreError>,
-    },
-    /// A second server on one data folder.
-    #[error(
-        "another pdp-server has `{}` open; stop it, or give this one a data folder of its own",
-        .dir.display()
-    )]
-    Locked {
-        /// The data folder.
-        dir: PathBuf,
-    },
-    /// Written by a newer version.
-    #[error(
-        "the store has format {found} and this server reads up to {FORMAT}; start the newer server that wrote it, or restore a backup of this one's"
-    )]
-    NewerFormat {
-        /// The format in the file.
-        found: u64,
-    },
-    /// A database file of another version of the database.
-    #[error(
-        "the file has database format {found}, which this server does not read; start the server that wrote it, or restore a backup of this one's"
-    )]
-    FileFormat {
-        /// The database format of the file.
-        found: u8,
-    },
-    /// A database, but not one of this server's.
-    #[error(
-        "the file is a database without the marks of a pdp-server store; name the right data folder, or move the file away to start empty"
-    )]
-    Foreign,
-    /// The file is damaged.
-    #[error(
-        "the store is damaged ({detail}); restore a backup, or move the file away to start empty"
-    )]
-    Corrupt {
-        /// What was noticed.
-        detail: String,
-    },
-    /// A record that this version cannot read.
-    #[error(
-        "the store holds a record that cannot be read: {place}: {source}; restore a backup, or start the version that wrote it"
-    )]
-    Record {
-        /// Where the record lies.
-        place: String,
-        /// What is wrong with it.
-        source: RecordError,
-    },
-    /// The stored facts of a tenant do not hold together.
-    #[error("the stored policy of tenant `{tenant}` is not valid ({source}); restore a backup")]
-    Invalid {
-        /// The tenant.
-        tenant: TenantId,
-        /// What is wrong.
-        source: Box<Rejected>,
-    },
-    /// The database failed before anything was committed.
-    #[error("the store failed, and nothing was changed: {0}")]
-    Database(#[source] Box<redb::Error>),
-    /// The database failed while committing.
-    #[error(
-        "the commit failed, and whether it reached the disk is known only after a restart; until then no writes are taken; then send it again with the same request id: {0}"
-    )]
-    OutcomeUnknown(#[source] Box<redb::Error>),
-    /// An earlier failure has stopped the store.
-    #[error(
-        "the store takes no writes until the server is restarted, because of an earlier failure: {reason}"
-    )]
-    Stopped {
-        /// The earlier failure.
-        reason: String,
-    },
-    /// There is no audit to verify.
-    #[error(
-        "the store was written by a version without an audit; the audit begins when a server of this version starts on it"
-    )]
-    Unaudited,
-    /// There is no store.
-    #[error("there is no `{}`; name the data folder of a server", .file.display())]
-    NoStore {
-        /// The file that is not there.
-        file: PathBuf,
-    },
-    /// The tenant is stored at another revision than its writer believes.
-    #[error("tenant `{tenant}` is stored at revision {stored}, not {expected}")]
-    Diverged {
-        /// The tenant.
-        tenant: TenantId,
-        /// The revision in the store.
-        stored: u64,
-        /// The revision it should have.
-        expected: Revision,
-    },
-    /// The tenant is not in the store.
-    #[error("tenant `{0}` is not in the store")]
-    NoTenant(TenantId),
-}
-
-// === impl StoreError ===
-
-impl<E: Into<redb::Error>> From<E> for StoreError {
-    fn from(error: E) -> Self {
-        match error.into() {
-            redb::Error::Corrupted(detail) => Self::Corrupt { detail },
-            redb::Error::Io(error) if is_damage(&error) => {
-                Self::Corrupt { detail: error.to_string() }
-            }
-            redb::Error::UpgradeRequired(found) => Self::FileFormat { found },
-            other => Self::Database(Box::new(other)),
-        }
-    }
-}
-
 // === impl Store ===
 
 impl Store {
@@ -271,6 +144,10 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(folder)?;
         let file = dir.join(FILE_NAME);
         let named = |source| StoreError::File { file: file.clone(), source: Box::new(source) };
+        let unfinished = dir.join(RESTORING);
+        if !file.exists() && unfinished.exists() {
+            return Err(StoreError::Unfinished { file: unfinished });
+        }
         load::read_ahead(&file);
         let db = builder().create(&file).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { dir: dir.to_owned() },
@@ -413,6 +290,7 @@ impl Store {
             return Err(StoreError::Stopped { reason: reason.clone() });
         }
         let stop = |error: StoreError| {
+            self.commit_failed();
             self.stopped.get_or_init(|| error.to_string());
             error
         };
@@ -447,7 +325,7 @@ impl Store {
     /// Checks the format of what was opened, and writes it into what is new.
     fn prepare(db: Database) -> Result<Self, StoreError> {
         let (stopped, durability) = (OnceLock::new(), Durability::Immediate);
-        let store = Self { db, file: None, stopped, durability, commit_seconds: OnceLock::new() };
+        let store = Self { db, file: None, stopped, durability, commits: OnceLock::new() };
         if store.db.begin_read()?.list_tables()?.next().is_none() {
             store.transaction(|txn| {
                 txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;

@@ -159,11 +159,12 @@ struct Asking {
 impl Service {
     /// Begins the time and the span of a request. What is a part of another request is in that one's.
     fn begin<T>(&self, rpc: Rpc, request: &Request<T>) -> (Instant, Traced) {
+        let started = Instant::now();
         let traced = match request.extensions().get::<Inner>() {
             Some(Inner) => Traced::default(),
             None => self.0.traced_by(rpc, request.metadata()),
         };
-        (Instant::now(), traced)
+        (started, traced)
     }
 
     /// An explanation is as long as it is, so that it is made where taking one's time is allowed.

@@ -66,8 +66,8 @@ const COUNTS: [&str; Effect::ALL.len()] = ["allowed", "denied", "approval_requir
 impl Spans {
     /// As the settings say. What was installed for the process sends them.
     pub(crate) fn new(config: &Config) -> Self {
-        let on = || On { tracer: tracer(), share: config.otlp_sample_ratio };
-        Self(config.otlp_endpoint.is_some().then(on))
+        let on = || On { tracer: tracer(), share: config.traces.sample_ratio };
+        Self(config.traces.endpoint.is_some().then(on))
     }
 
     /// Whether it matters what a request says of its trace.

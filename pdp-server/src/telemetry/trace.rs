@@ -78,8 +78,8 @@ pub fn install(config: &Config) -> Result<Telemetry, TelemetryError> {
     } else {
         logs.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed()
     };
-    let exporter = |endpoint| exporter(endpoint, config.otlp_sample_ratio);
-    let spans = config.otlp_endpoint.as_deref().map(exporter).transpose()?;
+    let exporter = |endpoint| exporter(endpoint, config.traces.sample_ratio);
+    let spans = config.traces.endpoint.as_deref().map(exporter).transpose()?;
     if let Some(provider) = &spans {
         global::set_tracer_provider(provider.clone());
     }
