@@ -58,7 +58,7 @@ impl Limited {
         let mut lines = told.lines().map_while(Result::ok);
         let line = lines.find(|line| line.contains(r#""message":"serving""#)).unwrap();
         let serving: Value = serde_json::from_str(&line).unwrap();
-        let said = Arc::new(Mutex::default());
+        let said: Arc<Mutex<Vec<Value>>> = Arc::default();
         let into = Arc::clone(&said);
         std::thread::spawn(move || {
             let read = lines.filter_map(|line| serde_json::from_str(&line).ok());
