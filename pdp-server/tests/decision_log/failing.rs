@@ -47,7 +47,7 @@ impl Limited {
             .args(["-c", &script, env!("CARGO_BIN_EXE_pdp-server")])
             .args(["serve", "--log-format", "json", "--http", "127.0.0.1:0", "--grace-ms", "0"])
             .args(["--grpc", "127.0.0.1:0", "--data", "data", "--load", "policy.yaml"])
-            .args(["--decision-log", "decisions.jsonl", "--decision-log-keep", "2"])
+            .args(["--decision-log", "decisions.jsonl", "--decision-log-keep", "1"])
             .args(["--decision-log-max-bytes", max_bytes, "--max-queue-ms", "60000"])
             .current_dir(folder.path())
             .stdin(Stdio::null())
