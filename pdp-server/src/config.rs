@@ -16,6 +16,7 @@ mod refused;
 mod show;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub use logs::LogFormat;
 pub use origin::Origin;
 pub use overload::Overload;
 pub use refused::ConfigError;
+pub use traces::Traces;
 
 use crate::rpc::MAX_BATCH;
 pub use crate::threads::GrpcThreads;
@@ -143,6 +145,8 @@ settings! {
     log_format: LogFormat, "PDP_LOG_FORMAT", "FORMAT";
     /// Where to send traces over OTLP, such as `http://127.0.0.1:4317`; off by default
     otlp_endpoint: String, "PDP_OTLP_ENDPOINT", "URL";
+    /// Which share of requests that belong to no trace to trace, from 0 to 1; those that do are traced as their callers say
+    otlp_sample_ratio: Share, "PDP_OTLP_SAMPLE_RATIO", "SHARE";
     /// The largest gRPC message taken, in bytes
     max_message_bytes: usize, "PDP_MAX_MESSAGE_BYTES", "BYTES";
     /// How many exports and watches may run at a time
@@ -241,8 +245,8 @@ pub struct Config {
     pub log: String,
     /// How logs are written.
     pub log_format: LogFormat,
-    /// Where traces go.
-    pub otlp_endpoint: Option<String>,
+    /// How requests are traced.
+    pub traces: Traces,
     /// How decisions are logged.
     pub decision_log: DecisionLog,
     /// The largest gRPC message taken, in bytes.
@@ -301,7 +305,7 @@ impl Settings {
     }
 
     fn validated(self) -> Result<Config, ConfigError> {
-        let overload = Overload::of(&self)?;
+        let (overload, traces) = (Overload::of(&self)?, Traces::of(&self));
         let Self {
             data,
             load,
@@ -317,7 +321,6 @@ impl Settings {
             insecure,
             log,
             log_format,
-            otlp_endpoint,
             max_message_bytes,
             max_live_streams,
             max_check_streams,
@@ -335,7 +338,7 @@ impl Settings {
             max_body_bytes,
             http_timeout_ms,
             decision_log,
-            // What is taken on has been read above.
+            // What is taken on and what is traced has been read above.
             ..
         } = self;
         let config = Config {
@@ -350,7 +353,7 @@ impl Settings {
             insecure: insecure.unwrap_or(false),
             log: log.unwrap_or_else(|| "info".to_owned()),
             log_format: log_format.unwrap_or_default(),
-            otlp_endpoint,
+            traces,
             decision_log: decision_log.settled()?,
             max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),
@@ -392,13 +395,7 @@ impl Config {
         self.overload.check(self.max_message_bytes.max(self.max_body_bytes))?;
         let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
         bounds("http_timeout_ms", timeout_ms, LEAST_TIMEOUT_MS..=usize::MAX)?;
-        match &self.otlp_endpoint {
-            Some(endpoint) if endpoint.contains('@') => Err(ConfigError::EndpointUser),
-            Some(endpoint) if !endpoint.starts_with("http://") => {
-                Err(ConfigError::Endpoint(endpoint.clone()))
-            }
-            Some(_) | None => Ok(()),
-        }
+        self.traces.check()
     }
 }
 

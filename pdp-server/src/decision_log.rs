@@ -9,7 +9,6 @@ mod mask;
 mod noted;
 mod record;
 mod sink;
-mod trace;
 mod writer;
 
 use std::cell::RefCell;
@@ -26,12 +25,11 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::config::{DecisionLog as Settings, LogTarget, Share};
 use crate::decision_id::DecisionId;
-use crate::telemetry::{DecisionRpc, Metrics};
+use crate::telemetry::{DecisionRpc, Metrics, RequestSpan, TraceId};
 use mask::Masker;
 pub(crate) use noted::{Noted, NotedPermission, NotedSubject};
 use record::Record;
 use sink::Sink;
-pub(crate) use trace::{TRACEPARENT, TraceId};
 use writer::Writer;
 
 /// How long writing what is left may take at the end.
@@ -80,6 +78,8 @@ pub(crate) struct Asking<'a> {
     /// Empty where nobody is asked who they are.
     pub(crate) caller: &'a str,
     pub(crate) trace: Option<TraceId>,
+    /// The request's, if it has one.
+    pub(crate) span: Option<&'a RequestSpan>,
     /// The instant that it is decided for.
     pub(crate) at: Timestamp,
 }
@@ -160,11 +160,10 @@ impl DecisionLog {
         &self,
         asking: &Asking<'_>,
         decision: &Decision,
-        id: impl FnOnce() -> DecisionId,
+        id: DecisionId,
         question: impl FnOnce() -> Option<Noted<&'q str>>,
     ) {
         let Some(shared) = &self.0 else { return };
-        let id = id();
         if decision.effect == Effect::Allow && !shared.allows.holds(id.number()) {
             return;
         }

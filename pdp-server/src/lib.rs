@@ -52,9 +52,9 @@ pub use decision_log::LogError;
 use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{PublishError, Publisher};
-use rpc::{Door, Grpc, Health, ImportLimits, Limits, ReflectionError};
+use rpc::{Door, Grpc, Health, ImportLimits, Limits, Noting, ReflectionError};
 use store::{Store, StoreError};
-use telemetry::Metrics;
+use telemetry::{Metrics, Spans};
 use threads::Threads;
 use tls::Acceptor;
 pub use tls::TlsError;
@@ -140,7 +140,7 @@ pub async fn run(
     let (log, logging) = DecisionLog::start(&config.decision_log, &metrics)?;
     let access = Access::open(&config, &clock, &metrics, &admission)?;
     let asked = (clock.clone(), Arc::clone(&access.gate));
-    let door = Door::new(asked, Arc::clone(&metrics), (decision_ids()?, log.clone()), limits);
+    let door = Door::new(asked, Arc::clone(&metrics), noting(&config, &log)?, limits);
     let (health, ready) = (Health::not_serving_yet().await, Ready::default());
     let Listeners { grpc, http } = listeners;
     let addresses = (grpc.local_addr(), http.local_addr());
@@ -324,9 +324,10 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn decision_ids() -> Result<DecisionIds, RunError> {
+fn noting(config: &Config, log: &DecisionLog) -> Result<Noting, RunError> {
     let system = |source| RunError::System { doing: "drawing random numbers", source };
-    DecisionIds::new().map_err(system)
+    let decision_ids = DecisionIds::new().map_err(system)?;
+    Ok(Noting { decision_ids, log: log.clone(), spans: Spans::new(config) })
 }
 
 fn authzen_options(config: &Config) -> authzen::Options {

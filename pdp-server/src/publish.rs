@@ -25,7 +25,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
-use metrics::Histogram;
 use pdp_engine::compile::{CompileLimits, recompile_within};
 use pdp_engine::facts::{Applied, Change, FactKey, Facts};
 use pdp_engine::id::{AccountId, PersonId, TenantId};
@@ -47,6 +46,7 @@ use crate::clock::Clock;
 use crate::session::Book;
 use crate::store::{self, BackupError, Commit, Remembered, Store, StoreError};
 use graveyard::Graveyard;
+pub(crate) use measure::Compiles;
 pub use measure::PolicyState;
 use sessions::Pace;
 pub use sessions::{SessionError, SessionFilter, Watcher, Work};
@@ -72,8 +72,8 @@ struct Inner {
     tenants: ArcSwap<Tenants>,
     /// Held while tenants come and go.
     registry: Mutex<Registry>,
-    /// Where it is noted how long compiling takes, once somebody wants to know.
-    compile_seconds: OnceLock<Histogram>,
+    /// Where it is noted how compiling goes, once somebody wants to know.
+    compiles: OnceLock<Compiles>,
 }
 
 /// What readers may still look at of tenants that came or went.
@@ -134,7 +134,7 @@ impl Publisher {
             clock,
             tenants: ArcSwap::from_pointee(tenants),
             registry: Mutex::default(),
-            compile_seconds: OnceLock::new(),
+            compiles: OnceLock::new(),
         };
         Ok(Self(Arc::new(inner), None))
     }
@@ -235,6 +235,7 @@ impl Publisher {
                 prepared
             }
             Err(error) => {
+                self.not_compiled(&error);
                 held.change().undo(applied);
                 return Err(error);
             }

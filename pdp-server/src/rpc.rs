@@ -55,7 +55,7 @@ use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantService
 use tokio::runtime::Handle;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -65,7 +65,7 @@ use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
 use crate::decision_log::DecisionLog;
 use crate::publish::{DEFAULT_TENANT, Publisher};
-use crate::telemetry::{Metrics, Rpc};
+use crate::telemetry::{Metrics, Rpc, Spans};
 use bounded::{Bounded, HealthStreams};
 use check_stream::OpenStreams;
 pub(crate) use deadline::DeadlineLayer;
@@ -101,6 +101,7 @@ pub(crate) struct Door {
     metrics: Arc<Metrics>,
     decision_ids: DecisionIds,
     log: DecisionLog,
+    spans: Spans,
     streams: LiveStreams,
     check_streams: OpenStreams,
     health_streams: HealthStreams,
@@ -138,6 +139,13 @@ pub(crate) struct Limits {
     pub(crate) imports: ImportLimits,
 }
 
+/// Where decisions are told, besides to who asked.
+pub(crate) struct Noting {
+    pub(crate) decision_ids: DecisionIds,
+    pub(crate) log: DecisionLog,
+    pub(crate) spans: Spans,
+}
+
 /// Why reflection cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error("the descriptor set of this build cannot be read: {0}")]
@@ -150,7 +158,7 @@ impl Door {
     pub(crate) fn new(
         (clock, gate): (Clock, Arc<Gate>),
         metrics: Arc<Metrics>,
-        (decision_ids, log): (DecisionIds, DecisionLog),
+        Noting { decision_ids, log, spans }: Noting,
         limits: Limits,
     ) -> Arc<Self> {
         let Limits {
@@ -178,6 +186,7 @@ impl Door {
             metrics,
             decision_ids,
             log,
+            spans,
             streams,
             check_streams,
             health_streams,
@@ -368,6 +377,11 @@ impl Door {
         }
         failure
     }
+}
+
+/// The code of an answer.
+fn code<T>(answered: &Result<T, Status>) -> Code {
+    answered.as_ref().map_or_else(Status::code, |_| Code::Ok)
 }
 
 /// The tenant that a request names; `default` if it names none.

@@ -32,7 +32,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use metrics::Histogram;
 use pdp_engine::facts::{Change, Delta, Facts};
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
@@ -49,6 +48,7 @@ use failure::is_damage;
 use folder::sync_names;
 pub(crate) use journal::Cursor;
 pub use journal::{Journaled, Position};
+pub(crate) use measure::Commits;
 pub use record::RecordError;
 pub(crate) use record::Remembered;
 
@@ -62,6 +62,9 @@ use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, write_comm
 
 /// The name of the store's file in the data folder.
 pub const FILE_NAME: &str = "pdp.redb";
+
+/// The name of one that is being restored: no server starts on it, nor beside it.
+const RESTORING: &str = "pdp.redb.restoring";
 
 /// The version of what is in the file, raised whenever an older server could misread it.
 pub const FORMAT: u64 = 4;
@@ -98,8 +101,8 @@ pub struct Store {
     durability: Durability,
     /// How many changes of a tenant the journal keeps.
     retained_changes: u64,
-    /// Where it is noted how long commits take, once somebody wants to know.
-    commit_seconds: OnceLock<Histogram>,
+    /// Where it is noted how commits go, once somebody wants to know.
+    commits: OnceLock<Commits>,
 }
 
 /// In how many phases a transaction is committed. Both survive a crash whole or not at all.
@@ -152,6 +155,10 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(folder)?;
         let file = dir.join(FILE_NAME);
         let named = |source| StoreError::File { file: file.clone(), source: Box::new(source) };
+        let unfinished = dir.join(RESTORING);
+        if !file.exists() && unfinished.exists() {
+            return Err(StoreError::Unfinished { file: unfinished });
+        }
         load::read_ahead(&file);
         let db = builder().create(&file).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { dir: dir.to_owned() },
@@ -295,6 +302,7 @@ impl Store {
             return Err(StoreError::Stopped { reason: reason.clone() });
         }
         let stop = |error: StoreError| {
+            self.commit_failed();
             self.stopped.get_or_init(|| error.to_string());
             error
         };
@@ -340,7 +348,7 @@ impl Store {
             stopped: OnceLock::new(),
             durability: Durability::Immediate,
             retained_changes: RETAINED_CHANGES,
-            commit_seconds: OnceLock::new(),
+            commits: OnceLock::new(),
         };
         if store.db.begin_read()?.list_tables()?.next().is_none() {
             store.transaction(|txn| {

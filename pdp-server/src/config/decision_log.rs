@@ -181,6 +181,16 @@ impl Share {
         let millionth = (u128::from(number) * u128::from(WHOLE)) >> 64;
         millionth < u128::from(self.0)
     }
+
+    /// The share as a number from 0 to 1.
+    pub(crate) fn as_ratio(self) -> f64 {
+        f64::from(self.0) / f64::from(WHOLE)
+    }
+
+    /// So many in a hundred.
+    pub(super) const fn percent(hundredths: u32) -> Self {
+        Self(hundredths.saturating_mul(WHOLE / 100))
+    }
 }
 
 impl FromStr for Share {

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use super::Share;
+
+/// The default of `otlp_sample_ratio`: one in a hundred, which shows what is slow, and is not much even
+/// where there are many.
+pub const DEFAULT_OTLP_SAMPLE_RATIO: Share = Share::percent(1);
+
 /// The default of `max_message_bytes`: a change set of [`crate::rpc::MAX_CHANGES`] facts of a
 /// kilobyte or two each.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 << 20;

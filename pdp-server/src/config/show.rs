@@ -19,7 +19,7 @@ impl fmt::Display for Config {
             insecure,
             log,
             log_format,
-            otlp_endpoint,
+            traces,
             decision_log,
             max_message_bytes,
             max_live_streams,
@@ -51,7 +51,7 @@ impl fmt::Display for Config {
         writeln!(f, "insecure: {insecure}")?;
         writeln!(f, "log: {}", quoted(log))?;
         writeln!(f, "log_format: {log_format}")?;
-        optional(f, "otlp_endpoint", otlp_endpoint.as_deref())?;
+        traces.show(f)?;
         write!(f, "{decision_log}")?;
         writeln!(f, "max_message_bytes: {max_message_bytes}")?;
         writeln!(f, "max_live_streams: {max_live_streams}")?;

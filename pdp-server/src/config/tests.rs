@@ -38,6 +38,8 @@ fn what_is_printed_is_read_back() {
         "[::]:0",
         "--otlp-endpoint",
         "http://a:1",
+        "--otlp-sample-ratio",
+        "0.5",
         "--load",
         "a \"b\".yaml",
         "--public-url",

@@ -4,9 +4,9 @@
 use pdp_engine::query::{Decision, Effect, Reason, Revision};
 use pdp_engine::time::Timestamp;
 
-use super::{Asking, Noted, TraceId};
+use super::{Asking, Noted};
 use crate::decision_id::DecisionId;
-use crate::telemetry::DecisionRpc;
+use crate::telemetry::{DecisionRpc, TraceId};
 
 /// How many bytes the texts of a record may have together: several times what questions have. Where
 /// they have more, the last ones are cut, and the record says so.
@@ -71,7 +71,7 @@ impl Record {
         question: Noted<&str>,
         decision: &Decision,
     ) -> Self {
-        let Asking { rpc, tenant, caller, trace, at } = *asking;
+        let Asking { rpc, tenant, caller, trace, span: _, at } = *asking;
         let Decision { effect, reason, revision } = *decision;
         let mut texts = Texts { bytes: [0; TEXT_BYTES], used: 0, cut: false };
         let tenant = texts.put(tenant);
@@ -157,6 +157,7 @@ mod tests {
             tenant: "acme",
             caller,
             trace: None,
+            span: None,
             at: Timestamp::from_micros(7),
         };
         let decision = Decision {

@@ -20,6 +20,8 @@ pub(super) struct Sink {
     lines: u64,
     /// The last write failed half-way, so that a line may have no end.
     torn: bool,
+    /// A full file could not be put aside; that was told.
+    stuck: bool,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,7 @@ struct Rotated {
     keep: usize,
 }
 
-/// Lines that were not written, and why.
+/// Lines that were not written, and why. None where it is the full file that cannot be put aside.
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) lines: u64,
@@ -63,7 +65,7 @@ impl Sink {
     }
 
     const fn new(out: Out) -> Self {
-        Self { out, gathered: Vec::new(), lines: 0, torn: false }
+        Self { out, gathered: Vec::new(), lines: 0, torn: false, stuck: false }
     }
 
     /// Takes a line, with its end.
@@ -73,11 +75,7 @@ impl Sink {
             && rotated.is_full_with(self.gathered.len(), line.len())
         {
             outcome = self.flush();
-            if let Out::File(rotated) = &mut self.out
-                && let Err(source) = rotated.rotate()
-            {
-                outcome = outcome.and(Err(Lost { lines: 0, source }));
-            }
+            outcome = outcome.and(self.put_aside());
         }
         self.gathered.extend_from_slice(line);
         self.lines += 1;
@@ -85,6 +83,20 @@ impl Sink {
             outcome = outcome.and(self.flush());
         }
         outcome
+    }
+
+    /// Begins another file. That it cannot be done is told once, until it can.
+    fn put_aside(&mut self) -> Result<(), Lost> {
+        let Out::File(rotated) = &mut self.out else { return Ok(()) };
+        match rotated.rotate() {
+            Ok(()) => self.stuck = false,
+            Err(source) if !self.stuck => {
+                self.stuck = true;
+                return Err(Lost { lines: 0, source });
+            }
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// Writes what was gathered. What cannot be written is lost.
@@ -100,7 +112,7 @@ impl Sink {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let Self { out, gathered, lines: _, torn } = self;
+        let Self { out, gathered, lines: _, torn, stuck: _ } = self;
         let end: &[u8] = if *torn { b"\n" } else { b"" };
         match out {
             Out::StandardOutput => {
@@ -243,8 +255,19 @@ mod tests {
         let lost = sink.push(b"two\n").unwrap_err();
         assert_eq!(lost.lines, 0);
         sink.push(b"x\n").unwrap();
+        // It is told once until it goes well again.
+        sink.push(b"three\n").unwrap();
         sink.flush().unwrap();
-        assert_eq!(text(&path), "one one\ntwo\nx\n");
+        assert_eq!(text(&path), "one one\ntwo\nx\nthree\n");
+        std::fs::remove_dir(folder.path().join("log.1")).unwrap();
+        sink.push(b"four\n").unwrap();
+        sink.flush().unwrap();
+        assert_eq!(text(&path), "four\n");
+        assert_eq!(text(&folder.path().join("log.1")), "one one\ntwo\nx\nthree\n");
+        std::fs::remove_file(folder.path().join("log.1")).unwrap();
+        std::fs::create_dir(folder.path().join("log.1")).unwrap();
+        assert_eq!(sink.push(b"long one\n").unwrap_err().lines, 0);
+        sink.flush().unwrap();
 
         let unwritable = File::open(&path).unwrap();
         let Out::File(rotated) = &mut sink.out else { panic!("{sink:?}") };

@@ -66,7 +66,9 @@ impl Writer {
             return false;
         }
         match self.sink.flush() {
-            Ok(()) => self.failing = false,
+            Ok(()) if lost == 0 => self.failing = false,
+            // Some of it was lost before, and what came last was not.
+            Ok(()) => {}
             Err(last) => lost += self.tell(&last),
         }
         self.shared.metrics.decisions_lost(lost);
@@ -76,6 +78,11 @@ impl Writer {
 
     /// Says that the log cannot be written, once until it goes well again. How many lines are lost.
     fn tell(&mut self, Lost { lines, source }: &Lost) -> u64 {
+        if *lines == 0 {
+            let why = "a full file of the log of decisions cannot be put aside, and grows";
+            tracing::error!(error = %source, "{why}");
+            return 0;
+        }
         if !self.failing {
             tracing::error!(error = %source, "the log of decisions cannot be written");
         }

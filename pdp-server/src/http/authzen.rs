@@ -33,10 +33,9 @@ use crate::admission::Shed;
 use crate::callers::{Denied, Granted, TENANT_PREFIX};
 use crate::config::{PersonTypes, PublicUrl};
 use crate::connection::Unread;
-use crate::decision_log::TRACEPARENT;
 use crate::publish::DEFAULT_TENANT;
 use crate::rpc::{Door, Failure, Malformed, granted};
-use crate::telemetry::{DecisionRpc, RefusedReason, Rpc};
+use crate::telemetry::{DecisionRpc, Inner, Parent, RefusedReason, Rpc, TRACEPARENT, Traced};
 use search::Searched;
 
 /// What the configuration says to these routes.
@@ -176,12 +175,13 @@ impl AuthZen {
             return Refused::from(Failure::ShuttingDown).into_response();
         };
         let extensions = std::mem::take(request.extensions_mut());
-        let decided = self.decided(rpc, &door, &tenant, &extensions, request).await;
         let counted = match rpc {
             DecisionRpc::Evaluations => Rpc::Evaluations,
             _ => Rpc::Evaluation,
         };
-        let answered = decided.unwrap_or_else(|refused| refused.told(&door, counted));
+        let traced = door.traced(counted.as_str(), || parent_of(request.headers()));
+        let decided = self.decided(rpc, (&door, &traced), &tenant, &extensions, request).await;
+        let answered = ended(decided, traced, (&door, counted));
         door.metrics().decision_took(rpc, started.elapsed());
         answered
     }
@@ -189,18 +189,16 @@ impl AuthZen {
     async fn decided(
         &self,
         rpc: DecisionRpc,
-        door: &Arc<Door>,
+        (door, traced): (&Arc<Door>, &Traced),
         tenant: &Tenant,
         extensions: &Extensions,
         request: Request,
     ) -> Result<Response, Refused> {
         // Who has no leave is not listened to.
         let granted = granted(extensions, tenant_of(tenant)?)?;
-        let trace = request.headers().get(TRACEPARENT).cloned();
         let body = self.body(request).await?;
         let asked = object(&body)?;
-        let trace = trace.as_ref().map(HeaderValue::as_bytes);
-        let asker = evaluate::Asker { options: &self.options, door, granted, rpc, trace };
+        let asker = evaluate::Asker { options: &self.options, door, granted, rpc, traced };
         match rpc {
             DecisionRpc::Evaluations => asker.many(&asked).await,
             _ => asker.one(&asked).await,
@@ -212,8 +210,12 @@ impl AuthZen {
             return Refused::from(Failure::ShuttingDown).into_response();
         };
         let extensions = std::mem::take(request.extensions_mut());
+        let traced = door.traced(searched.name(), || parent_of(request.headers()));
         let found = async {
             let granted = granted(&extensions, tenant_of(&tenant)?)?;
+            if let Some(span) = traced.span() {
+                span.about(granted.tenant(), granted.asker().name());
+            }
             // What was sent is let go of before anything is waited for.
             let search = {
                 let body = self.body(request).await?;
@@ -221,7 +223,8 @@ impl AuthZen {
             };
             search.run(&self.options, &door, granted).await
         };
-        found.await.unwrap_or_else(|refused| refused.told(&door, searched.rpc()))
+        let found = found.await;
+        ended(found, traced, (&door, searched.rpc()))
     }
 
     /// The body of a request that says it is JSON.
@@ -257,10 +260,26 @@ fn shed(error: &(dyn Error + 'static)) -> Option<Shed> {
     None
 }
 
-/// A request to the gRPC door's own service, of whoever has this leave.
+/// What a request says of its trace.
+fn parent_of(headers: &HeaderMap) -> Option<Parent> {
+    Parent::of(headers.get(TRACEPARENT)?.as_bytes())
+}
+
+/// The answer to a request, whose span ends with it.
+fn ended(
+    answered: Result<Response, Refused>,
+    traced: Traced,
+    (door, rpc): (&Door, Rpc),
+) -> Response {
+    traced.end(answered.as_ref().map_or_else(|refused| refused.status().1, |_| Code::Ok));
+    answered.unwrap_or_else(|refused| refused.told(door, rpc))
+}
+
+/// A request to the gRPC door's own service, of whoever has this leave, as a part of one that is traced.
 fn with<T>(granted: Granted<'_>, message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.extensions_mut().insert(granted.asker().clone());
+    request.extensions_mut().insert(Inner);
     request
 }
 

@@ -28,12 +28,11 @@ use super::deciding::{decide_all, question_error};
 use super::failure::Failure;
 use super::leave::granted;
 use super::malformed::{Malformed, required};
-use super::noted::trace_of;
 use super::patience::patience;
 use crate::admission::{Held, Quota, Shed};
 use crate::callers::Standing;
 use crate::connection::Arrival;
-use crate::telemetry::{DecisionRpc, RefusedReason, Rpc};
+use crate::telemetry::{DecisionRpc, RefusedReason, Rpc, Traced};
 pub(super) use open::{OpenStream, OpenStreams};
 
 /// How many questions that have come are answered in one go.
@@ -70,6 +69,7 @@ where
                 closing,
                 stopping: false,
                 read,
+                traced: door.traced_by(Rpc::CheckStream, &metadata),
                 metadata,
                 extensions,
                 standing,
@@ -102,6 +102,8 @@ struct Asked<S, M> {
     standing: Standing,
     /// How much they may ask.
     quota: Option<Arc<Quota>>,
+    /// How the stream as a whole is traced.
+    traced: Traced,
     /// What was taken, in its order.
     taken: VecDeque<M>,
     charged: Charged,
@@ -144,8 +146,14 @@ where
             }
             if asked.taken.is_empty() {
                 match asked.end.take() {
-                    Some(Ok(())) => return None,
-                    Some(Err(status)) => return Some((Err(status), None)),
+                    Some(Ok(())) => {
+                        asked.traced.end(Code::Ok);
+                        return None;
+                    }
+                    Some(Err(status)) => {
+                        asked.traced.end(status.code());
+                        return Some((Err(status), None));
+                    }
                     None => asked.take().await,
                 }
             }
@@ -236,7 +244,7 @@ where
         let read: Vec<_> = self.taken.iter().take(self.charged.left).map(self.read).collect();
         let made = self.made.len();
         for group in read.chunk_by(|one, next| same_tenant(one.as_ref(), next.as_ref())) {
-            let from = Sender { metadata: &self.metadata, extensions: &self.extensions };
+            let from = Sender { extensions: &self.extensions, traced: &self.traced };
             if let Some(waits) = answer_group(&self.door, from, group, &mut self.made) {
                 self.waits = Some(waits);
                 break;
@@ -298,8 +306,8 @@ fn unread(door: &Door, status: Status) -> Status {
 /// Who sent a stream.
 #[derive(Clone, Copy)]
 struct Sender<'a> {
-    metadata: &'a MetadataMap,
     extensions: &'a Extensions,
+    traced: &'a Traced,
 }
 
 /// One that was read, or what is wrong with it.
@@ -343,7 +351,7 @@ fn answer_group(
     let (there, waiting) = readable.split_at(there);
     let questions: Vec<_> = there.iter().filter_map(|read| read.question).collect();
     let mut decided = decide_all(&snapshot, &questions, now).into_iter();
-    let asking = door.asking(DecisionRpc::CheckStream, granted, now, || trace_of(from.metadata));
+    let asking = door.asking(DecisionRpc::CheckStream, granted, now, from.traced);
     for read in there {
         let decision = required("question", read.question).and_then(|wire| {
             let decided = required("question", decided.next())?;
@@ -352,7 +360,7 @@ fn answer_group(
         made.push_back(match decision {
             Ok((wire, decision)) => v1::CheckStreamResponse {
                 number: read.number,
-                result: Some(Outcome::Decision(door.told(&asking, wire, &decision))),
+                result: Some(Outcome::Decision(door.told(&asking, wire, &decision).0)),
             },
             Err(malformed) => refused(door, read.number, malformed.into()),
         });

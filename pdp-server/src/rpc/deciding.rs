@@ -21,7 +21,6 @@ use prost::Message;
 use prost::bytes::{Buf as _, Bytes};
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
@@ -33,11 +32,12 @@ use super::decision::MAX_BATCH;
 use super::failure::Failure;
 use super::leave::granted;
 use super::malformed::{Malformed, required};
-use super::noted::trace_of;
+use super::noted::with_id;
 use super::question::{check_all, decided, question};
 use crate::callers::Granted;
+use crate::decision_id::DecisionId;
 use crate::decision_log::Asking;
-use crate::telemetry::{DecisionRpc, Rpc};
+use crate::telemetry::{DecisionRpc, Rpc, Traced};
 
 /// The paths of the RPCs.
 const CHECK: &str = "/pdp.v1.DecisionService/Check";
@@ -77,8 +77,8 @@ enum Attempt<T> {
 
 /// What an attempt is made at.
 struct Received<'a, M> {
-    metadata: &'a MetadataMap,
     extensions: &'a Extensions,
+    traced: &'a Traced,
     message: &'a M,
 }
 
@@ -179,9 +179,9 @@ pub(super) fn check<M: Send + Sync + 'static>(
             let wire = required("question", question)?;
             let decided = decide(snapshot, wire, now);
             let decided = decided.map_err(|malformed| malformed.inside("question"))?;
-            let asking =
-                door.asking(DecisionRpc::Check, granted, now, || trace_of(received.metadata));
-            Ok(v1::CheckResponse { decision: Some(door.told(&asking, wire, &decided)) })
+            let asking = door.asking(DecisionRpc::Check, granted, now, received.traced);
+            let (decision, id) = door.told(&asking, wire, &decided);
+            Ok(with_id(v1::CheckResponse { decision: Some(decision) }, id))
         })
     })
 }
@@ -206,14 +206,13 @@ pub(super) fn batch_check<M: Send + Sync + 'static>(
         }
         let granted = granted(received.extensions, tenant)?;
         door.attempt(granted, at_least, |snapshot, now| {
-            let asking =
-                door.asking(DecisionRpc::BatchCheck, granted, now, || trace_of(received.metadata));
+            let asking = door.asking(DecisionRpc::BatchCheck, granted, now, received.traced);
             let decided = decide_all(snapshot, &questions, now).into_iter();
             let results = questions.iter().zip(decided).enumerate();
             let results = results.map(|(index, (wire, decided))| v1::BatchCheckResult {
                 result: Some(match decided {
                     Ok(decided) => v1::batch_check_result::Result::Decision(
-                        door.told(&asking, *wire, &decided),
+                        door.told(&asking, *wire, &decided).0,
                     ),
                     Err(malformed) => {
                         let malformed = malformed.inside(&format!("questions[{index}]"));
@@ -221,10 +220,10 @@ pub(super) fn batch_check<M: Send + Sync + 'static>(
                     }
                 }),
             });
-            Ok(v1::BatchCheckResponse {
+            Ok(Response::new(v1::BatchCheckResponse {
                 results: results.collect(),
                 revision: snapshot.revision().get(),
-            })
+            }))
         })
     })
 }
@@ -233,23 +232,19 @@ pub(super) fn batch_check<M: Send + Sync + 'static>(
 fn answer<M: Send + Sync + 'static, T: Send + 'static>(
     door: &Arc<Door>,
     request: Request<M>,
-    (rpc, decision_rpc): (Rpc, DecisionRpc),
-    attempt: impl Fn(&Door, Received<'_, M>) -> Result<Attempt<T>, Failure> + Send + 'static,
+    rpc: (Rpc, DecisionRpc),
+    attempt: impl Fn(&Door, Received<'_, M>) -> Result<Attempt<Response<T>>, Failure> + Send + 'static,
 ) -> Answering<T> {
     let started = Instant::now();
-    let tell = move |door: &Door, answered| {
-        let answered = door.answered(rpc, answered);
-        door.metrics.decision_took(decision_rpc, started.elapsed());
-        answered
-    };
-    let received = Received {
-        metadata: request.metadata(),
-        extensions: request.extensions(),
-        message: request.get_ref(),
-    };
+    let traced = door.traced_by(rpc.0, request.metadata());
+    let tell = move |door: &Door, traced, answered| door.told_of(rpc, (started, traced), answered);
+    let received =
+        Received { extensions: request.extensions(), traced: &traced, message: request.get_ref() };
     let (tenant, at_least) = match attempt(door, received) {
-        Ok(Attempt::Answered(answer)) => return Either::Left(ready(tell(door, Ok(answer)))),
-        Err(failure) => return Either::Left(ready(tell(door, Err(failure)))),
+        Ok(Attempt::Answered(answer)) => {
+            return Either::Left(ready(tell(door, traced, Ok(answer))));
+        }
+        Err(failure) => return Either::Left(ready(tell(door, traced, Err(failure)))),
         Ok(Attempt::Waits { tenant, at_least }) => (tenant, at_least),
     };
     let door = Arc::clone(door);
@@ -260,12 +255,12 @@ fn answer<M: Send + Sync + 'static, T: Send + 'static>(
             Ok(granted) => door.wait(granted, at_least, patience).await,
             Err(failure) => Err(failure),
         };
-        let received = Received { metadata: &metadata, extensions: &extensions, message: &message };
+        let received = Received { extensions: &extensions, traced: &traced, message: &message };
         let answered = waited.and_then(|()| match attempt(&door, received)? {
             Attempt::Answered(answer) => Ok(answer),
             Attempt::Waits { tenant, at_least } => Err(door.not_reached(&tenant, at_least)),
         });
-        tell(&door, answered)
+        tell(&door, traced, answered)
     }))
 }
 
@@ -324,15 +319,16 @@ impl Door {
         read(&snapshot, now).map(Attempt::Answered)
     }
 
-    /// Counts a decision, notes it and words it.
+    /// Counts a decision, notes it and words it. It has a name where somebody could look for it.
     pub(super) fn told(
         &self,
         asking: &Asking<'_>,
         wire: borrowed::Question<'_>,
         decision: &SessionDecision,
-    ) -> v1::Decision {
-        self.noted(asking, &decision.decision, None, || Some(question(wire).ok()?.noted()));
-        decided(decision)
+    ) -> (v1::Decision, Option<DecisionId>) {
+        let noted = || Some(question(wire).ok()?.noted());
+        let id = self.noted(asking, &decision.decision, None, noted);
+        (decided(decision), id)
     }
 }
 

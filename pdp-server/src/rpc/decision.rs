@@ -19,12 +19,12 @@ use super::failure::Failure;
 use super::leave::granted;
 use super::list::Seen;
 use super::malformed::{Malformed, required};
-use super::noted::trace_of;
+use super::noted::with_id;
 use super::patience::patience;
 use super::question::{delegation, question};
-use super::{Door, explanation, list};
+use super::{Door, code, explanation, list};
 use crate::callers::Granted;
-use crate::telemetry::{DecisionRpc, ListRpc, Rpc};
+use crate::telemetry::{DecisionRpc, Inner, ListRpc, Rpc, Traced};
 
 /// How many questions a batch may hold. They are answered in one go on one thread: on ordinary
 /// policies in a millisecond or two, on one that is made to be slow in as many times what a check
@@ -63,31 +63,30 @@ impl DecisionService for Service {
         &self,
         request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
-        let started = Instant::now();
-        let answered = self.0.answer(Rpc::Explain, self.explain_one(request)).await;
-        self.0.metrics.decision_took(DecisionRpc::Explain, started.elapsed());
-        answered
+        let rpc = (Rpc::Explain, DecisionRpc::Explain);
+        let (started, traced) = self.begin(rpc.0, &request);
+        let explained = self.explain_one(request, &traced).await;
+        self.0.told_of(rpc, (started, traced), explained)
     }
 
     async fn check_delegation(
         &self,
         request: Request<v1::CheckDelegationRequest>,
     ) -> Result<Response<v1::CheckDelegationResponse>, Status> {
-        let started = Instant::now();
-        let answered = self.0.answer(Rpc::CheckDelegation, self.decide_delegation(&request)).await;
-        self.0.metrics.decision_took(DecisionRpc::CheckDelegation, started.elapsed());
-        answered
+        let rpc = (Rpc::CheckDelegation, DecisionRpc::CheckDelegation);
+        let (started, traced) = self.begin(rpc.0, &request);
+        let decided = self.decide_delegation(&request, &traced).await;
+        self.0.told_of(rpc, (started, traced), decided)
     }
 
     async fn explain_delegation(
         &self,
         request: Request<v1::ExplainDelegationRequest>,
     ) -> Result<Response<v1::ExplainDelegationResponse>, Status> {
-        let started = Instant::now();
-        let explained = self.explain_one_delegation(request);
-        let answered = self.0.answer(Rpc::ExplainDelegation, explained).await;
-        self.0.metrics.decision_took(DecisionRpc::ExplainDelegation, started.elapsed());
-        answered
+        let rpc = (Rpc::ExplainDelegation, DecisionRpc::ExplainDelegation);
+        let (started, traced) = self.begin(rpc.0, &request);
+        let explained = self.explain_one_delegation(request, &traced).await;
+        self.0.told_of(rpc, (started, traced), explained)
     }
 
     async fn list_permissions(
@@ -158,11 +157,22 @@ struct Asking {
 // === impl Service ===
 
 impl Service {
+    /// Begins the time and the span of a request. What is a part of another request is in that one's.
+    fn begin<T>(&self, rpc: Rpc, request: &Request<T>) -> (Instant, Traced) {
+        let started = Instant::now();
+        let traced = match request.extensions().get::<Inner>() {
+            Some(Inner) => Traced::default(),
+            None => self.0.traced_by(rpc, request.metadata()),
+        };
+        (started, traced)
+    }
+
     /// An explanation is as long as it is, so that it is made where taking one's time is allowed.
     async fn explain_one(
         &self,
         request: Request<v1::ExplainRequest>,
-    ) -> Result<v1::ExplainResponse, Failure> {
+        traced: &Traced,
+    ) -> Result<Response<v1::ExplainResponse>, Failure> {
         let (metadata, extensions, v1::ExplainRequest { tenant, question: wire, at_least }) =
             request.into_parts();
         let granted = granted(&extensions, &tenant)?;
@@ -178,15 +188,17 @@ impl Service {
                 Ok((explained, wire))
             })
             .await?;
-        let asking = self.0.asking(DecisionRpc::Explain, granted, now, || trace_of(&metadata));
-        self.0.noted(&asking, &decision, None, || Some(question(&wire).ok()?.noted()));
-        Ok(v1::ExplainResponse { explanation: Some(explanation) })
+        let asking = self.0.asking(DecisionRpc::Explain, granted, now, traced);
+        let noted = || Some(question(&wire).ok()?.noted());
+        let id = self.0.noted(&asking, &decision, None, noted);
+        Ok(with_id(v1::ExplainResponse { explanation: Some(explanation) }, id))
     }
 
     async fn decide_delegation(
         &self,
         request: &Request<v1::CheckDelegationRequest>,
-    ) -> Result<v1::CheckDelegationResponse, Failure> {
+        traced: &Traced,
+    ) -> Result<Response<v1::CheckDelegationResponse>, Failure> {
         let v1::CheckDelegationRequest { tenant, question: wire, at_least } = request.get_ref();
         let granted = granted(request.extensions(), tenant)?;
         let wanted = Wanted { granted, at_least: *at_least, metadata: request.metadata() };
@@ -202,16 +214,17 @@ impl Service {
                     .map_err(|malformed| malformed.inside("question"))
             })
             .await??;
-        let trace = || trace_of(request.metadata());
-        let asking = self.0.asking(DecisionRpc::CheckDelegation, granted, now, trace);
-        self.0.noted(&asking, &decision, None, || Some(asked.into()));
-        Ok(v1::CheckDelegationResponse { decision: Some(super::question::decision(&decision)) })
+        let asking = self.0.asking(DecisionRpc::CheckDelegation, granted, now, traced);
+        let id = self.0.noted(&asking, &decision, None, || Some(asked.into()));
+        let decision = Some(super::question::decision(&decision));
+        Ok(with_id(v1::CheckDelegationResponse { decision }, id))
     }
 
     async fn explain_one_delegation(
         &self,
         request: Request<v1::ExplainDelegationRequest>,
-    ) -> Result<v1::ExplainDelegationResponse, Failure> {
+        traced: &Traced,
+    ) -> Result<Response<v1::ExplainDelegationResponse>, Failure> {
         let (
             metadata,
             extensions,
@@ -233,12 +246,11 @@ impl Service {
                 Ok((explained, wire))
             })
             .await?;
-        let trace = || trace_of(&metadata);
-        let asking = self.0.asking(DecisionRpc::ExplainDelegation, granted, now, trace);
+        let asking = self.0.asking(DecisionRpc::ExplainDelegation, granted, now, traced);
         let noted = || Some(delegation(&wire).ok()?.into());
-        self.0.noted(&asking, &explained.decision, None, noted);
+        let id = self.0.noted(&asking, &explained.decision, None, noted);
         let explanation = Some(explanation::delegation(&explained));
-        Ok(v1::ExplainDelegationResponse { explanation })
+        Ok(with_id(v1::ExplainDelegationResponse { explanation }, id))
     }
 
     /// A list is as long as it is, so that it is made where taking one's time is allowed.
@@ -250,7 +262,8 @@ impl Service {
         wanted: impl Fn(&Q) -> Asking + Send,
         list: fn(Seen<'_>, Q) -> Result<A, Failure>,
     ) -> Result<Response<A>, Status> {
-        let started = Instant::now();
+        let (started, traced) = self.begin(rpc, &request);
+        let span = traced.span();
         let listed = async {
             let (metadata, extensions, request) = request.into_parts();
             let Asking { tenant, at_least, explain } = wanted(&request);
@@ -258,10 +271,16 @@ impl Service {
             if explain {
                 granted = granted.with(Role::Explain)?;
             }
+            if let Some(span) = span {
+                span.about(granted.tenant(), granted.asker().name());
+            }
             let wanted = Wanted { granted, at_least, metadata: &metadata };
             let patience = patience(&metadata, self.0.max_wait);
             let (snapshot, now) =
                 self.on_snapshot(wanted, |snapshot, now| (Arc::clone(snapshot), now)).await?;
+            if let Some(span) = span {
+                span.answered_from(snapshot.revision());
+            }
             self.0
                 .listing(patience, move |wanted| {
                     list(Seen { snapshot: &snapshot, now, wanted }, request)
@@ -269,6 +288,7 @@ impl Service {
                 .await
         };
         let answered = self.0.answer(rpc, listed).await;
+        traced.end(code(&answered));
         self.0.metrics.list_took(list_rpc, started.elapsed());
         answered
     }

@@ -15,15 +15,14 @@ use pdp_proto::ext_authz::authorization_server::Authorization;
 use pdp_proto::ext_authz::{AttributeContext, CheckRequest, CheckResponse};
 use tonic::{Request, Response, Status};
 
-use super::Door;
 use super::failure::Failure;
 use super::leave::granted;
 use super::malformed::{Malformed, required};
-use super::noted::trace_of;
+use super::noted::parent_of;
 use super::question::Asked;
+use super::{Door, code};
 use crate::callers::Granted;
-use crate::decision_log::TraceId;
-use crate::telemetry::{DecisionRpc, Rpc, Unasked};
+use crate::telemetry::{DecisionRpc, Parent, Rpc, Traced, Unasked};
 use answer::{Answer, Refusal};
 use caller::Envoy;
 
@@ -40,17 +39,28 @@ impl Authorization for Service {
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         let started = Instant::now();
-        let work = async { self.respond(&request) };
-        let answered = self.door.answer(Rpc::ExtAuthz, work).await;
+        let traced = self.door.traced(Rpc::ExtAuthz.as_str(), || parent(&request));
+        let answered = self.door.answered(Rpc::ExtAuthz, self.respond(&request, &traced));
+        traced.end(code(&answered));
         self.door.metrics.decision_took(DecisionRpc::ExtAuthz, started.elapsed());
         answered
     }
 }
 
+/// What the gateway itself says of its trace, and otherwise the request that it asks for.
+fn parent(request: &Request<CheckRequest>) -> Option<Parent> {
+    let of_request = || Envoy(request.get_ref().attributes.as_ref()?).trace();
+    parent_of(request.metadata()).or_else(of_request)
+}
+
 // === impl Service ===
 
 impl Service {
-    fn respond(&self, request: &Request<CheckRequest>) -> Result<CheckResponse, Failure> {
+    fn respond(
+        &self,
+        request: &Request<CheckRequest>,
+        traced: &Traced,
+    ) -> Result<CheckResponse, Failure> {
         let CheckRequest { attributes } = request.get_ref();
         let attributes = required("attributes", attributes.as_ref())?;
         let caller = Envoy(attributes);
@@ -62,9 +72,7 @@ impl Service {
         match self.gateway.map(&caller) {
             Ok(Mapped::Asked(asked)) => {
                 let granted = granted(request.extensions(), asked.tenant)?;
-                // The gateway's own trace, and otherwise that of the request it asks for.
-                let trace = || trace_of(request.metadata()).or_else(|| caller.trace());
-                self.decide(&asked, (granted, &trace), &answer, attributes)
+                self.decide(&asked, (granted, traced), &answer, attributes)
             }
             Ok(Mapped::Public(_)) => {
                 self.door.metrics.unasked(Unasked::Public);
@@ -82,7 +90,7 @@ impl Service {
     fn decide(
         &self,
         question: &Question<'_>,
-        (granted, trace): (Granted<'_>, &dyn Fn() -> Option<TraceId>),
+        (granted, traced): (Granted<'_>, &Traced),
         answer: &Answer<'_>,
         attributes: &AttributeContext,
     ) -> Result<CheckResponse, Failure> {
@@ -97,7 +105,7 @@ impl Service {
         };
         match decided {
             Ok(decided) => {
-                let asking = self.door.asking(DecisionRpc::ExtAuthz, granted, now, trace);
+                let asking = self.door.asking(DecisionRpc::ExtAuthz, granted, now, traced);
                 let noted = || Some(asked.noted());
                 self.door.noted(&asking, &decided.decision, Some(answer.id), noted);
                 Ok(answer.decided(&decided, subject, attributes))

@@ -1,51 +1,112 @@
-//! What is counted and noted of every decision, whatever door it was asked through.
+//! What is counted, noted and traced of every decision, whatever door it was asked through.
+
+use std::time::Instant;
 
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{Decision, PermissionRef, Question};
 use pdp_engine::session::SessionQuestion;
 use pdp_engine::time::Timestamp;
 use pdp_engine::vault::VaultQuestion;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::{Response, Status};
 
-use super::Door;
+use super::failure::Failure;
 use super::question::Asked;
+use super::{Door, code};
 use crate::callers::Granted;
 use crate::decision_id::DecisionId;
-use crate::decision_log::{Asking, Noted, NotedPermission, TRACEPARENT, TraceId};
-use crate::telemetry::DecisionRpc;
+use crate::decision_log::{Asking, Noted, NotedPermission};
+use crate::telemetry::{DecisionRpc, Parent, Rpc, TRACEPARENT, Traced};
+
+/// Where an answer over gRPC has the name of its decision.
+const DECISION_ID: &str = "pdp-decision-id";
 
 // === impl Door ===
 
 impl Door {
-    /// Who asks, for decisions of one request. What only the log needs is not looked for without one.
+    /// How a request is traced. What it says of that is not looked at where nobody wants to know.
+    pub(crate) fn traced(
+        &self,
+        name: &'static str,
+        parent: impl FnOnce() -> Option<Parent>,
+    ) -> Traced {
+        if !self.spans.are_on() && !self.log.is_on() {
+            return Traced::default();
+        }
+        self.spans.begin(name, parent())
+    }
+
+    /// The same for a request over gRPC.
+    pub(super) fn traced_by(&self, rpc: Rpc, metadata: &MetadataMap) -> Traced {
+        self.traced(rpc.as_str(), || parent_of(metadata))
+    }
+
+    /// Turns what came of a request that decides into its answer; its time and its span end here.
+    pub(super) fn told_of<T>(
+        &self,
+        (rpc, decision_rpc): (Rpc, DecisionRpc),
+        (started, traced): (Instant, Traced),
+        answered: Result<Response<T>, Failure>,
+    ) -> Result<Response<T>, Status> {
+        let answered = answered.map_err(|failure| self.failed(rpc, failure).into());
+        traced.end(code(&answered));
+        self.metrics.decision_took(decision_rpc, started.elapsed());
+        answered
+    }
+
+    /// Who asks, for decisions of one request.
     pub(crate) fn asking<'a>(
         &self,
         rpc: DecisionRpc,
         granted: Granted<'a>,
         at: Timestamp,
-        trace: impl FnOnce() -> Option<TraceId>,
+        traced: &'a Traced,
     ) -> Asking<'a> {
-        let trace = if self.log.is_on() { trace() } else { None };
         let (tenant, caller) = (granted.tenant(), granted.asker().name());
-        Asking { rpc, tenant, caller, trace, at }
+        let span = traced.span();
+        if let Some(span) = span {
+            span.about(tenant, caller);
+        }
+        Asking { rpc, tenant, caller, trace: traced.trace(), span, at }
     }
 
-    /// Counts a decision and notes it, under a name that was given already or a new one.
+    /// Counts a decision and notes it, under a name that was given already or a new one. Without a log
+    /// and a span nobody could look for the name, and there is none.
     pub(crate) fn noted<'q>(
         &self,
         asking: &Asking<'_>,
         decision: &Decision,
         id: Option<DecisionId>,
         question: impl FnOnce() -> Option<Noted<&'q str>>,
-    ) {
+    ) -> Option<DecisionId> {
         self.metrics.decided(asking.rpc, decision);
-        self.log.note(asking, decision, || id.unwrap_or_else(|| self.decision_id()), question);
+        if asking.span.is_none() && !self.log.is_on() {
+            return id;
+        }
+        let id = id.unwrap_or_else(|| self.decision_id());
+        if let Some(span) = asking.span {
+            span.decided(decision, id);
+        }
+        self.log.note(asking, decision, id, question);
+        Some(id)
     }
 }
 
-/// The trace that a request says it belongs to.
-pub(super) fn trace_of(metadata: &MetadataMap) -> Option<TraceId> {
-    TraceId::of(metadata.get(TRACEPARENT)?.as_bytes())
+/// What a request says of its trace.
+pub(super) fn parent_of(metadata: &MetadataMap) -> Option<Parent> {
+    Parent::of(metadata.get(TRACEPARENT)?.as_bytes())
+}
+
+/// An answer, with the name of its decision, if it has one.
+pub(super) fn with_id<T>(answer: T, id: Option<DecisionId>) -> Response<T> {
+    let mut response = Response::new(answer);
+    let value = id.and_then(|id| MetadataValue::<Ascii>::try_from(id.to_string()).ok());
+    if let Some(mut value) = value {
+        // It comes once: no connection is to remember it for the answers that follow.
+        value.set_sensitive(true);
+        response.metadata_mut().insert(DECISION_ID, value);
+    }
+    response
 }
 
 // === impl Asked ===

@@ -6,6 +6,7 @@
 //! of key and value, and these. The end is a zero, the number of rows, and SHA-256 over everything
 //! before it: half a backup is none.
 
+mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -13,18 +14,16 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use redb::{
-    Durability, Key, ReadTransaction, ReadableDatabase, TableDefinition, TableError, Value,
-};
+use redb::{Key, ReadTransaction, ReadableDatabase, TableDefinition, TableError, Value};
 use redb::{ReadableTable as _, WriteTransaction};
 use sha2::{Digest as _, Sha256};
 
 use super::audit::{AUDIT, AUDIT_HEADS};
-use super::folder::sync_names;
 use super::journal::JOURNAL;
 use super::rows::{FACTS, META, REQUEST_ORDER, REQUESTS, TENANTS};
 use super::session::{ACCOUNTS, NUMBERS, SESSIONS};
-use super::{FILE_NAME, FORMAT, Store, StoreError, builder};
+use super::{FILE_NAME, FORMAT, Store, StoreError};
+use crate::audit::{Break, Chain};
 
 /// What a backup begins with; the last byte is the version of its form.
 const MARK: &[u8; 16] = b"pdp-server back\x01";
@@ -74,6 +73,27 @@ pub enum BackupError {
         file: PathBuf,
         /// The format of its rows.
         found: u64,
+    },
+    /// A server could not go on with what is in the backup.
+    #[error("what is in `{}` is of no use, and nothing was restored: {source}", .file.display())]
+    Unusable {
+        /// The backup.
+        file: PathBuf,
+        /// What a server would say.
+        source: Box<StoreError>,
+    },
+    /// Somebody has changed the audit.
+    #[error(
+        "the audit of {chain} in `{}` is not as it was written ({problem}), and nothing was restored",
+        .file.display()
+    )]
+    Audit {
+        /// The backup.
+        file: PathBuf,
+        /// Whose audit it is.
+        chain: Chain,
+        /// What is wrong with it, and where.
+        problem: Break,
     },
     /// There is something in the data folder.
     #[error(
@@ -151,31 +171,6 @@ impl Store {
         Ok(dump.rows)
     }
 
-    /// Makes a data folder of a backup, and says how many rows it has. The backup is looked at from
-    /// beginning to end before anything is written, and the store is opened before this returns.
-    ///
-    /// # Errors
-    /// [`BackupError`] if the backup is damaged or newer, or the folder is not empty.
-    pub fn restore(backup: &Path, dir: &Path) -> Result<u64, BackupError> {
-        verify_backup(backup)?;
-        let folder = |source| BackupError::Folder { dir: dir.to_owned(), source };
-        let is_new = |it: &&Path| !it.as_os_str().is_empty() && !it.exists();
-        let new_folders = dir.ancestors().take_while(is_new).count();
-        std::fs::create_dir_all(dir).map_err(folder)?;
-        if std::fs::read_dir(dir).map_err(folder)?.next().is_some() {
-            return Err(BackupError::NotEmpty(dir.to_owned()));
-        }
-        // Under another name until it is whole: half a store must not be started on.
-        let (half, whole) = (dir.join(format!("{FILE_NAME}.restoring")), dir.join(FILE_NAME));
-        let rows = fill(backup, &half).inspect_err(|_| {
-            std::fs::remove_file(&half).ok();
-        })?;
-        std::fs::rename(&half, &whole).map_err(folder)?;
-        sync_names(dir, new_folders).map_err(folder)?;
-        Self::open(dir)?.load()?;
-        Ok(rows)
-    }
-
     /// Gives the space back that changes have left unused in the file of a stopped server, and says by
     /// how many bytes it is shorter.
     ///
@@ -209,24 +204,6 @@ pub fn verify_backup(backup: &Path) -> Result<u64, BackupError> {
 fn opened(backup: &Path) -> Result<BufReader<File>, BackupError> {
     let unread = |source| BackupError::Read { file: backup.to_owned(), source };
     Ok(BufReader::with_capacity(BUFFER, File::open(backup).map_err(unread)?))
-}
-
-/// Writes the rows of a backup into a new file.
-fn fill(backup: &Path, file: &Path) -> Result<u64, BackupError> {
-    let db = builder().create(file).map_err(StoreError::from)?;
-    let mut txn = db.begin_write().map_err(StoreError::from)?;
-    txn.set_durability(Durability::Immediate).map_err(StoreError::from)?;
-    txn.set_two_phase_commit(true);
-    let mut input = opened(backup)?;
-    let mut rows = Rows::begin(backup, &mut input)?;
-    rows.next()?;
-    each(&mut Fill { txn: &txn, rows: &mut rows })?;
-    let (left, count) = (rows.table, rows.count);
-    if left != END {
-        return Err(rows.damaged("it has a table that there is none of"));
-    }
-    txn.commit().map_err(StoreError::from)?;
-    Ok(count)
 }
 
 /// Fills tables with the rows that come, which are in the order of the tables.

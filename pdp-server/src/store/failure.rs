@@ -105,6 +105,15 @@ pub enum StoreError {
         "the store was written by a version without an audit; the audit begins when a server of this version starts on it"
     )]
     Unaudited,
+    /// A backup was being restored, and has not got its name.
+    #[error(
+        "a restore into `{}` did not end; run it again, or take the file away to start empty",
+        .file.display()
+    )]
+    Unfinished {
+        /// What there is of it.
+        file: PathBuf,
+    },
     /// There is no store.
     #[error("there is no `{}`; name the data folder of a server", .file.display())]
     NoStore {

@@ -348,7 +348,8 @@ fn describe(recorder: &PrometheusRecorder) {
     counter(FAILURES, "Requests that failed, by RPC and gRPC status code.");
     counter(UNASKED, "Requests at gateways that asked the policy nothing, by reason.");
     counter(CHANGE_SETS, "Change sets, by what became of them.");
-    decision_log::DESCRIBED.into_iter().for_each(|(name, text)| counter(name, text));
+    let counted = decision_log::DESCRIBED.into_iter().chain(state::COUNTED);
+    counted.for_each(|(name, text)| counter(name, text));
     let histogram = |name: &'static str, text: &'static str| {
         recorder.describe_histogram(name.into(), None, text.into());
     };
@@ -408,7 +409,7 @@ fn gauge_of(
 }
 
 /// A status code as gRPC writes it.
-const fn code_name(code: usize) -> &'static str {
+pub(super) const fn code_name(code: usize) -> &'static str {
     match code {
         0 => "OK",
         1 => "CANCELLED",

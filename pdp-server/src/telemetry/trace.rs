@@ -1,14 +1,16 @@
-//! Traces and logs. Writes get a span each, as children of what their callers say; questions get
-//! none. Logs are for people on a terminal and JSON elsewhere.
+//! Traces and logs. Writes get their spans here, as children of what their callers say; those of questions
+//! are made by a cheaper way. Logs are for people on a terminal and JSON elsewhere.
 
 use std::io::IsTerminal as _;
 
+use opentelemetry::global::{self, BoxedTracer};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{Link, SpanKind, TraceId, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{Sampler, SamplingResult, SdkTracerProvider, ShouldSample};
 use tonic::metadata::{KeyRef, MetadataMap};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -16,10 +18,21 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, Share};
 
 /// The name that traces come under.
 const SERVICE_NAME: &str = "pdp-server";
+
+/// How long a text in a span may be, in bytes: as long as a name.
+const MAX_TEXT_BYTES: usize = 256;
+
+/// In the context of a request that belongs to no trace, and was chosen to begin one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chosen;
+
+/// Follows what callers say of their traces; of requests without one, a share begins one.
+#[derive(Debug, Clone)]
+struct FollowsParents(Sampler);
 
 /// What was installed; spans that still wait are sent when it is finished.
 #[derive(Debug)]
@@ -65,7 +78,11 @@ pub fn install(config: &Config) -> Result<Telemetry, TelemetryError> {
     } else {
         logs.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed()
     };
-    let spans = config.otlp_endpoint.as_deref().map(exporter).transpose()?;
+    let exporter = |endpoint| exporter(endpoint, config.traces.sample_ratio);
+    let spans = config.traces.endpoint.as_deref().map(exporter).transpose()?;
+    if let Some(provider) = &spans {
+        global::set_tracer_provider(provider.clone());
+    }
     let traces = spans.as_ref().map(|provider| {
         let tracer = provider.tracer(SERVICE_NAME);
         // Only this server's own spans: the exporter's connection would otherwise trace itself.
@@ -77,17 +94,32 @@ pub fn install(config: &Config) -> Result<Telemetry, TelemetryError> {
     Ok(Telemetry { spans })
 }
 
-fn exporter(endpoint: &str) -> Result<SdkTracerProvider, TelemetryError> {
+fn exporter(endpoint: &str, share: Share) -> Result<SdkTracerProvider, TelemetryError> {
     let exporter =
         opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
     let resource = Resource::builder().with_service_name(SERVICE_NAME).build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+    let builder = SdkTracerProvider::builder().with_sampler(FollowsParents::new(share));
+    Ok(builder.with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+/// What begins spans, as far as [`install`] has said where they go.
+pub(super) fn tracer() -> BoxedTracer {
+    global::tracer(SERVICE_NAME)
+}
+
+/// As much of a text as a span may have.
+pub(super) fn bounded(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 /// A span for an RPC that writes, under the caller's trace if the request names one.
 pub(crate) fn write_span(rpc: &'static str, tenant: &str, metadata: &MetadataMap) -> Span {
     // The caller is known once the tenant is, for which their roles count.
-    let caller = tracing::field::Empty;
+    let (tenant, caller) = (bounded(tenant), tracing::field::Empty);
     let span =
         tracing::info_span!("write", otel.name = rpc, otel.kind = "server", rpc, tenant, caller);
     let caller = TraceContextPropagator::new().extract(&Headers(metadata));
@@ -97,6 +129,31 @@ pub(crate) fn write_span(rpc: &'static str, tenant: &str, metadata: &MetadataMap
 }
 
 struct Headers<'a>(&'a MetadataMap);
+
+// === impl FollowsParents ===
+
+impl FollowsParents {
+    fn new(share: Share) -> Self {
+        let root = Sampler::TraceIdRatioBased(share.as_ratio());
+        Self(Sampler::ParentBased(Box::new(root)))
+    }
+}
+
+impl ShouldSample for FollowsParents {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let chosen = parent.is_some_and(|context| context.get::<Chosen>().is_some());
+        let sampler = if chosen { &Sampler::AlwaysOn } else { &self.0 };
+        sampler.should_sample(parent, trace, name, kind, attributes, links)
+    }
+}
 
 // === impl Headers ===
 
@@ -133,6 +190,15 @@ mod tests {
     use opentelemetry_sdk::trace::InMemorySpanExporter;
 
     use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        let long = "\u{fc}".repeat(200);
+        assert_eq!(bounded(&long).len(), 256);
+        assert_eq!(bounded(&long[..10]), &long[..10]);
+        let odd = format!("a{long}");
+        assert_eq!(bounded(&odd).len(), 255);
+    }
 
     #[test]
     fn a_write_is_a_child_of_its_caller_s_span() {

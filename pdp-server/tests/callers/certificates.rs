@@ -156,7 +156,7 @@ async fn a_certificate_is_replaced_under_load_without_a_failed_request() {
 }
 
 /// The certificate that the server shows to a new connection.
-async fn shown(guarded: &Guarded, tls: &Tls, identity: &Issued) -> Vec<u8> {
+pub(crate) async fn shown(guarded: &Guarded, tls: &Tls, identity: &Issued) -> Vec<u8> {
     let stream = handshake(guarded.served.grpc, tls, identity, b"h2").await;
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }

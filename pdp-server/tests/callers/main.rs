@@ -17,6 +17,7 @@ mod http;
 mod keys;
 mod logs;
 mod roles;
+mod rotation;
 mod secrets;
 mod sent;
 #[path = "../rpc/served.rs"]

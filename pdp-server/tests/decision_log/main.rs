@@ -10,6 +10,7 @@
 )]
 
 mod doors;
+mod failing;
 mod logged;
 #[path = "../rpc/served.rs"]
 #[allow(dead_code, reason = "the other tests of servers use the rest of it")]

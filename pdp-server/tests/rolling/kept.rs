@@ -9,7 +9,7 @@ use pdp_server::config::Settings;
 use crate::served::{Served, folder, put_person, question, settings};
 
 /// Runs the command of the server, away from the threads that serve.
-async fn pdp_server(arguments: &[&str]) -> Output {
+pub(crate) async fn pdp_server(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pdp-server"));
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PDP_")) {
@@ -18,12 +18,12 @@ async fn pdp_server(arguments: &[&str]) -> Output {
     tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap()
 }
 
 /// A server on a data folder that is there already.
-async fn on(data: &Path, folder: &Path) -> Served {
+pub(crate) async fn on(data: &Path, folder: &Path) -> Served {
     let restored = Settings { data: Some(data.to_owned()), load: None, ..settings(folder) };
     Served::with(restored).await
 }

@@ -13,6 +13,7 @@
 mod balancer;
 mod full;
 mod kept;
+mod older;
 #[path = "../rpc/served.rs"]
 #[allow(dead_code, reason = "the other tests of servers use the rest of it")]
 mod served;

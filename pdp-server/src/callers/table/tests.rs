@@ -12,8 +12,8 @@ use crate::config::{PersonTypes, Settings};
 use crate::decision_id::DecisionIds;
 use crate::decision_log::DecisionLog;
 use crate::http::{Ready, Routes, authzen};
-use crate::rpc::{Door, ImportLimits, Limits};
-use crate::telemetry::Metrics;
+use crate::rpc::{Door, ImportLimits, Limits, Noting};
+use crate::telemetry::{Metrics, Spans};
 
 /// The methods of every service in a descriptor set.
 fn methods(set: &[u8]) -> Vec<String> {
@@ -73,7 +73,11 @@ fn served_routes() -> BTreeSet<String> {
         max_connection_health_streams: 1,
         imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
-    let noting = (DecisionIds::new().unwrap(), DecisionLog::default());
+    let noting = Noting {
+        decision_ids: DecisionIds::new().unwrap(),
+        log: DecisionLog::default(),
+        spans: Spans::default(),
+    };
     let (metrics, load) = (Arc::new(Metrics::new()), crate::admission::tests::unlimited());
     let gate = Arc::new(Gate::new(None, clock.clone(), Arc::clone(&metrics), load.all()));
     let door = Door::new((clock, gate), metrics, noting, limits);

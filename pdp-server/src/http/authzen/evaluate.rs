@@ -18,9 +18,8 @@ use super::request::{Read, Tuple, optional_object, text, told};
 use super::{Options, Refused, json};
 use crate::callers::Granted;
 use crate::decision_id::DecisionId;
-use crate::decision_log::TraceId;
 use crate::rpc::{Door, Failure, Malformed, check_all};
-use crate::telemetry::DecisionRpc;
+use crate::telemetry::{DecisionRpc, Traced};
 
 /// Asks for one request.
 pub(super) struct Asker<'a> {
@@ -28,8 +27,8 @@ pub(super) struct Asker<'a> {
     pub(super) door: &'a Arc<Door>,
     pub(super) granted: Granted<'a>,
     pub(super) rpc: DecisionRpc,
-    /// What the request says of its trace.
-    pub(super) trace: Option<&'a [u8]>,
+    /// How the request is traced.
+    pub(super) traced: &'a Traced,
 }
 
 /// A decision and its name.
@@ -204,7 +203,7 @@ impl Asker<'_> {
             decided = SessionDecision { decision, obligations: None };
         }
         let id = self.door.decision_id();
-        let asking = self.door.asking(self.rpc, self.granted, now, || TraceId::of(self.trace?));
+        let asking = self.door.asking(self.rpc, self.granted, now, self.traced);
         self.door.noted(&asking, &decided.decision, Some(id), || Some(read.noted()));
         Ok((decided, id))
     }

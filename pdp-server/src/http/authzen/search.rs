@@ -86,6 +86,15 @@ impl Searched {
         }
     }
 
+    /// The name of its span.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Subject => "AuthZEN/search/subject",
+            Self::Resource => "AuthZEN/search/resource",
+            Self::Action => "AuthZEN/search/action",
+        }
+    }
+
     /// The list that answers it.
     pub(super) const fn rpc(self) -> Rpc {
         match self {

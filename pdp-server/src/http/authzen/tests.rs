@@ -9,8 +9,8 @@ use crate::callers::Gate;
 use crate::clock::Clock;
 use crate::decision_id::DecisionIds;
 use crate::decision_log::DecisionLog;
-use crate::rpc::{ImportLimits, Limits};
-use crate::telemetry::Metrics;
+use crate::rpc::{ImportLimits, Limits, Noting};
+use crate::telemetry::{Metrics, Spans};
 
 const QUESTION: &str = r#"{"subject": {"type": "user", "id": "a"}, "action": {"name": "read"},
     "resource": {"type": "T", "id": "1"}}"#;
@@ -29,7 +29,11 @@ fn door() -> Arc<Door> {
         max_connection_health_streams: 1,
         imports: ImportLimits { at_once: 1, bytes: 1 << 20, time: Duration::from_secs(1) },
     };
-    let noting = (DecisionIds::new().unwrap(), DecisionLog::default());
+    let noting = Noting {
+        decision_ids: DecisionIds::new().unwrap(),
+        log: DecisionLog::default(),
+        spans: Spans::default(),
+    };
     Door::new((clock, gate()), Arc::new(Metrics::new()), noting, limits)
 }
 

@@ -6,7 +6,7 @@ use pdp_proto::ext_authz::attribute_context::HttpRequest;
 use pdp_proto::ext_authz::{AttributeContext, HeaderValue};
 use prost_types::value::Kind;
 
-use crate::decision_log::{TRACEPARENT, TraceId};
+use crate::telemetry::{Parent, TRACEPARENT};
 
 /// Where Envoy keeps the payloads of the tokens that it verified.
 const VERIFIED: &str = "envoy.filters.http.jwt_authn";
@@ -31,9 +31,9 @@ impl<'r> Envoy<'r> {
         by_name.map(|(name, value)| (name.as_str(), value.as_slice())).chain(in_order)
     }
 
-    /// The trace that the request says it belongs to.
-    pub(super) fn trace(self) -> Option<TraceId> {
-        TraceId::of(self.values(TRACEPARENT).next()?)
+    /// What the request says of its trace.
+    pub(super) fn trace(self) -> Option<Parent> {
+        Parent::of(self.values(TRACEPARENT).next()?)
     }
 
     /// The values of one header.

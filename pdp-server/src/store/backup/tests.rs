@@ -1,7 +1,9 @@
+use super::restore::Unnamed;
 use super::*;
 use crate::store::disk::Disk;
 use crate::store::sample::put;
 use crate::store::tests::{AT, commit, created, tenant};
+use crate::store::{FILE_NAME, RESTORING};
 
 /// A store with a tenant and so many people.
 fn store(people: u64) -> Store {
@@ -91,6 +93,103 @@ fn a_folder_with_something_in_it_is_left_alone() {
     let _running = Store::open(&data).unwrap();
     let refused = Store::restore(&path, &data).unwrap_err();
     assert!(matches!(refused, BackupError::NotEmpty(_)), "{refused}");
+}
+
+/// A row of a backup: the number of its table, its key and its value.
+type Row = (u8, Vec<u8>, Vec<u8>);
+
+fn last_of(rows: &mut [Row], table: u8) -> &mut Row {
+    rows.iter_mut().rfind(|row| row.0 == table).unwrap()
+}
+
+/// A backup after `edit`, under a checksum that fits.
+fn edited(bytes: &[u8], edit: impl FnOnce(&mut Vec<Row>)) -> Vec<u8> {
+    let (head, mut rest) = bytes.split_at(24);
+    let mut rows = Vec::new();
+    while rest[0] != END {
+        let length = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap()) as usize;
+        let (key, value) = (length(1), length(5));
+        rows.push((rest[0], rest[9..9 + key].to_vec(), rest[9 + key..9 + key + value].to_vec()));
+        rest = &rest[9 + key + value..];
+    }
+    edit(&mut rows);
+    let mut bytes = head.to_vec();
+    for (table, key, value) in &rows {
+        bytes.push(*table);
+        for part in [key, value] {
+            bytes.extend_from_slice(&u32::try_from(part.len()).unwrap().to_le_bytes());
+        }
+        bytes.extend([&key[..], value].concat());
+    }
+    bytes.push(END);
+    bytes.extend_from_slice(&(rows.len() as u64).to_le_bytes());
+    let digest = Sha256::digest(&bytes);
+    [&bytes[..], &digest].concat()
+}
+
+/// The numbers of tables in backups.
+const OF_TENANTS: u8 = 2;
+const OF_FACTS: u8 = 3;
+const OF_AUDIT: u8 = 6;
+
+#[test]
+fn what_does_not_hold_together_is_not_restored_whatever_its_checksum_says() {
+    let bytes = backup_of(&store(3));
+    assert_eq!(edited(&bytes, |_| {}), bytes);
+    // The last byte of a record of the audit is the last of its text.
+    let altered = edited(&bytes, |rows| *last_of(rows, OF_AUDIT).2.last_mut().unwrap() ^= 1);
+    let unread = edited(&bytes, |rows| last_of(rows, OF_FACTS).2.push(7));
+    let without = |table| {
+        edited(&bytes, |rows| {
+            let last = rows.iter().rposition(|row| row.0 == table).unwrap();
+            rows.remove(last);
+        })
+    };
+    let [missing, lost, gone] = [OF_AUDIT, OF_FACTS, OF_TENANTS].map(without);
+    let strange = edited(&bytes, |rows| rows.push((99, vec![1], vec![1])));
+    for (damaged, said) in [
+        (altered, "the audit of tenant `acme`"),
+        (missing, "the audit of"),
+        (lost, "is of no use, and nothing was restored"),
+        (unread, "is of no use, and nothing was restored"),
+        (gone, "is of no use, and nothing was restored"),
+        (strange, "it has a table that there is none of"),
+    ] {
+        let (folder, path) = file(&damaged);
+        verify_backup(&path).unwrap();
+        let refused = Store::restore(&path, &folder.path().join("a").join("data")).unwrap_err();
+        assert!(refused.to_string().contains(said), "{said}: {refused}");
+        assert!(!folder.path().join("a").exists(), "{said}: something is left");
+        // A folder that was there stays, and stays empty.
+        let data = folder.path().join("there");
+        std::fs::create_dir(&data).unwrap();
+        Store::restore(&path, &data).unwrap_err();
+        assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "{said}");
+    }
+}
+
+#[test]
+fn one_that_was_killed_before_it_had_its_name_is_not_started_on_and_begins_anew() {
+    let (folder, path) = file(&backup_of(&store(3)));
+    let data = folder.path().join("data");
+    let killed = Unnamed::new(&data).unwrap();
+    killed.fill(&path).unwrap();
+    // As by SIGKILL: nothing is tidied up.
+    std::mem::forget(killed);
+    assert!(data.join(RESTORING).exists() && !data.join(FILE_NAME).exists());
+    let refused = Store::open(&data).unwrap_err().to_string();
+    assert!(refused.contains("did not end; run it again"), "{refused}");
+    assert!(matches!(Store::open_existing(&data), Err(StoreError::NoStore { .. })));
+
+    // While it is at work, a second one is refused.
+    let working = File::open(data.join(RESTORING)).unwrap();
+    working.lock().unwrap();
+    let refused = Store::restore(&path, &data).unwrap_err().to_string();
+    assert!(refused.contains("another pdp-server has"), "{refused}");
+    drop(working);
+    Store::restore(&path, &data).unwrap();
+    assert!(!data.join(RESTORING).exists());
+    assert_eq!(Store::open_existing(&data).unwrap().load().unwrap()[0].facts.len(), 3);
 }
 
 #[test]

@@ -1,20 +1,25 @@
 //! Metrics of what the server holds, its policies and its store, and of how long changing them takes.
 
-use metrics::{Gauge, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-use super::{Metrics, gauge, histogram};
-use crate::publish::{PolicyState, Publisher};
+use super::{Metrics, counter, gauge, histogram};
+use crate::publish::{Compiles, PolicyState, Publisher};
+use crate::store::Commits;
 
 /// These metrics.
 pub(super) struct State {
     compile_seconds: Histogram,
+    compile_failures: Counter,
     commit_seconds: Histogram,
+    commit_failures: Counter,
     store_bytes: Gauge,
 }
 
 const COMPILE_SECONDS: &str = "pdp_compile_seconds";
+const COMPILE_FAILURES: &str = "pdp_compile_failures_total";
 const COMMIT_SECONDS: &str = "pdp_commit_seconds";
+const COMMIT_FAILURES: &str = "pdp_commit_failures_total";
 const STORE_BYTES: &str = "pdp_store_bytes";
 
 /// What these metrics tell; a gauge, or else a histogram.
@@ -26,6 +31,15 @@ pub(super) const DESCRIBED: [(&str, bool, &str); 3] = [
         "How long a commit of the store took until it was durable, in seconds.",
     ),
     (STORE_BYTES, true, "How large the file of the store is, in bytes."),
+];
+
+/// What those that count tell.
+pub(super) const COUNTED: [(&str, &str); 2] = [
+    (
+        COMPILE_FAILURES,
+        "Change sets refused as the policy would compile to more than a server holds.",
+    ),
+    (COMMIT_FAILURES, "Commits of the store that failed; after one no writes are taken."),
 ];
 
 /// How the policy of a tenant is told in one number.
@@ -52,7 +66,9 @@ impl State {
     pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
         Self {
             compile_seconds: histogram(recorder, COMPILE_SECONDS, &[]),
+            compile_failures: counter(recorder, COMPILE_FAILURES, &[]),
             commit_seconds: histogram(recorder, COMMIT_SECONDS, &[]),
+            commit_failures: counter(recorder, COMMIT_FAILURES, &[]),
             store_bytes: gauge(recorder, STORE_BYTES),
         }
     }
@@ -61,10 +77,19 @@ impl State {
 // === impl Metrics ===
 
 impl Metrics {
-    /// Has the publisher note how long its steps take.
+    /// Has the publisher note how its steps go.
     pub(super) fn measure(&self, publisher: &Publisher) {
-        let State { compile_seconds, commit_seconds, store_bytes: _ } = &self.state;
-        publisher.measured_by(compile_seconds.clone(), commit_seconds.clone());
+        let State {
+            compile_seconds,
+            compile_failures,
+            commit_seconds,
+            commit_failures,
+            store_bytes: _,
+        } = &self.state;
+        publisher.measured_by(
+            Compiles { seconds: compile_seconds.clone(), failures: compile_failures.clone() },
+            Commits { seconds: commit_seconds.clone(), failures: commit_failures.clone() },
+        );
         self.store(publisher.store_bytes());
     }
 
