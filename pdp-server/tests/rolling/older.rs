@@ -4,13 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pdp_engine::time::Timestamp;
 use pdp_proto::v1::session_service_get_request::By;
 use pdp_proto::v1::{self, Effect, Reason, SessionState};
+use pdp_server::clock::Clock;
+use pdp_server::config::Settings;
 use redb::TableDefinition;
 use tempfile::TempDir;
 
-use crate::kept::{on, pdp_server, said};
-use crate::served::{Served, folder, put_person, question};
+use crate::kept::{pdp_server, said};
+use crate::served::{Served, folder, put_person, question, settings};
 
 /// What is in a file.
 struct Older {
@@ -21,16 +24,22 @@ struct Older {
     records: u64,
     /// It has a session that is open, and one that has ended.
     sessions: bool,
+    /// Soon after it was written, in microseconds.
+    soon_after: i64,
 }
 
-const OLDER: [Older; 2] = [
-    // Its audit begins with the first start, with one record.
-    Older { name: "format-1", facts: 174, records: 1, sessions: false },
-    Older { name: "format-2", facts: 176, records: 8, sessions: true },
-];
+/// 2026-11-28T23:59:00Z.
+const LATE: i64 = 1_795_910_340_000_000;
 
-/// 2026-11-28T23:59:00Z, in microseconds: soon after the files were written.
-const SOON_AFTER: i64 = 1_795_910_340_000_000;
+/// 2026-11-29T00:30:00Z.
+const LATER: i64 = 1_795_912_200_000_000;
+
+const OLDER: [Older; 3] = [
+    // Its audit begins with the first start, with one record.
+    Older { name: "format-1", facts: 174, records: 1, sessions: false, soon_after: LATE },
+    Older { name: "format-2", facts: 176, records: 8, sessions: true, soon_after: LATE },
+    Older { name: "format-3", facts: 176, records: 8, sessions: true, soon_after: LATER },
+];
 
 /// A data folder with such a file.
 fn unpacked(name: &str, folder: &Path) -> PathBuf {
@@ -45,10 +54,10 @@ fn unpacked(name: &str, folder: &Path) -> PathBuf {
     data
 }
 
-async fn started(data: &Path, folder: &TempDir) -> Served {
-    let served = on(data, folder.path()).await;
-    served.now.store(SOON_AFTER, std::sync::atomic::Ordering::SeqCst);
-    served
+/// A server on it whose clock has said so from its start: at another time its sessions might not stand.
+async fn started(data: &Path, folder: &TempDir, now: i64) -> Served {
+    let settings = Settings { data: Some(data.to_owned()), load: None, ..settings(folder.path()) };
+    Served::with_clock(settings, Clock::fixed(Timestamp::from_micros(now))).await
 }
 
 /// How many facts a tenant has, and its revision.
@@ -92,10 +101,10 @@ async fn audited(served: &Served) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_earlier_version_wrote_is_opened_and_whole() {
-    for Older { name, facts, records, sessions } in OLDER {
+    for Older { name, facts, records, sessions, soon_after } in OLDER {
         let folder = folder();
         let data = unpacked(name, folder.path());
-        let served = started(&data, &folder).await;
+        let served = started(&data, &folder, soon_after).await;
         assert_eq!(exported(&served, "").await, (facts, 2), "{name}");
         assert_eq!(exported(&served, "acme").await, (2, 1), "{name}");
         decides_as_before(&served).await;
@@ -119,7 +128,7 @@ async fn what_an_earlier_version_wrote_is_opened_and_whole() {
         // Once more, now that it has this version's format.
         let verified = pdp_server(&["audit", "verify", "--data", data.to_str().unwrap()]).await;
         assert!(verified.status.success(), "{name}: {}", said(&verified));
-        let served = started(&data, &folder).await;
+        let served = started(&data, &folder, soon_after).await;
         assert_eq!(exported(&served, "").await, (facts + 1, 3), "{name}");
         assert_eq!(audited(&served).await, records + 1, "{name}");
         decides_as_before(&served).await;
@@ -143,11 +152,9 @@ async fn what_a_later_version_wrote_is_refused_with_what_to_do() {
     let refused = pdp_server(&[&serve[..], &[data.to_str().unwrap()]].concat()).await;
     let told = said(&refused);
     assert!(!refused.status.success(), "{told}");
-    for words in [
-        file.to_str().unwrap(),
-        "has format 4 and this server reads up to 3",
-        "start the newer server that wrote it",
-    ] {
+    let format = pdp_server::store::FORMAT;
+    let newer = format!("has format {} and this server reads up to {format}", format + 1);
+    for words in [file.to_str().unwrap(), &newer, "start the newer server that wrote it"] {
         assert!(told.contains(words), "{words}: {told}");
     }
     assert!(told.contains("or restore a backup"), "{told}");
