@@ -43,8 +43,8 @@ use redb::{
 
 pub use backup::{BackupError, verify_backup};
 use folder::sync_names;
-pub use record::RecordError;
 pub(crate) use record::Remembered;
+pub use record::{RecordError, read_back};
 
 use crate::audit::{Digest, Entry, Stamp};
 use crate::receipt::RequestId;

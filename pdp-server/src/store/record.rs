@@ -9,6 +9,7 @@ mod actor;
 mod audit;
 mod level;
 mod place;
+mod probe;
 mod psm;
 mod quick;
 mod request;
@@ -29,6 +30,7 @@ use sha2::{Digest, Sha256};
 
 pub(super) use audit::{Head, decode_entry, encode_entry};
 pub(super) use place::{kind_number, name};
+pub use probe::read_back;
 pub(crate) use request::Remembered;
 pub(super) use request::TenantRecord;
 pub(super) use session::{decode_account, decode_session, encode_account, encode_session};
