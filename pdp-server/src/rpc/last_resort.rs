@@ -84,12 +84,16 @@ fn worded(response: &Response<Body>) -> Option<Response<Body>> {
         return None;
     }
     let status = Status::from_header_map(headers)?;
-    let failure = match status.code() {
+    Some(Status::from(unreadable(&status)?).into_http())
+}
+
+/// What an error that came from reading a message is: the caller's mistake. `None` for another error.
+pub(super) fn unreadable(status: &Status) -> Option<Failure> {
+    match status.code() {
         Code::OutOfRange | Code::ResourceExhausted => {
-            Failure::MessageTooLarge(status.message().to_owned())
+            Some(Failure::MessageTooLarge(status.message().to_owned()))
         }
-        Code::Internal => Failure::Malformed(Malformed::new("", status.message())),
-        _ => return None,
-    };
-    Some(Status::from(failure).into_http())
+        Code::Internal => Some(Failure::Malformed(Malformed::new("", status.message()))),
+        _ => None,
+    }
 }
