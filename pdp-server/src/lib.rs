@@ -17,6 +17,7 @@ mod connection;
 mod decision_id;
 mod decision_log;
 pub mod demo;
+pub mod doors;
 mod http;
 mod load;
 pub mod publish;

@@ -82,7 +82,7 @@ pub(crate) use leave::granted;
 use leave::{Behind, tenant_of};
 pub(crate) use list::first_account;
 pub(crate) use malformed::Malformed;
-pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE};
+pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE, read_back};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
 pub(crate) use question::{Asked, check_all, last_instant};
 use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};

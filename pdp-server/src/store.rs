@@ -49,8 +49,8 @@ use folder::sync_names;
 pub(crate) use journal::Cursor;
 pub use journal::{Journaled, Position};
 pub(crate) use measure::Commits;
-pub use record::RecordError;
 pub(crate) use record::Remembered;
+pub use record::{RecordError, read_back};
 
 use crate::audit::{Digest, Entry, Stamp};
 use crate::receipt::RequestId;

@@ -14,7 +14,10 @@
     reason = "test code only: a panic is a failed test, and printing is how it reports"
 )]
 
+pub mod differential;
 pub mod door;
+pub mod fuzz;
+pub mod history;
 pub mod http;
 pub mod matrix;
 pub mod oracle;

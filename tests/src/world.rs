@@ -182,6 +182,15 @@ impl Genome {
         })
     }
 
+    /// The same world with at most `count` of its questions, from one of them on and round again.
+    #[must_use]
+    pub fn asking(&self, from: usize, count: usize) -> Self {
+        let mut other = self.clone();
+        let questions = question::rotated(&self.questions, from);
+        other.questions = questions.into_iter().take(count).collect();
+        other
+    }
+
     /// The change set that makes the policy.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {

@@ -26,6 +26,7 @@ use super::Door;
 use super::borrowed::CheckStreamRequest;
 use super::deciding::{decide_all, question_error};
 use super::failure::Failure;
+use super::last_resort::unreadable;
 use super::leave::granted;
 use super::malformed::{Malformed, required};
 use super::patience::patience;
@@ -293,10 +294,13 @@ where
     }
 }
 
-/// What is told of a message that could not be read; one that is too large is counted.
+/// What is told of a message that could not be read, and counted.
 fn unread(door: &Door, status: Status) -> Status {
     if status.code() != Code::OutOfRange {
-        return status;
+        // What it sends and nobody can read is the caller's mistake.
+        let Some((failure, reason)) = unreadable(&status) else { return status };
+        door.metrics.refused(reason);
+        return failure.into();
     }
     door.metrics.refused(RefusedReason::MessageTooLarge);
     let (limit, message) = ("max_question_bytes", status.message().to_owned());

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::Streaming;
 
 use super::failure::Failure;
+use super::last_resort::unreadable;
 use super::leave::{Lasting, granted, tenant_of};
 use super::malformed::Malformed;
 use super::policy::request_id;
@@ -119,7 +120,9 @@ async fn next(parts: &mut Streaming<v1::ImportRequest>) -> Result<Part, Failure>
     let message = tokio::time::timeout(LONGEST_SILENCE, parts.message())
         .await
         .map_err(|_| Failure::ImportTooSlow { limit: LONGEST_SILENCE })?
-        .map_err(Failure::Transport)?;
+        .map_err(|status| {
+            unreadable(&status).map_or(Failure::Transport(status), |(failure, _)| failure)
+        })?;
     let ended = "ended without `commit`, so nothing was applied; send it last";
     let v1::ImportRequest { part } = message.ok_or_else(|| Malformed::new("commit", ended))?;
     let empty = "is neither `header`, `changes` nor `commit`";

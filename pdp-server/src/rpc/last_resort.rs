@@ -85,18 +85,27 @@ fn worded(response: &Response<Body>) -> Option<Response<Body>> {
         return None;
     }
     let status = Status::from_header_map(headers)?;
-    let message = status.message();
-    let (failure, reason) = match status.code() {
-        Code::OutOfRange | Code::ResourceExhausted => {
-            (Failure::message_too_large(message), RefusedReason::MessageTooLarge)
-        }
-        Code::Internal => {
-            (Failure::Malformed(Malformed::new("", message)), RefusedReason::MessageMalformed)
-        }
-        _ => return None,
-    };
+    let (failure, reason) = unreadable(&status)?;
     let mut response = Status::from(failure).into_http();
     // Counted where the request arrived.
     response.extensions_mut().insert(reason);
     Some(response)
+}
+
+/// What an error that came from reading a message is: the caller's mistake, and as what it is counted. `None`
+/// for another error.
+pub(super) fn unreadable(status: &Status) -> Option<(Failure, RefusedReason)> {
+    if !status.details().is_empty() {
+        return None;
+    }
+    let message = status.message();
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => {
+            Some((Failure::message_too_large(message), RefusedReason::MessageTooLarge))
+        }
+        Code::Internal => {
+            Some((Failure::Malformed(Malformed::new("", message)), RefusedReason::MessageMalformed))
+        }
+        _ => None,
+    }
 }

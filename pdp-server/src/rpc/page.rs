@@ -159,6 +159,37 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks(2).map(pair).collect()
 }
 
+/// Reads text as a page token of some list: for fuzzing, and for the tests that go through its corpora.
+/// Whatever is taken is what was given out, but for the case of its digits.
+///
+/// # Errors
+/// What is not so.
+pub fn read_back(token: &str) -> Result<(), String> {
+    let list = ListOf::new(&["list"]);
+    // A token of this list, whatever list the text is of.
+    let own: String = list.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let own = format!("{own}{token}");
+    for token in [token, &own] {
+        let again = |made: String| match made.eq_ignore_ascii_case(token) {
+            true => Ok(()),
+            false => Err(format!("the token `{token}` was taken and is given out as `{made}`")),
+        };
+        if let Some(place) = list.place(token).ok().as_deref().and_then(<[u8]>::split_first_chunk) {
+            let revision = Revision::new(u64::from_be_bytes(*place.0));
+            if let Ok(Some(entry)) = list.past(token, revision) {
+                again(list.token_past(revision, &entry))?;
+            }
+            if let Ok(entries) = list.entries(token, revision) {
+                again(list.token_at(revision, entries))?;
+            }
+        }
+        if let Ok(Some(name)) = list.after(token) {
+            again(list.token_after(&name))?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
