@@ -4,13 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pdp_engine::time::Timestamp;
 use pdp_proto::v1::session_service_get_request::By;
 use pdp_proto::v1::{self, Effect, Reason, SessionState};
+use pdp_server::clock::Clock;
+use pdp_server::config::Settings;
 use redb::TableDefinition;
 use tempfile::TempDir;
 
-use crate::kept::{on, pdp_server, said};
-use crate::served::{Served, folder, put_person, question};
+use crate::kept::{pdp_server, said};
+use crate::served::{Served, folder, put_person, question, settings};
 
 /// What is in a file.
 struct Older {
@@ -45,10 +48,11 @@ fn unpacked(name: &str, folder: &Path) -> PathBuf {
     data
 }
 
+/// A server on it, soon after: sessions that were open then are looked at from its first moment on.
 async fn started(data: &Path, folder: &TempDir) -> Served {
-    let served = on(data, folder.path()).await;
-    served.now.store(SOON_AFTER, std::sync::atomic::Ordering::SeqCst);
-    served
+    let settings = Settings { data: Some(data.to_owned()), load: None, ..settings(folder.path()) };
+    let clock = Clock::from_fn(|| Timestamp::from_micros(SOON_AFTER));
+    Served::with_clock(settings, clock).await
 }
 
 /// How many facts a tenant has, and its revision.
