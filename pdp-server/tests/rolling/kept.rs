@@ -23,7 +23,7 @@ pub(crate) fn said(output: &Output) -> String {
 }
 
 /// A server on a data folder that is there already.
-pub(crate) async fn on(data: &Path, folder: &Path) -> Served {
+async fn on(data: &Path, folder: &Path) -> Served {
     let restored = Settings { data: Some(data.to_owned()), load: None, ..settings(folder) };
     Served::with(restored).await
 }
