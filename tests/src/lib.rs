@@ -16,6 +16,7 @@
 
 pub mod differential;
 pub mod door;
+pub mod fuzz;
 pub mod history;
 pub mod http;
 pub mod matrix;

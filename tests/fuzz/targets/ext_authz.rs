@@ -1,0 +1,5 @@
+//! `ext_authz`: see `pdp_tests::fuzz`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pdp_tests::fuzz::run("ext_authz", data));
