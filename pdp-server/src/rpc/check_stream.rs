@@ -26,6 +26,7 @@ use super::Door;
 use super::borrowed::CheckStreamRequest;
 use super::deciding::{decide_all, question_error};
 use super::failure::Failure;
+use super::last_resort::unreadable;
 use super::leave::granted;
 use super::malformed::{Malformed, required};
 use super::noted::trace_of;
@@ -145,7 +146,10 @@ where
             while taken.len() < BURST && end.is_none() {
                 match Pin::new(&mut *questions).poll_next(context) {
                     Poll::Ready(Some(Ok(message))) => taken.push_back(message),
-                    Poll::Ready(Some(Err(status))) => *end = Some(Err(status)),
+                    Poll::Ready(Some(Err(status))) => {
+                        // What it sends and nobody can read is the caller's mistake.
+                        *end = Some(Err(unreadable(&status).map_or(status, Status::from)));
+                    }
                     Poll::Ready(None) => *end = Some(Ok(())),
                     Poll::Pending if taken.is_empty() => return Poll::Pending,
                     Poll::Pending => break,

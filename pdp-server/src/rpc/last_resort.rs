@@ -89,6 +89,9 @@ fn worded(response: &Response<Body>) -> Option<Response<Body>> {
 
 /// What an error that came from reading a message is: the caller's mistake. `None` for another error.
 pub(super) fn unreadable(status: &Status) -> Option<Failure> {
+    if !status.details().is_empty() {
+        return None;
+    }
     match status.code() {
         Code::OutOfRange | Code::ResourceExhausted => {
             Some(Failure::MessageTooLarge(status.message().to_owned()))
