@@ -1,6 +1,6 @@
 //! What an operator starts from is held to the server: manifests, units and files of settings name what
-//! there is, dashboards and alerts use metrics that there are, and the threat model names tests that
-//! there are.
+//! there is, dashboards and alerts use metrics that there are, and the threat model and the page of
+//! guarantees name tests that there are.
 
 #![allow(
     clippy::expect_used,

@@ -1,12 +1,13 @@
-//! The threat model: every test that it names is there.
+//! The threat model and the page of guarantees: every test that they name is there.
 
 use std::path::Path;
 
+use pdp_tests::fuzz::TARGETS;
 use pdp_tests::tree::text;
 
-#[test]
-fn every_test_that_the_threat_model_names_is_there() {
-    let page = text(Path::new("docs/threat-model.md"));
+/// Holds that the files and tests are there that a page names; how many it names.
+fn hold_to_tests(page: &str) -> usize {
+    let page = text(Path::new(page));
     let mut named = 0;
     for span in page.split('`').skip(1).step_by(2) {
         let (path, test) = match span.split_once("::") {
@@ -23,7 +24,43 @@ fn every_test_that_the_threat_model_names_is_there() {
         }
         named += 1;
     }
+    named
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let named = hold_to_tests("docs/threat-model.md");
     assert!(named > 30, "only {named} tests are named");
+}
+
+#[test]
+fn every_test_that_the_guarantees_name_is_there() {
+    let named = hold_to_tests("docs/guarantees.md");
+    assert!(named > 40, "only {named} tests are named");
+    let page = text(Path::new("docs/guarantees.md"));
+    for (target, _) in TARGETS {
+        assert!(page.contains(&format!("| `{target}` |")), "the page has no fuzz target {target}");
+    }
+}
+
+#[test]
+fn every_guarantee_names_what_upholds_it_and_a_command() {
+    let page = text(Path::new("docs/guarantees.md"));
+    let mut promises = 0;
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if line != "| promise | upheld by | again |" {
+            continue;
+        }
+        for row in lines.by_ref().skip(1).take_while(|row| row.starts_with("| ")) {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            assert_eq!(cells.len(), 3, "{row}");
+            assert!(cells[1].contains(".rs"), "no test shows this: {row}");
+            assert!(cells[2].contains("cargo ") || cells[2].starts_with("as above"), "{row}");
+            promises += 1;
+        }
+    }
+    assert!(promises > 20, "only {promises} promises");
 }
 
 #[test]
