@@ -97,7 +97,7 @@ impl Plan {
     ) -> Result<(), Difference> {
         tally.history();
         let (pool, mut draws) = (pool(genome), Draws::new(self.seed ^ world.rotate_left(32)));
-        let longer = world / super::HISTORIES % LONGER.0 == 0;
+        let longer = (world / super::HISTORIES).is_multiple_of(LONGER.0);
         let steps = self.steps * if longer { LONGER.1 } else { 1 };
         let (mut facts, mut shown) = (Facts::default(), Shown::new(self.fault));
         let mut log: Vec<Vec<Change>> = Vec::new();
