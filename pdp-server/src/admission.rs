@@ -306,6 +306,7 @@ impl Drop for Counted {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::threads::rest;
 
     const LIMITS: AdmissionLimits = AdmissionLimits {
         thread_requests: 50,
@@ -412,6 +413,31 @@ pub(crate) mod tests {
         held.clear();
         held.extend((0..40).map(|_| load.arrive(at(103), false)));
         assert!(held.iter().all(|(_, shed)| shed.is_none()), "nobody waited: the next burst");
+    }
+
+    #[test]
+    fn bodies_that_have_not_come_wait_where_the_thread_has_not_rested() {
+        let (all, [load, _]) = loads();
+        let at = |ms| all.epoch + Duration::from_millis(ms);
+        rest(at(0));
+        let begun = |ms| {
+            let (mut counted, shed) = load.arrive(at(ms), true);
+            counted.begin();
+            (counted, shed)
+        };
+        learn(&load, 100, 1_000_000);
+        let refused = Some(Shed::Queue { maximum: LIMITS.queue });
+        let mut held: Vec<_> = (0..20).map(|_| begun(50)).collect();
+        assert!(
+            held.iter().all(|(_, shed)| shed.is_none()),
+            "it may be their senders who are slow"
+        );
+        assert_eq!(begun(101).1, refused, "or else it would have rested");
+        rest(at(101));
+        assert_eq!(begun(102).1, None);
+        held.truncate(5);
+        assert_eq!(begun(250).1, None, "5 ms are within the limit");
+        assert_eq!(load.undecided.load(Relaxed), 5);
     }
 
     #[test]

@@ -88,6 +88,12 @@ pub(crate) fn rested() -> Option<Instant> {
     RESTED.get()
 }
 
+/// Has this thread have had nothing to do last at an instant.
+#[cfg(test)]
+pub(crate) fn rest(at: Instant) {
+    RESTED.set(Some(at));
+}
+
 // === impl Threads ===
 
 impl Threads {

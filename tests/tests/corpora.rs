@@ -105,7 +105,7 @@ fn authzen_bodies() {
 }
 
 /// How many changed inputs each target gets where nothing says so.
-const MUTATIONS: usize = 60;
+const MUTATIONS: usize = 500;
 
 /// The changes that an input goes through at most.
 const CHANGES: usize = 4;

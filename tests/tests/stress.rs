@@ -55,7 +55,7 @@ impl Tenant {
     }
 
     fn at(&self, revision: Revision) -> Arc<Facts> {
-        Arc::clone(&self.facts.lock().unwrap()[&revision])
+        Arc::clone(self.facts.lock().unwrap().get(&revision).unwrap())
     }
 
     /// Publishes change set after change set.

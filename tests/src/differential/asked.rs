@@ -102,6 +102,9 @@ impl<'a> Asked<'a> {
     }
 
     /// What the engine says.
+    ///
+    /// # Errors
+    /// [`Refused`] where the question is not one.
     pub fn decide(&self, snapshot: &Snapshot, now: Timestamp) -> Told {
         let plain = |it: Decision| ((it.effect, it.reason), None);
         let told = match self {

@@ -284,9 +284,17 @@ fn is_plain(path: &[u8]) -> bool {
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
     let text = String::from_utf8_lossy(path).to_lowercase();
     let dots = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
-    let doubtful = ["%2f", "%5c", "%00", "%25", "//", "\\", ";", "#", "%3b", "%23", "%3f"];
+    let doubtful = ["%2f", "%5c", "%00", "//", "\\", ";", "#", "%3b", "%23", "%3f"];
+    // What is decoded once must not be something that could be decoded again.
+    let twice = text.split("%25").skip(1).any(begins_with_hex);
     text.starts_with('/')
+        && !twice
         && !doubtful.iter().any(|it| text.contains(it))
         && !text.split('/').any(dots)
         && !path.iter().any(u8::is_ascii_control)
+}
+
+/// Whether two hexadecimal digits come first.
+fn begins_with_hex(text: &str) -> bool {
+    text.len() >= 2 && text.bytes().take(2).all(|byte| byte.is_ascii_hexdigit())
 }
