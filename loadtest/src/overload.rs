@@ -14,7 +14,7 @@ use http::uri::PathAndQuery;
 use pdp_engine::compile::compile;
 use pdp_engine::facts::Change;
 use pdp_engine::query::Revision;
-use pdp_server::config::{GrpcThreads, Settings as Served};
+use pdp_server::config::{DEFAULT_MAX_QUEUE, GrpcThreads, Settings as Served};
 use prost::bytes::Bytes;
 use tokio::runtime::Runtime;
 
@@ -68,6 +68,8 @@ pub struct Settings {
     pub batch: usize,
     /// How many questions there are.
     pub questions: usize,
+    /// How long the server lets a request wait, in milliseconds.
+    pub max_queue_ms: u64,
 }
 
 /// What came out.
@@ -119,8 +121,9 @@ impl Default for Settings {
             seed: 1,
             slice: Duration::from_secs(3),
             connections: 8,
-            batch: 200,
+            batch: MAX_BATCH,
             questions: 20_000,
+            max_queue_ms: DEFAULT_MAX_QUEUE.as_millis() as u64,
         }
     }
 }
@@ -163,7 +166,7 @@ impl Settings {
         let script = Script::of(Requests::batches("", &asks, self.batch));
         let threads = Some(GrpcThreads::Count(std::num::NonZeroUsize::MIN));
         // As it is by default, but for the threads: `Embedded` would let every request wait.
-        let max_queue_ms = Some(pdp_server::config::DEFAULT_MAX_QUEUE.as_millis() as u64);
+        let max_queue_ms = Some(self.max_queue_ms);
         let served = Served { grpc_threads: threads, max_queue_ms, ..Served::default() };
         let server = Embedded::start_with(filled.path(), served)?;
         let runtime = Runtime::new()?;

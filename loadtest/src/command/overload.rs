@@ -24,11 +24,14 @@ pub(super) struct OverloadArgs {
     #[arg(long, default_value_t = 8)]
     connections: usize,
     /// How many questions each request asks
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = Settings::default().batch)]
     batch: usize,
     /// How many questions there are
     #[arg(long, default_value_t = 20_000)]
     questions: usize,
+    /// How long the server lets a request wait, in milliseconds
+    #[arg(long, default_value_t = Settings::default().max_queue_ms)]
+    max_queue_ms: u64,
     /// Print JSON instead of the table
     #[arg(long)]
     json: bool,
@@ -44,9 +47,9 @@ pub(super) struct OverloadArgs {
 
 impl OverloadArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { size, seed, connections, batch, questions, .. } = self;
+        let Self { size, seed, connections, batch, questions, max_queue_ms, .. } = self;
         let slice = Duration::from_millis(self.milliseconds);
-        let settings = Settings { size, seed, slice, connections, batch, questions };
+        let settings = Settings { size, seed, slice, connections, batch, questions, max_queue_ms };
         let overloaded = settings.measure(&mut progress)?;
         let missed = overloaded.figures.iter().any(|figure| !figure.met);
         let report = OverloadReport { machine: Machine::this(), size, seed, batch, overloaded };
