@@ -14,7 +14,7 @@ use http::uri::PathAndQuery;
 use pdp_engine::compile::compile;
 use pdp_engine::facts::Change;
 use pdp_engine::query::Revision;
-use pdp_server::config::{DEFAULT_MAX_QUEUE, GrpcThreads, Settings as Served};
+use pdp_server::config::{GrpcThreads, Settings as Served};
 use prost::bytes::Bytes;
 use tokio::runtime::Runtime;
 
@@ -114,16 +114,17 @@ pub struct Health {
 // === impl Settings ===
 
 impl Default for Settings {
-    /// A size that takes less than a minute.
+    /// A size that takes less than a minute, and whose answers cost more than to refuse them. The wait is shorter than
+    /// a server's usual one, which is for batches at less than five times what it can do.
     fn default() -> Self {
         Self {
-            size: 1_000,
+            size: 100_000,
             seed: 1,
             slice: Duration::from_secs(3),
             connections: 8,
             batch: MAX_BATCH,
             questions: 20_000,
-            max_queue_ms: DEFAULT_MAX_QUEUE.as_millis() as u64,
+            max_queue_ms: 3,
         }
     }
 }
@@ -165,7 +166,7 @@ impl Settings {
         let asks = sample(&organisation, &compile(&facts, Revision::new(1)), mix, NOW)?;
         let script = Script::of(Requests::batches("", &asks, self.batch));
         let threads = Some(GrpcThreads::Count(std::num::NonZeroUsize::MIN));
-        // As it is by default, but for the threads: `Embedded` would let every request wait.
+        // `Embedded` would let every request wait.
         let max_queue_ms = Some(self.max_queue_ms);
         let served = Served { grpc_threads: threads, max_queue_ms, ..Served::default() };
         let server = Embedded::start_with(filled.path(), served)?;

@@ -13,13 +13,18 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::telemetry::Metrics;
-use crate::threads::rested;
+use crate::threads::{rested, rests};
 pub(crate) use quota::{Held, Quota, Quotas};
 pub(crate) use shed::Shed;
 
 /// For how long there has to be a queue before it counts as one that stays: a burst that is worked off
 /// within that is no overload.
 const STANDING: Duration = Duration::from_millis(100);
+
+/// Over how long it is looked at how much a thread rests, and the share of it, as a divisor, below which it is busy
+/// without a pause.
+const LOOKED_AT: Duration = Duration::from_millis(500);
+const RESTS_AT_LEAST: u64 = 10;
 
 /// How many times `max_queue_ms` those of a burst may wait.
 const BURST: u32 = 20;
@@ -70,6 +75,11 @@ pub(crate) struct Load {
     queued: AtomicUsize,
     /// How many that this thread decides are not answered, be it that their bodies have not come.
     undecided: AtomicUsize,
+    /// Since when it is looked at how much the thread rests, how long it had rested until then, both in nanoseconds,
+    /// and whether it rested little while it was looked at before.
+    looked_at_ns: AtomicU64,
+    had_rested_ns: AtomicU64,
+    is_busy: AtomicBool,
     /// When nobody waited last, in nanoseconds.
     idle_at_ns: AtomicU64,
     /// When the last one had its turn, in nanoseconds, and whether others waited then.
@@ -170,6 +180,9 @@ impl Load {
             in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             undecided: AtomicUsize::new(0),
+            looked_at_ns: AtomicU64::new(0),
+            had_rested_ns: AtomicU64::new(0),
+            is_busy: AtomicBool::new(false),
             idle_at_ns: AtomicU64::new(0),
             turn_at_ns: AtomicU64::new(0),
             others_waited: AtomicBool::new(false),
@@ -217,7 +230,7 @@ impl Load {
             return Some(Shed::All { maximum: limits.requests });
         }
         let idle_at_ns = self.rested_ns().unwrap_or_else(|| self.idle_at_ns.load(Relaxed));
-        let stands = now_ns.saturating_sub(idle_at_ns) > nanos(STANDING);
+        let stands = self.is_busy(now_ns) || now_ns.saturating_sub(idle_at_ns) > nanos(STANDING);
         let (waiting, most) = if stands {
             // Bodies that have not come wait for this thread, too, which has not rested for so long.
             let undecided = u64::try_from(self.undecided.load(Relaxed)).unwrap_or(u64::MAX);
@@ -247,6 +260,20 @@ impl Load {
     fn decided(&self, now_ns: u64) {
         let left = self.undecided.fetch_sub(1, Relaxed).saturating_sub(1);
         self.measure(now_ns, left > 0);
+    }
+
+    /// Whether this thread has hardly rested for a while. One that refuses much has nothing to do now and
+    /// then, and the next burst is the same overload.
+    fn is_busy(&self, now_ns: u64) -> bool {
+        let looked_ns = now_ns.saturating_sub(self.looked_at_ns.load(Relaxed));
+        if looked_ns > nanos(LOOKED_AT) {
+            let rests_ns = nanos(rests());
+            let rested_ns = rests_ns.saturating_sub(self.had_rested_ns.swap(rests_ns, Relaxed));
+            let is_busy = rested().is_some() && rested_ns < looked_ns / RESTS_AT_LEAST;
+            self.is_busy.store(is_busy, Relaxed);
+            self.looked_at_ns.store(now_ns, Relaxed);
+        }
+        self.is_busy.load(Relaxed)
     }
 
     /// When this thread had nothing to do last.

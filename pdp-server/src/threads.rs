@@ -81,11 +81,18 @@ impl fmt::Display for GrpcThreads {
 thread_local! {
     /// When this thread had nothing to do last, if it is one that decides.
     static RESTED: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// For how long it has had nothing to do, in all.
+    static RESTS: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 /// When this thread had nothing to do last; `None` where that is not known.
 pub(crate) fn rested() -> Option<Instant> {
     RESTED.get()
+}
+
+/// For how long this thread has had nothing to do, in all.
+pub(crate) fn rests() -> Duration {
+    RESTS.get()
 }
 
 /// Has this thread have had nothing to do last at an instant.
@@ -175,6 +182,10 @@ impl Deciding {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .on_thread_park(|| RESTED.set(Some(Instant::now())))
+            .on_thread_unpark(|| {
+                let rest = RESTED.get().map_or(Duration::ZERO, |since| since.elapsed());
+                RESTS.set(RESTS.get() + rest);
+            })
             .build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();

@@ -12,7 +12,7 @@ use super::{json, progress, save, tell};
 #[derive(Debug, clap::Args)]
 pub(super) struct OverloadArgs {
     /// How many assignments the policy has
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = Settings::default().size)]
     size: u64,
     /// The seed
     #[arg(long, default_value_t = 1)]
