@@ -1,14 +1,27 @@
-//! What it costs a Check that callers prove who they are, that decisions are logged, and that
-//! connections are encrypted: the same server with and without, by turns. Metrics are counted by all of
-//! them. No Check has a span of its own, so that traces cost it nothing.
+//! What it costs a Check that callers prove who they are, that decisions are logged, that one in a hundred
+//! requests is traced, and that connections are encrypted: the same server with and without, by turns. Metrics
+//! are counted by all of them. Spans are sent to a collector in this process, which takes and drops them.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use pdp_server::callers::NewKey;
 use pdp_server::config::{DecisionLogSettings, LogTarget, Settings as Serving};
+use pdp_server::telemetry::{Telemetry, install};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::runtime::Runtime;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
 
 use super::served::{clean, ready};
 use super::{Bound, Settings, Target, TargetsError, ratios};
@@ -26,8 +39,12 @@ const NAME: &str = "localhost";
 struct On {
     callers: bool,
     log: bool,
+    traces: bool,
     tls: bool,
 }
+
+/// Takes spans.
+struct Collector(Arc<AtomicU64>);
 
 /// A server, and what it is asked over.
 struct Side {
@@ -39,13 +56,32 @@ struct Side {
     per_second: Vec<f64>,
 }
 
-const SIDES: [(&str, On); 5] = [
-    ("everything off", On { callers: false, log: false, tls: false }),
-    ("with a key", On { callers: true, log: false, tls: false }),
-    ("with a log of all decisions", On { callers: false, log: true, tls: false }),
-    ("with both", On { callers: true, log: true, tls: false }),
-    ("with both and TLS", On { callers: true, log: true, tls: true }),
+const OFF: On = On { callers: false, log: false, traces: false, tls: false };
+
+/// What is held against the target.
+const ALL: &str = "with all three";
+
+const SIDES: [(&str, On); 6] = [
+    ("everything off", OFF),
+    ("with a key", On { callers: true, ..OFF }),
+    ("with a log of all decisions", On { log: true, ..OFF }),
+    ("with traces of 1 in 100", On { traces: true, ..OFF }),
+    (ALL, On { callers: true, log: true, traces: true, tls: false }),
+    ("with all three and TLS", On { callers: true, log: true, traces: true, tls: true }),
 ];
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let resources = request.into_inner().resource_spans;
+        let scopes = resources.iter().flat_map(|it| &it.scope_spans);
+        self.0.fetch_add(scopes.map(|it| it.spans.len() as u64).sum(), Relaxed);
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
 
 pub(super) fn measure(
     settings: &Settings,
@@ -53,9 +89,12 @@ pub(super) fn measure(
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Target>, TargetsError> {
     let runtime = Runtime::new()?;
+    let taken = Arc::new(AtomicU64::new(0));
+    let (collector, telemetry) = runtime.block_on(collected(Arc::clone(&taken)))?;
     let mut sides = Vec::with_capacity(SIDES.len());
     for (what, on) in SIDES {
-        sides.push(Side::start(&runtime, (what, on), settings, (filled, script))?);
+        let to = (settings, collector.as_str());
+        sides.push(Side::start(&runtime, (what, on), to, (filled, script))?);
     }
     for round in 1..=settings.rounds {
         say(&format!("observed: round {round} of {}", settings.rounds));
@@ -66,7 +105,23 @@ pub(super) fn measure(
         drop(to);
         server.stop()?;
     }
+    telemetry.finish();
+    say(&format!("observed: {} spans were taken", taken.load(Relaxed)));
     Ok(targets)
+}
+
+/// A collector, and this process's spans on their way to it.
+async fn collected(taken: Arc<AtomicU64>) -> Result<(String, Telemetry), TargetsError> {
+    let incoming = TcpIncoming::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let incoming = incoming.map_err(std::io::Error::other)?;
+    let endpoint = format!("http://{}", incoming.local_addr()?);
+    let service = TraceServiceServer::new(Collector(taken));
+    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+    let (log, otlp_endpoint) = (Some("error".to_owned()), Some(endpoint.clone()));
+    let traced = Serving { log, otlp_endpoint, ..Serving::default() };
+    let config = traced.into_config(None).map_err(std::io::Error::other)?;
+    let telemetry = install(&config).map_err(std::io::Error::other)?;
+    Ok((endpoint, telemetry))
 }
 
 async fn one_round(
@@ -93,7 +148,7 @@ fn targets(sides: &[Side]) -> Vec<Target> {
     for side in on {
         let name = format!("check {} / without, throughput", side.what);
         let values = ratios(&side.per_second, &off.per_second);
-        targets.push(if side.what == "with both" {
+        targets.push(if side.what == ALL {
             Target::held(14, &name, &values, Bound::AtLeast(0.90), "times")
         } else {
             Target::reported(14, &name, &values, "times")
@@ -108,11 +163,12 @@ impl Side {
     fn start(
         runtime: &Runtime,
         (what, on): (&'static str, On),
-        settings: &Settings,
+        (settings, collector): (&Settings, &str),
         (filled, script): (&Filled, &Script),
     ) -> Result<Self, TargetsError> {
         let folder = filled.copied()?;
-        let mut serving = Serving::default();
+        let otlp_endpoint = on.traces.then(|| collector.to_owned());
+        let mut serving = Serving { otlp_endpoint, ..Serving::default() };
         let mut manners = Manners::default();
         if on.callers {
             let key = NewKey::draw().map_err(|_| std::io::Error::other("no random bytes"))?;
