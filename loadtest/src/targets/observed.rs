@@ -1,5 +1,5 @@
-//! What it costs a Check that callers prove who they are, that decisions are logged, that one in a hundred
-//! requests is traced, and that connections are encrypted: the same server with and without, by turns. Metrics
+//! What it costs a Check that callers prove who they are, that decisions are logged (denials all of them, of the
+//! others one in a hundred), that one in a hundred requests is traced, and that connections are encrypted: the same server with and without, by turns. Metrics
 //! are counted by all of them. Spans are sent to a collector in this process, which takes and drops them.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -38,7 +38,8 @@ const NAME: &str = "localhost";
 #[derive(Debug, Clone, Copy)]
 struct On {
     callers: bool,
-    log: bool,
+    /// Of what is allowed, how much is logged.
+    log: Option<&'static str>,
     traces: bool,
     tls: bool,
 }
@@ -56,18 +57,22 @@ struct Side {
     per_second: Vec<f64>,
 }
 
-const OFF: On = On { callers: false, log: false, traces: false, tls: false };
+const OFF: On = On { callers: false, log: None, traces: false, tls: false };
 
 /// What is held against the target.
 const ALL: &str = "with all three";
 
-const SIDES: [(&str, On); 6] = [
+/// The share of what is allowed that is logged.
+const SAMPLED: &str = "0.01";
+
+const SIDES: [(&str, On); 7] = [
     ("everything off", OFF),
     ("with a key", On { callers: true, ..OFF }),
-    ("with a log of all decisions", On { log: true, ..OFF }),
+    ("with a log of all decisions", On { log: Some("1"), ..OFF }),
+    ("with a log of denials and 1 in 100", On { log: Some(SAMPLED), ..OFF }),
     ("with traces of 1 in 100", On { traces: true, ..OFF }),
-    (ALL, On { callers: true, log: true, traces: true, tls: false }),
-    ("with all three and TLS", On { callers: true, log: true, traces: true, tls: true }),
+    (ALL, On { callers: true, log: Some(SAMPLED), traces: true, tls: false }),
+    ("with all three and TLS", On { callers: true, log: Some(SAMPLED), traces: true, tls: true }),
 ];
 
 #[tonic::async_trait]
@@ -179,9 +184,11 @@ impl Side {
             serving.callers = Some(file);
             manners = manners.with_token(key.secret())?;
         }
-        if on.log {
-            let log = Some(LogTarget::File(folder.path().join("decisions.jsonl")));
-            serving.decision_log = DecisionLogSettings { decision_log: log, ..Default::default() };
+        if let Some(share) = on.log {
+            let decision_log = Some(LogTarget::File(folder.path().join("decisions.jsonl")));
+            let decision_log_allows = Some(share.parse().map_err(std::io::Error::other)?);
+            serving.decision_log =
+                DecisionLogSettings { decision_log, decision_log_allows, ..Default::default() };
         }
         if on.tls {
             manners = manners.with_authority(certified(folder.path(), &mut serving)?, NAME);
