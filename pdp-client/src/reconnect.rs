@@ -98,6 +98,11 @@ impl<M> Reconnecting<M> {
         }
     }
 
+    /// Makes the stream again: what comes next was asked for anew.
+    pub(crate) fn begin_anew(&mut self) {
+        self.stream = Stream::Idle;
+    }
+
     /// What a failure means: a pause before the next attempt, and an error if attempts do not help.
     fn lost(&mut self, error: Error, lasted: Duration) -> Result<Heard<M>, Error> {
         if lasted >= self.backoff.max_backoff {

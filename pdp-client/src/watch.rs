@@ -109,7 +109,8 @@ impl PolicyWatch {
     ///
     /// # Errors
     /// [`Error::Refused`] with the reason `POSITION_TOO_OLD` or `POSITION_UNKNOWN` if there is no going on
-    /// from where the watch is: export the policy, and watch from there. Any other error says that the
+    /// from where the watch is: export the policy, and watch from there. [`Error::Protocol`] if a message is
+    /// not understood: the watch then begins again behind what was told last. Any other error says that the
     /// server does not let this watch be: `UNKNOWN_TENANT`, a permission that is missing. Asking again
     /// tries again, after a pause.
     pub async fn event(&mut self) -> Result<PolicyEvent, Error> {
@@ -120,11 +121,16 @@ impl PolicyWatch {
                     self.parts.clear();
                     return Ok(PolicyEvent::Lost { error, pause });
                 }
-                Heard::Message(message) => {
-                    if let Some(event) = self.heard(message)? {
-                        return Ok(event);
+                Heard::Message(message) => match self.heard(message) {
+                    Ok(Some(event)) => return Ok(event),
+                    Ok(None) => {}
+                    Err(error) => {
+                        // What was not understood comes again, behind what was told last.
+                        self.parts.clear();
+                        self.stream.begin_anew();
+                        return Err(error);
                     }
-                }
+                },
             }
         }
     }
@@ -157,14 +163,14 @@ impl PolicyWatch {
                 if expected.is_some_and(|expected| expected != position.revision.get()) {
                     return Err(Error::protocol("a change set of the watch is missing"));
                 }
+                let committed_at = committed_at.and_then(|at| SystemTime::try_from(at).ok());
+                let committed_at = committed_at
+                    .ok_or_else(|| Error::protocol("a change set tells no time of its commit"))?;
                 self.parts.extend(changes);
                 if more {
                     return Ok(None);
                 }
                 self.after = Some(position);
-                let committed_at = committed_at.and_then(|at| SystemTime::try_from(at).ok());
-                let committed_at = committed_at
-                    .ok_or_else(|| Error::protocol("a change set tells no time of its commit"))?;
                 let changes = std::mem::take(&mut self.parts);
                 Ok(Some(PolicyEvent::Committed(CommittedSet { position, committed_at, changes })))
             }
@@ -246,6 +252,36 @@ impl FromStr for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::v1::policy_service_watch_response::Event;
+
+    /// A change set that makes this revision.
+    fn set(revision: u64, timed: bool, more: bool) -> v1::PolicyServiceWatchResponse {
+        let event = Event::ChangeSet(v1::ChangeSet {
+            position: Some(v1::PolicyPosition { revision, mark: Vec::new() }),
+            committed_at: timed.then(prost_types::Timestamp::default),
+            changes: vec![v1::Change::default()],
+            more,
+        });
+        v1::PolicyServiceWatchResponse { event: Some(event) }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_understood_is_not_passed_over() {
+        let client = Client::builder("http://127.0.0.1:1").connect_lazy().unwrap();
+        let at = |revision| Some(Position { revision: Revision::new(revision), mark: None });
+        let mut watch = client.watch_policy(at(4));
+        for message in
+            [set(6, true, false), set(5, false, false), v1::PolicyServiceWatchResponse::default()]
+        {
+            assert!(matches!(watch.heard(message), Err(Error::Protocol { .. })));
+            assert_eq!(watch.position(), at(4));
+        }
+        assert!(watch.heard(set(5, true, true)).unwrap().is_none());
+        assert_eq!(watch.position(), at(4), "half a change set is none");
+        let told = watch.heard(set(5, true, false)).unwrap();
+        let Some(PolicyEvent::Committed(told)) = told else { panic!("it is whole") };
+        assert_eq!((told.changes.len(), watch.position()), (2, at(5)));
+    }
 
     #[test]
     fn positions_are_read_as_they_are_written() {
