@@ -14,7 +14,7 @@ use http::uri::PathAndQuery;
 use pdp_engine::compile::compile;
 use pdp_engine::facts::Change;
 use pdp_engine::query::Revision;
-use pdp_server::config::{GrpcThreads, Settings as Served};
+use pdp_server::config::{DEFAULT_MAX_QUEUE, GrpcThreads, Settings as Served};
 use prost::bytes::Bytes;
 use tokio::runtime::Runtime;
 
@@ -27,8 +27,8 @@ use crate::questions::{Mix, hold, sample};
 use crate::random::Skew;
 use crate::shape::Shape;
 use crate::tally::Summary;
-use crate::targets::served::{clean, until_ready};
-use crate::targets::{Bound, TargetsError};
+use crate::targets::served::until_ready;
+use crate::targets::{Bound, MIN_ROUNDS, Spread, TargetsError};
 use crate::wire::{MAX_BATCH, Requests};
 
 /// How many times what the server can do is asked.
@@ -50,8 +50,12 @@ const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
 /// How often memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How many requests are under way on a connection in a closed loop.
-const IN_FLIGHT: usize = 4;
+/// On how many connections it is asked what the server can do, one request at a time on each: it always has a next
+/// one, and refuses none.
+const CLOSED: usize = 2;
+
+/// The load at which it is almost too much.
+const BUSY: f64 = 0.9;
 
 /// What is measured, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +64,7 @@ pub struct Settings {
     pub size: u64,
     /// The seed of the policy and of the questions.
     pub seed: u64,
-    /// How long each load is measured.
+    /// How long each load is measured in a round.
     pub slice: Duration,
     /// How many connections ask.
     pub connections: usize,
@@ -75,28 +79,38 @@ pub struct Settings {
 /// What came out.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Overloaded {
-    /// Requests a second in a closed loop.
-    pub can: f64,
-    /// At half of that.
-    pub half: Summary,
-    /// At five times that.
-    pub over: Summary,
-    /// The four figures.
+    /// Over the rounds, those with a bound first.
     pub figures: Vec<Figure>,
-    /// How many times health was asked for, and how often it was told in time.
+    /// How many times health was asked for in all, and how often it was told in time.
     pub health: Health,
 }
 
-/// A figure that is held against a bound.
+/// One round: the loads, one after the other.
+struct Round {
+    /// Requests a second in a closed loop.
+    can: f64,
+    /// At half of that.
+    half: Summary,
+    /// At nine tenths, where some are refused that could have been answered later.
+    busy: Summary,
+    /// At five times that.
+    over: Summary,
+    /// By how many bytes memory grew.
+    growth: Option<u64>,
+    /// Health under overload.
+    health: Health,
+}
+
+/// A figure over the rounds.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Figure {
     /// What it is.
     pub name: &'static str,
     /// What came out; `None` where the operating system does not tell.
-    pub value: Option<f64>,
-    /// What it is held against.
-    pub bound: Bound,
-    /// Whether it holds.
+    pub value: Option<Spread>,
+    /// What it is held against; `None` for what is only reported.
+    pub bound: Option<Bound>,
+    /// Whether it holds; always, for what is only reported.
     pub met: bool,
 }
 
@@ -114,17 +128,16 @@ pub struct Health {
 // === impl Settings ===
 
 impl Default for Settings {
-    /// A size that takes less than a minute, and whose answers cost more than to refuse them. The wait is shorter than
-    /// a server's usual one, which is for batches at less than five times what it can do.
+    /// A size that takes less than a minute, and whose answers cost more than to refuse them.
     fn default() -> Self {
         Self {
             size: 100_000,
             seed: 1,
-            slice: Duration::from_secs(3),
+            slice: Duration::from_secs(1),
             connections: 8,
             batch: MAX_BATCH,
             questions: 20_000,
-            max_queue_ms: 3,
+            max_queue_ms: DEFAULT_MAX_QUEUE.as_millis() as u64,
         }
     }
 }
@@ -148,12 +161,11 @@ impl Settings {
         Timing::new(self.slice / 3, self.slice)
     }
 
-    /// Measures what the server can do, half of that and five times that; `say` is told what is going
-    /// on.
+    /// Measures what the server can do, half of that, nine tenths and five times that, in rounds; `say` is told what is
+    /// going on.
     ///
     /// # Errors
-    /// [`TargetsError`] if the server does not run, or if there is a wrong answer, or an error at half
-    /// load.
+    /// [`TargetsError`] if the server does not run, or if there is a wrong answer or another error than a refusal.
     pub fn measure(&self, say: &mut dyn FnMut(&str)) -> Result<Overloaded, TargetsError> {
         self.check()?;
         say("the policy and its questions");
@@ -171,13 +183,13 @@ impl Settings {
         let served = Served { grpc_threads: threads, max_queue_ms, ..Served::default() };
         let server = Embedded::start_with(filled.path(), served)?;
         let runtime = Runtime::new()?;
-        let overloaded = runtime.block_on(self.loads(server.endpoint(), &script, say))?;
+        let overloaded = runtime.block_on(self.rounds(server.endpoint(), &script, say))?;
         drop(runtime);
         server.stop()?;
         Ok(overloaded)
     }
 
-    async fn loads(
+    async fn rounds(
         &self,
         endpoint: &str,
         script: &Script,
@@ -187,74 +199,108 @@ impl Settings {
         if let Some(first) = to.first_mut() {
             until_ready(first, &script.requests).await?;
         }
-        say("what the server can do");
-        let can = closed_loop(&to, script, IN_FLIGHT, self.timing()).await?.requests_per_second;
-        say("half of that");
-        let half = clean("half load", self.ask(&to, script, can / 2.0).await?)?;
-        say("five times that");
-        let before = resident();
-        let watched = Watched::begin(Connection::open(endpoint).await?);
-        let over = self.ask(&to, script, can * TIMES).await?;
-        let (health, most) = watched.end().await;
-        if over.wrong > 0 || over.refused < over.errors {
-            return Err(TargetsError::Unclean {
-                what: "overload",
-                errors: over.errors - over.refused,
-                wrong: over.wrong,
-                unsent: 0,
-                first: over.first_error.map_or_else(String::new, |said| format!("; {said}")),
-            });
+        let mut rounds = Vec::new();
+        for number in 1..=MIN_ROUNDS {
+            say(&format!("round {number} of {MIN_ROUNDS}"));
+            rounds.push(self.round(endpoint, &to, script).await?);
         }
-        let growth = before.zip(most).map(|(before, most)| most.saturating_sub(before));
-        let figures = figures(can, &half, &over, growth, health);
-        Ok(Overloaded { can, half, over, figures, health })
+        Ok(Overloaded { figures: figures(&rounds), health: Health::of(&rounds) })
     }
 
+    async fn round(
+        &self,
+        endpoint: &str,
+        to: &[Connection],
+        script: &Script,
+    ) -> Result<Round, TargetsError> {
+        let alone = to.get(..CLOSED).unwrap_or(to);
+        let can = closed_loop(alone, script, 1, self.timing()).await?.requests_per_second;
+        let half = self.ask("half load", to, script, can / 2.0).await?;
+        let busy = self.ask("nine tenths", to, script, can * BUSY).await?;
+        let before = resident();
+        let watched = Watched::begin(Connection::open(endpoint).await?);
+        let over = self.ask("overload", to, script, can * TIMES).await?;
+        let (health, most) = watched.end().await;
+        let growth = before.zip(most).map(|(before, most)| most.saturating_sub(before));
+        Ok(Round { can, half, busy, over, growth, health })
+    }
+
+    /// An open loop, in which there is no wrong answer and no other error than a refusal.
     async fn ask(
         &self,
+        what: &'static str,
         to: &[Connection],
         script: &Script,
         rate: f64,
     ) -> Result<Summary, TargetsError> {
         let timing = self.timing();
         let schedule = Schedule::constant(rate.max(10.0), timing.warm_up + timing.duration);
-        Ok(open_loop(to, script, schedule, timing).await?)
+        let summary = open_loop(to, script, schedule, timing).await?;
+        if summary.wrong == 0 && summary.refused >= summary.errors {
+            return Ok(summary);
+        }
+        let Summary { errors, refused, wrong, first_error, .. } = summary;
+        let first = first_error.map_or_else(String::new, |said| format!("; {said}"));
+        Err(TargetsError::Unclean { what, errors: errors - refused, wrong, unsent: 0, first })
     }
 }
 
-fn figures(
-    can: f64,
-    half: &Summary,
-    over: &Summary,
-    growth: Option<u64>,
-    health: Health,
-) -> Vec<Figure> {
-    let figure = |name, value: Option<f64>, bound: Bound| {
-        let met = value.is_some_and(|value| bound.holds(value));
-        Figure { name, value, bound, met }
+/// The share of requests that were refused.
+fn refused(summary: &Summary) -> f64 {
+    summary.refused as f64 / (summary.requests + summary.refused).max(1) as f64
+}
+
+fn figures(rounds: &[Round]) -> Vec<Figure> {
+    let of = |value: &dyn Fn(&Round) -> Option<f64>| {
+        Spread::of(&rounds.iter().filter_map(value).filter(|it| it.is_finite()).collect::<Vec<_>>())
     };
-    let share = |part: f64, whole: f64| (whole > 0.0).then_some(part / whole);
+    let bounded =
+        |name, bound: Bound, judged: fn(Spread) -> f64, value: &dyn Fn(&Round) -> Option<f64>| {
+            let value = of(value);
+            let met = value.is_some_and(|value| bound.holds(judged(value)));
+            Figure { name, value, bound: Some(bound), met }
+        };
+    let reported = |name, value: &dyn Fn(&Round) -> f64| Figure {
+        name,
+        value: of(&|round| Some(value(round))),
+        bound: None,
+        met: true,
+    };
+    let median = |spread: Spread| spread.median;
     vec![
-        figure(
+        bounded(
             "p99 of what is taken on / at half load",
-            share(over.all.p99_us, half.all.p99_us),
             Bound::AtMost(MAX_P99),
+            median,
+            &|round| Some(round.over.all.p99_us / round.half.all.p99_us),
         ),
-        figure(
+        bounded(
             "answers a second / what the server can do",
-            share(over.requests_per_second, can),
             Bound::AtLeast(LEAST_GOODPUT),
+            median,
+            &|round| Some(round.over.requests_per_second / round.can),
         ),
-        figure(
+        bounded(
             "growth of memory, MiB",
-            growth.map(|bytes| bytes as f64 / f64::from(1 << 20)),
             Bound::AtMost(MAX_GROWTH_MIB),
+            |spread| spread.most,
+            &|round| round.growth.map(|bytes| bytes as f64 / f64::from(1 << 20)),
         ),
-        figure(
+        bounded(
             "health told in time / asked for",
-            share(health.told as f64, health.asked as f64),
             Bound::AtLeast(1.0),
+            |spread| spread.least,
+            &|round| Some(round.health.told as f64 / round.health.asked as f64),
         ),
+        reported("requests a second that it can answer", &|round| round.can),
+        reported("p99 at half load, us", &|round| round.half.all.p99_us),
+        reported("p99 at nine tenths, us", &|round| round.busy.all.p99_us),
+        reported("p99 at five times, us", &|round| round.over.all.p99_us),
+        reported("refused at half load, %", &|round| 100.0 * refused(&round.half)),
+        reported("refused at nine tenths, %", &|round| 100.0 * refused(&round.busy)),
+        reported("refused at five times, a second", &|round| {
+            round.over.refused as f64 / round.over.seconds
+        }),
     ]
 }
 
@@ -263,6 +309,18 @@ struct Watched {
     end: Arc<AtomicBool>,
     health: tokio::task::JoinHandle<Health>,
     memory: tokio::task::JoinHandle<Option<u64>>,
+}
+
+// === impl Health ===
+
+impl Health {
+    fn of(rounds: &[Round]) -> Self {
+        rounds.iter().fold(Self::default(), |all, Round { health, .. }| Self {
+            asked: all.asked + health.asked,
+            told: all.told + health.told,
+            worst_us: all.worst_us.max(health.worst_us),
+        })
+    }
 }
 
 // === impl Watched ===

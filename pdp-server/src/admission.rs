@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::telemetry::Metrics;
-use crate::threads::{rested, rests};
+use crate::threads::rested;
 pub(crate) use quota::{Held, Quota, Quotas};
 pub(crate) use shed::Shed;
 
@@ -21,13 +21,16 @@ pub(crate) use shed::Shed;
 /// within that is no overload.
 const STANDING: Duration = Duration::from_millis(100);
 
-/// Over how long it is looked at how much a thread rests, and the share of it, as a divisor, below which it is busy
-/// without a pause.
-const LOOKED_AT: Duration = Duration::from_millis(500);
-const RESTS_AT_LEAST: u64 = 10;
+/// For how long after a refusal no burst is let in. A thread that refuses most of what comes has nothing to do now and
+/// then, and what comes next is the same overload.
+const WARY: Duration = STANDING;
 
-/// How many times `max_queue_ms` those of a burst may wait.
-const BURST: u32 = 20;
+/// How many times `max_queue_ms` those of a burst may wait, and those that are hardly worth refusing.
+const BURST: u32 = 10;
+
+/// What has its turn as quickly as that is answered with hardly more effort than it is refused. To refuse most of it would
+/// leave the thread as busy, and its callers without answers.
+const CHEAP: Duration = Duration::from_micros(200);
 
 /// The share of the last interval in the mean of all: one in so many.
 const WEIGHT: u64 = 16;
@@ -75,11 +78,8 @@ pub(crate) struct Load {
     queued: AtomicUsize,
     /// How many that this thread decides are not answered, be it that their bodies have not come.
     undecided: AtomicUsize,
-    /// Since when it is looked at how much the thread rests, how long it had rested until then, both in nanoseconds,
-    /// and whether it rested little while it was looked at before.
-    looked_at_ns: AtomicU64,
-    had_rested_ns: AtomicU64,
-    is_busy: AtomicBool,
+    /// Until when no burst is let in, in nanoseconds.
+    wary_until_ns: AtomicU64,
     /// When nobody waited last, in nanoseconds.
     idle_at_ns: AtomicU64,
     /// When the last one had its turn, in nanoseconds, and whether others waited then.
@@ -180,9 +180,7 @@ impl Load {
             in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             undecided: AtomicUsize::new(0),
-            looked_at_ns: AtomicU64::new(0),
-            had_rested_ns: AtomicU64::new(0),
-            is_busy: AtomicBool::new(false),
+            wary_until_ns: AtomicU64::new(0),
             idle_at_ns: AtomicU64::new(0),
             turn_at_ns: AtomicU64::new(0),
             others_waited: AtomicBool::new(false),
@@ -230,15 +228,16 @@ impl Load {
             return Some(Shed::All { maximum: limits.requests });
         }
         let idle_at_ns = self.rested_ns().unwrap_or_else(|| self.idle_at_ns.load(Relaxed));
-        let stands = self.is_busy(now_ns) || now_ns.saturating_sub(idle_at_ns) > nanos(STANDING);
-        let (waiting, most) = if stands {
+        let turn_ns = self.turn_ns.load(Relaxed);
+        let stands = now_ns.saturating_sub(idle_at_ns) > nanos(STANDING)
+            || now_ns < self.wary_until_ns.load(Relaxed);
+        let (waiting, most) = if stands && turn_ns >= nanos(CHEAP) {
             // Bodies that have not come wait for this thread, too, which has not rested for so long.
             let undecided = u64::try_from(self.undecided.load(Relaxed)).unwrap_or(u64::MAX);
             (queued.max(undecided), limits.queue)
         } else {
             (queued, limits.queue.saturating_mul(BURST))
         };
-        let turn_ns = self.turn_ns.load(Relaxed);
         if waiting.saturating_mul(turn_ns) <= nanos(most) {
             return None;
         }
@@ -247,6 +246,7 @@ impl Load {
             // bad moment wears off.
             self.turn_ns.store(turn_ns - turn_ns.div_ceil(WEIGHT), Relaxed);
         }
+        self.wary_until_ns.store(now_ns.saturating_add(nanos(WARY)), Relaxed);
         Some(Shed::Queue { maximum: limits.queue })
     }
 
@@ -260,20 +260,6 @@ impl Load {
     fn decided(&self, now_ns: u64) {
         let left = self.undecided.fetch_sub(1, Relaxed).saturating_sub(1);
         self.measure(now_ns, left > 0);
-    }
-
-    /// Whether this thread has hardly rested for a while. One that refuses much has nothing to do now and
-    /// then, and the next burst is the same overload.
-    fn is_busy(&self, now_ns: u64) -> bool {
-        let looked_ns = now_ns.saturating_sub(self.looked_at_ns.load(Relaxed));
-        if looked_ns > nanos(LOOKED_AT) {
-            let rests_ns = nanos(rests());
-            let rested_ns = rests_ns.saturating_sub(self.had_rested_ns.swap(rests_ns, Relaxed));
-            let is_busy = rested().is_some() && rested_ns < looked_ns / RESTS_AT_LEAST;
-            self.is_busy.store(is_busy, Relaxed);
-            self.looked_at_ns.store(now_ns, Relaxed);
-        }
-        self.is_busy.load(Relaxed)
     }
 
     /// When this thread had nothing to do last.
@@ -438,8 +424,12 @@ pub(crate) mod tests {
         held.truncate(4);
         assert_eq!(load.arrive(at(102), false).1, None, "4 ms are within the limit");
         held.clear();
-        held.extend((0..40).map(|_| load.arrive(at(103), false)));
-        assert!(held.iter().all(|(_, shed)| shed.is_none()), "nobody waited: the next burst");
+        let came = |ms| {
+            let held: Vec<_> = (0..40).map(|_| load.arrive(at(ms), false)).collect();
+            held.iter().filter(|(_, shed)| shed.is_none()).count()
+        };
+        assert_eq!(came(103), 6, "nobody waits, and the next may be the same overload");
+        assert_eq!(came(204), 40, "nothing was refused for a while: the next burst");
     }
 
     #[test]
@@ -461,10 +451,24 @@ pub(crate) mod tests {
         );
         assert_eq!(begun(101).1, refused, "or else it would have rested");
         rest(at(101));
-        assert_eq!(begun(102).1, None);
+        assert_eq!(begun(102).1, refused, "a rest is no proof that it has time");
+        rest(at(203));
+        assert_eq!(begun(204).1, None, "nothing was refused for a while");
         held.truncate(5);
-        assert_eq!(begun(250).1, None, "5 ms are within the limit");
+        assert_eq!(begun(350).1, None, "5 ms are within the limit");
         assert_eq!(load.undecided.load(Relaxed), 5);
+    }
+
+    #[test]
+    fn what_costs_no_more_than_a_refusal_is_hardly_refused() {
+        let limits = AdmissionLimits { thread_requests: 1_000, requests: 1_000, ..LIMITS };
+        let all = Admission::new(limits, Arc::new(Metrics::new()));
+        let load = Load::new(&all);
+        learn(&load, 100, 100_000);
+        let held: Vec<_> =
+            (0..600).map(|_| load.arrive(all.epoch + Duration::from_secs(1), false)).collect();
+        let taken = held.iter().filter(|(_, shed)| shed.is_none()).count();
+        assert_eq!(taken, 501, "50 ms of work");
     }
 
     #[test]

@@ -81,18 +81,11 @@ impl fmt::Display for GrpcThreads {
 thread_local! {
     /// When this thread had nothing to do last, if it is one that decides.
     static RESTED: Cell<Option<Instant>> = const { Cell::new(None) };
-    /// For how long it has had nothing to do, in all.
-    static RESTS: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 /// When this thread had nothing to do last; `None` where that is not known.
 pub(crate) fn rested() -> Option<Instant> {
     RESTED.get()
-}
-
-/// For how long this thread has had nothing to do, in all.
-pub(crate) fn rests() -> Duration {
-    RESTS.get()
 }
 
 /// Has this thread have had nothing to do last at an instant.
@@ -181,11 +174,7 @@ impl Deciding {
     fn start(number: usize, first: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_all()
-            .on_thread_park(|| RESTED.set(Some(Instant::now())))
-            .on_thread_unpark(|| {
-                let rest = RESTED.get().map_or(Duration::ZERO, |since| since.elapsed());
-                RESTS.set(RESTS.get() + rest);
-            })
+            .on_thread_unpark(|| RESTED.set(Some(Instant::now())))
             .build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();

@@ -64,6 +64,7 @@ impl Running {
         let mut process = Command::new(env!("CARGO_BIN_EXE_pdp-server"))
             .args(["serve", "--log-format", "json", "--http", "127.0.0.1:0"])
             .args(["--grpc", "127.0.0.1:0", "--load", "policy.yaml", "--data", "data"])
+            .args(["--max-queue-ms", "60000"])
             .current_dir(folder)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -105,6 +105,7 @@ impl Traced {
             .args(["serve", "--grace-ms", "0", "--log-format", "json", "--http", "127.0.0.1:0"])
             .args(["--grpc", "127.0.0.1:0", "--data", "data", "--load", "policy.yaml"])
             .args(["--gateway", "gateway.yaml", "--decision-log", "decisions.jsonl"])
+            .args(["--max-queue-ms", "60000"])
             .args(["--otlp-endpoint", &endpoint, "--otlp-sample-ratio", ratio])
             .current_dir(folder.path())
             .stdin(Stdio::null())

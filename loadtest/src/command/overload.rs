@@ -17,8 +17,8 @@ pub(super) struct OverloadArgs {
     /// The seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long each of the three loads is measured, in milliseconds
-    #[arg(long, default_value_t = 3_000)]
+    /// How long each of the four loads is measured in each of five rounds, in milliseconds
+    #[arg(long, default_value_t = 1_000)]
     milliseconds: u64,
     /// How many connections ask
     #[arg(long, default_value_t = 8)]

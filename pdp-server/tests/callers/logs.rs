@@ -20,7 +20,7 @@ fn serve(folder: &Path) -> (Child, BufReader<ChildStderr>, String, serde_json::V
     let mut child = Command::new(SERVER)
         .arg("serve")
         .args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "trace", "--grace-ms=0"])
-        .args(["--log-format", "json"])
+        .args(["--log-format", "json", "--max-queue-ms", "60000"])
         .arg("--data")
         .arg(folder.join("data"))
         .arg("--load")

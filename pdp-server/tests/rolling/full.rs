@@ -52,7 +52,7 @@ async fn a_full_disk_ends_readiness_and_decisions_go_on() {
     let mut process = Command::new("sh")
         .args(["-c", &shell, env!("CARGO_BIN_EXE_pdp-server"), "serve", "--log-format", "json"])
         .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--grace-ms", "0"])
-        .args(["--load", "policy.yaml", "--data", "data"])
+        .args(["--load", "policy.yaml", "--data", "data", "--max-queue-ms", "60000"])
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .stderr(Stdio::piped())

@@ -56,6 +56,7 @@ async fn who_calls_is_said_with_a_token_or_a_certificate_and_never_shown() {
         grpc: any_port,
         http: any_port,
         grace_ms: Some(0),
+        max_queue_ms: Some(60_000),
         ..Settings::default()
     };
     let config = settings.into_config(None).unwrap();
