@@ -190,3 +190,31 @@ async fn metrics(
     let text = door.metrics().render(&policies);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::authzen::tests::door;
+
+    #[tokio::test]
+    async fn so_many_scrapes_are_made_at_once_and_no_more() {
+        let door = door();
+        let [backups, scrapes] = [1, MAX_SCRAPES].map(|most| Arc::new(Semaphore::new(most)));
+        let there = Handle::current();
+        let shared = Shared {
+            ready: Ready::default(),
+            door: Arc::downgrade(&door),
+            backups,
+            scrapes,
+            there,
+        };
+        let scraped = async || metrics(State(shared.clone()), None).await.into_response().status();
+        let mut made: Vec<_> = (1..MAX_SCRAPES).map(|_| shared.scrapes.try_acquire()).collect();
+        assert_eq!(scraped().await, StatusCode::OK, "the fourth");
+        made.push(shared.scrapes.try_acquire());
+        assert!(made.iter().all(Result::is_ok));
+        assert_eq!(scraped().await, StatusCode::SERVICE_UNAVAILABLE);
+        drop(made);
+        assert_eq!(scraped().await, StatusCode::OK);
+    }
+}

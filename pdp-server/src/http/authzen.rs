@@ -12,7 +12,7 @@ mod metadata;
 mod request;
 mod search;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::error::Error;
 use std::sync::{Arc, Weak};

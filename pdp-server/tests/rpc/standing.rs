@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use pdp_proto::v1::fact::Fact;
 use pdp_proto::v1::import_request::Part;
 use pdp_proto::v1::watch_revocations_response::Event;
 use pdp_proto::v1::{self, ImportRequest};
@@ -12,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::guarded::{Guarded, caller, key, reason, until};
-use crate::served::{Served, put_person};
+use crate::served::{Served, put, put_person};
 use crate::{served, sessions};
 
 /// The end of a key in these tests, in microseconds: a minute after the clock of a test begins.
@@ -138,5 +139,42 @@ async fn an_import_whose_key_has_ended_on_the_way_is_not_applied() {
     );
     let asked = crate::guarded::ask(&served.channel, Some(&other), "").await.unwrap();
     assert_eq!(asked.decision.unwrap().revision, 1, "nothing was applied");
+    guarded.served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_cut_where_its_key_ends() {
+    let [(reader, one), (writer, two)] = [key(), key()];
+    let one = one.replace('}', VALID_UNTIL);
+    let callers = format!(
+        "callers:\n{}{}",
+        caller("reader", &one, "{default: [explain]}"),
+        caller("writer", &two, "{default: [write]}")
+    );
+    let guarded = Guarded::with(served::folder(), &callers, Settings::default()).await;
+    let served = &guarded.served;
+    // More than is under way between a server and a client that does not read.
+    for part in 0..2 {
+        let named = |n| v1::Person {
+            id: format!("p-{part}-{n}"),
+            name: Some("n".repeat(1_024)),
+            login: Some("l".repeat(1_024)),
+            ..Default::default()
+        };
+        let changes = (0..6_000).map(|n| put(Fact::Person(named(n)))).collect();
+        let apply = v1::ApplyRequest { changes, ..Default::default() };
+        served.policy().apply(by(&writer, apply)).await.unwrap();
+    }
+    let export = served.policy().export(by(&reader, v1::ExportRequest::default())).await;
+    let mut export = export.unwrap().into_inner();
+    export.next().await.unwrap().unwrap();
+    served.now.store(ENDS, Ordering::SeqCst);
+    let end = loop {
+        match export.next().await.expect("a cut export does not end well") {
+            Ok(_) => {}
+            Err(status) => break (status.code(), reason(&status)),
+        }
+    };
+    assert_eq!(end, (Code::Unauthenticated, "CREDENTIALS_EXPIRED".to_owned()));
     guarded.served.stop().await;
 }

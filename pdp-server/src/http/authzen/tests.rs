@@ -15,7 +15,7 @@ use crate::telemetry::{Metrics, Spans};
 const QUESTION: &str = r#"{"subject": {"type": "user", "id": "a"}, "action": {"name": "read"},
     "resource": {"type": "T", "id": "1"}}"#;
 
-fn door() -> Arc<Door> {
+pub(in crate::http) fn door() -> Arc<Door> {
     let clock = Clock::fixed(Timestamp::from_micros(0));
     let limits = Limits {
         max_message_bytes: 1 << 20,
