@@ -19,9 +19,13 @@ const FILES: [&str; 6] = [
 /// Of another project: served, and not told by reflection, as its own files say more than these.
 const ENVOY: [&str; 1] = ["envoy/service/auth/v3/external_auth.proto"];
 
+/// Of another project, too: asked, and never served.
+const ETCD: [&str; 2] = ["etcd/kv.proto", "etcd/rpc.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     writeln!(std::io::stdout(), "cargo::rerun-if-changed=pdp")?;
     writeln!(std::io::stdout(), "cargo::rerun-if-changed=envoy")?;
+    writeln!(std::io::stdout(), "cargo::rerun-if-changed=etcd")?;
     let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
 
     // What servers tell by reflection, and what the committed descriptor set is compared with:
@@ -35,6 +39,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             .emit_rerun_if_changed(false)
             .compile_fds(compile(files, true)?)?;
     }
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .build_server(false)
+        .emit_rerun_if_changed(false)
+        .bytes(".etcdserverpb")
+        .bytes(".mvccpb")
+        .compile_fds(compile(&ETCD, true)?)?;
     Ok(())
 }
 

@@ -35,7 +35,7 @@ use crate::telemetry::{Metrics, Reloaded, Unauthenticated};
 use crate::tls::Peer;
 use asker::Known;
 pub(crate) use asker::{Asker, Everywhere, Forbidden, Granted};
-pub(crate) use fetch::{FetchError, connect};
+pub(crate) use fetch::{FetchError, Wire, connect};
 pub use key::NewKey;
 pub(crate) use layer::{GateLayer, Side};
 use ring::KeyRing;

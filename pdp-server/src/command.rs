@@ -46,6 +46,8 @@ enum Command {
     Restore(Restore),
     /// Give unused space in the file of a stopped server back
     Compact(Stopped),
+    /// Make the data folder of a stopped server that shared a log in etcd one of its own
+    Leave(Stopped),
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +134,10 @@ impl Cli {
             Command::Restore(Restore { data, file }) => {
                 let rows = Store::restore(&file, &data)?;
                 say(&format!("{rows} rows are restored into `{}`\n", data.display()))
+            }
+            Command::Leave(Stopped { data }) => {
+                Store::open_existing(&data)?.leave_log()?;
+                say(&format!("`{}` follows no log any more\n", data.display()))
             }
             Command::Compact(Stopped { data }) => {
                 let bytes = Store::compact(&data)?;

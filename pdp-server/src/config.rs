@@ -6,6 +6,7 @@ mod authzen;
 mod decision_log;
 mod defaults;
 mod describe;
+mod etcd;
 mod file;
 mod files;
 mod given;
@@ -26,6 +27,7 @@ pub use authzen::{PersonTypes, PublicUrl};
 pub use decision_log::{DecisionLog, DecisionLogSettings, LogTarget, Mask, Masked, Share};
 pub use defaults::*;
 pub use describe::{Described, described};
+pub use etcd::{Endpoints, Etcd};
 pub use file::FileError;
 pub use files::{CallersFile, GatewayFile};
 pub use given::Given;
@@ -147,6 +149,22 @@ settings! {
     otlp_endpoint: String, "PDP_OTLP_ENDPOINT", "URL";
     /// Which share of requests that belong to no trace to trace, from 0 to 1; those that do are traced as their callers say
     otlp_sample_ratio: Share, "PDP_OTLP_SAMPLE_RATIO", "SHARE";
+    /// Members of etcd, with commas between: the policy is in a log there, which every server that names it shares; off by default
+    etcd_endpoints: Endpoints, "PDP_ETCD_ENDPOINTS", "URLS";
+    /// What the names of all keys in etcd begin with
+    etcd_prefix: String, "PDP_ETCD_PREFIX", "TEXT";
+    /// PEM file of the certificates that vouch for those of etcd; the system's unless said
+    etcd_ca: PathBuf, "PDP_ETCD_CA", "FILE";
+    /// PEM file of the certificate that etcd is shown
+    etcd_cert: PathBuf, "PDP_ETCD_CERT", "FILE";
+    /// PEM file of that certificate's key
+    etcd_key: PathBuf, "PDP_ETCD_KEY", "FILE";
+    /// How long ago etcd may have last answered for the server to be ready, in milliseconds; 0 for any time
+    max_stale_ms: u64, "PDP_MAX_STALE_MS", "MS";
+    /// After how many entries the log in etcd is made shorter
+    etcd_checkpoint_entries: usize, "PDP_ETCD_CHECKPOINT_ENTRIES", "COUNT";
+    /// After how many bytes of entries the log in etcd is made shorter
+    etcd_checkpoint_bytes: usize, "PDP_ETCD_CHECKPOINT_BYTES", "BYTES";
     /// The largest gRPC message taken, in bytes
     max_message_bytes: usize, "PDP_MAX_MESSAGE_BYTES", "BYTES";
     /// How many exports and watches may run at a time
@@ -249,6 +267,8 @@ pub struct Config {
     pub traces: Traces,
     /// How decisions are logged.
     pub decision_log: DecisionLog,
+    /// The log that several servers share.
+    pub etcd: Etcd,
     /// The largest gRPC message taken, in bytes.
     pub max_message_bytes: usize,
     /// How many streams may be open.
@@ -305,7 +325,7 @@ impl Settings {
     }
 
     fn validated(self) -> Result<Config, ConfigError> {
-        let (overload, traces) = (Overload::of(&self)?, Traces::of(&self));
+        let (overload, traces, etcd) = (Overload::of(&self)?, Traces::of(&self), Etcd::of(&self)?);
         let Self {
             data,
             load,
@@ -338,7 +358,7 @@ impl Settings {
             max_body_bytes,
             http_timeout_ms,
             decision_log,
-            // What is taken on and what is traced has been read above.
+            // What is taken on, what is traced and the log have been read above.
             ..
         } = self;
         let config = Config {
@@ -355,6 +375,7 @@ impl Settings {
             log_format: log_format.unwrap_or_default(),
             traces,
             decision_log: decision_log.settled()?,
+            etcd,
             max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),
             max_check_streams: max_check_streams.unwrap_or(DEFAULT_MAX_CHECK_STREAMS),

@@ -164,7 +164,15 @@ async fn is_ready(State(shared): State<Shared>) -> (StatusCode, &'static str) {
         (Some(publisher), true) if !publisher.is_writable() => {
             not("not ready: the store takes no writes; the log says why\n")
         }
-        (Some(_), true) => (StatusCode::OK, "ready\n"),
+        (Some(publisher), true) => match publisher.standing() {
+            Some(standing) if standing.diverged => not(
+                "not ready: this server and the log have different histories; the log says more\n",
+            ),
+            Some(standing) if standing.is_stale() => {
+                not("not ready: the log in etcd has not answered for longer than max_stale_ms\n")
+            }
+            Some(_) | None => (StatusCode::OK, "ready\n"),
+        },
     }
 }
 

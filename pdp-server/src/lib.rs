@@ -23,8 +23,10 @@ mod load;
 pub mod publish;
 pub mod receipt;
 mod reload;
+pub mod replica;
 pub mod rpc;
 pub mod session;
+mod start;
 pub mod store;
 pub mod telemetry;
 pub mod threads;
@@ -33,7 +35,6 @@ pub mod transport;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,9 +53,10 @@ use decision_log::DecisionLog;
 pub use decision_log::LogError;
 use http::{Ready, authzen};
 pub use load::LoadError;
-use publish::{PublishError, Publisher};
+use publish::{FollowError, PublishError};
+use replica::{ConnectError, Replica};
 use rpc::{Door, Grpc, Health, ImportLimits, Limits, Noting, ReflectionError};
-use store::{Store, StoreError};
+use store::StoreError;
 use telemetry::{Metrics, Spans};
 use threads::Threads;
 use tls::Acceptor;
@@ -103,6 +105,12 @@ pub enum RunError {
     /// The certificate, its key or the certificates of those who vouch for callers cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The log that several servers share cannot be asked.
+    #[error(transparent)]
+    Replica(#[from] ConnectError),
+    /// What that log has cannot be taken over.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     /// Decisions cannot be logged.
     #[error(transparent)]
     DecisionLog(#[from] LogError),
@@ -165,8 +173,9 @@ pub async fn run(
     let (rest, resting) = oneshot::channel::<()>();
     let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), health.clone(), resting));
 
-    let (started, mut shutdown) = (Instant::now(), pin!(shutdown));
-    let outcome = match loaded(config, clock, shutdown.as_mut()).await {
+    let replica = replica(&config, threads.rest())?;
+    let (started, mut shutdown, mut following) = (Instant::now(), pin!(shutdown), None);
+    let outcome = match start::loaded(&config, clock, replica.as_ref(), shutdown.as_mut()).await {
         None => {
             // The loading thread cannot be stopped; it ends with the process.
             tracing::info!("told to stop before the policy was loaded");
@@ -175,6 +184,7 @@ pub async fn run(
         Some(Err(error)) => Err(error),
         Some(Ok(publisher)) => {
             door.metrics().loaded(started.elapsed(), &publisher);
+            following = replica.map(|replica| replica.begin(publisher.clone(), threads.rest()));
             door.open(publisher);
             ready.set(true);
             health.serving().await;
@@ -201,6 +211,9 @@ pub async fn run(
         finish(async { drop(tokio::join!(&mut serving, &mut http)) }, &door, drain).await;
     }
     rereading.abort();
+    if let Some(following) = following {
+        following.end().await;
+    }
     // In this order: nobody asks any more, then the last holders of the policy go.
     threads.stop().await;
     drop(rest);
@@ -208,6 +221,12 @@ pub async fn run(
     drop(door);
     tracing::info!("stopped");
     outcome
+}
+
+/// What shares the log with others, if the settings name one.
+fn replica(config: &Config, there: &tokio::runtime::Handle) -> Result<Option<Replica>, RunError> {
+    let shared = Some(&config.etcd).filter(|etcd| !etcd.endpoints.is_empty());
+    Ok(shared.map(|etcd| Replica::new(etcd, there)).transpose()?)
 }
 
 /// Says where it serves, and how long the start took.
@@ -234,33 +253,6 @@ async fn finish(ended: impl Future<Output = ()>, door: &Door, drain: Duration) {
         tracing::warn!(streams, "the time for draining is over; ending what is still open");
         tokio::time::timeout(LAST_WORDS, &mut ended).await.ok();
     }
-}
-
-/// The policy, once it is loaded; `None` if the server is told to stop before that.
-async fn loaded(
-    config: Config,
-    clock: Clock,
-    shutdown: impl Future<Output = ()>,
-) -> Option<Result<Publisher, RunError>> {
-    let loading = tokio::task::spawn_blocking(move || {
-        load_policy(&config.data, config.load.as_deref(), clock)
-    });
-    tokio::select! {
-        loaded = loading => Some(loaded.unwrap_or(Err(RunError::Panicked("loading the policy")))),
-        () = shutdown => None,
-    }
-}
-
-/// Opens the store, loads the policy, and applies the bundle that the settings name.
-fn load_policy(data: &Path, bundle: Option<&Path>, clock: Clock) -> Result<Publisher, RunError> {
-    let began = Instant::now();
-    let store = Store::open(data)?;
-    tracing::info!(took_ms = began.elapsed().as_millis(), "store opened and verified");
-    let publisher = Publisher::open(store, clock)?;
-    if let Some(bundle) = bundle {
-        load::apply(&publisher, bundle)?;
-    }
-    Ok(publisher)
 }
 
 async fn serve_http(
@@ -364,6 +356,7 @@ async fn upkeep(door: std::sync::Weak<Door>, health: Health, mut resting: onesho
                 }
                 door.metrics().sessions(publisher.session_counts());
                 door.metrics().store(publisher.store_bytes());
+                door.metrics().log(publisher.standing());
                 publisher.sweep();
             }
         };

@@ -35,25 +35,38 @@ pub(crate) fn apply(publisher: &Publisher, path: &Path) -> Result<(), LoadError>
     let tenant = TenantId::new(DEFAULT_TENANT)?;
     let revision = publisher.revision(DEFAULT_TENANT).unwrap_or_default();
     if revision != Revision::ZERO {
-        let revision = revision.get();
-        let path = path.display();
-        tracing::info!(%path, revision, "bundle not applied: the tenant has a policy already");
+        has_one(path, revision);
         return Ok(());
     }
     let bundle = pdp_bundle::parse(&path.display().to_string(), &read_file(path)?)?;
     let changes = bundle.changes();
     let request = Apply {
         changes: &changes,
-        expected: None,
+        expected: Some(Revision::ZERO),
         dry_run: false,
         request_id: None,
         on_behalf_of: None,
     };
-    let receipt = publisher.apply(&tenant, request).map_err(|error| match error {
-        ApplyError::Rejected(rejected) => LoadError::Bundle(bundle.explain_rejection(&rejected)),
-        other => LoadError::Apply { path: path.to_owned(), source: Box::new(other) },
-    })?;
+    let receipt = match publisher.apply(&tenant, request) {
+        Ok(receipt) => receipt,
+        // Another server that shares the log was first.
+        Err(ApplyError::RevisionMismatch { actual, .. }) => {
+            has_one(path, actual);
+            return Ok(());
+        }
+        Err(ApplyError::Rejected(rejected)) => {
+            return Err(LoadError::Bundle(bundle.explain_rejection(&rejected)));
+        }
+        Err(other) => {
+            return Err(LoadError::Apply { path: path.to_owned(), source: Box::new(other) });
+        }
+    };
     let (revision, changed) = (receipt.revision.get(), receipt.counts.total());
     tracing::info!(path = %path.display(), revision, changed, "bundle applied");
     Ok(())
+}
+
+fn has_one(path: &Path, revision: Revision) {
+    let (path, revision) = (path.display(), revision.get());
+    tracing::info!(%path, revision, "bundle not applied: the tenant has a policy already");
 }

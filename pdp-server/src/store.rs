@@ -15,6 +15,7 @@ mod failure;
 mod folder;
 mod journal;
 mod load;
+mod log;
 mod measure;
 mod record;
 mod rows;
@@ -48,11 +49,13 @@ use failure::is_damage;
 use folder::sync_names;
 pub(crate) use journal::Cursor;
 pub use journal::{Journaled, Position};
+pub use log::{Draft, Place, With};
+pub(crate) use log::{Logged, PolicyEntry};
 pub(crate) use measure::Commits;
-pub(crate) use record::Remembered;
 pub use record::{RecordError, read_back};
+pub(crate) use record::{Remembered, Say, decode_logged};
 
-use crate::audit::{Digest, Entry, Stamp};
+use crate::audit::{Chain, Digest, Entry, Stamp};
 use crate::receipt::RequestId;
 use crate::session::StoredSessions;
 use audit::{AUDIT, AUDIT_HEADS, tenant_created, tenant_deleted};
@@ -68,6 +71,10 @@ const RESTORING: &str = "pdp.redb.restoring";
 
 /// The version of what is in the file, raised whenever an older server could misread it.
 pub const FORMAT: u64 = 4;
+
+/// The format of a store that is a copy of a log which several servers share. A server that knows of no
+/// such log would change the copy alone, so it must not open it.
+pub const COPY_FORMAT: u64 = 1_000 + FORMAT;
 
 /// The format before there was an audit: it is read, and raised when the audit begins. A server of
 /// that time would change the policy without a record of it, so it must not open what has an audit.
@@ -234,7 +241,19 @@ impl Store {
     /// [`StoreError::OutcomeUnknown`] if the commit itself failed; after any other error nothing
     /// was committed.
     pub(crate) fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
-        self.transaction(|txn| write_commit(txn, commit, self.retained_changes))
+        self.transaction(|txn| write_commit(txn, commit, self.retained_changes).map(|_| ()))
+    }
+
+    /// The same for a copy, whose log has the change set at a place.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], and [`StoreError::Unchained`].
+    pub(crate) fn copy_commit(&self, commit: &Commit<'_>, then: &Place) -> Result<(), StoreError> {
+        let chain = Chain::Tenant(commit.tenant.clone());
+        self.transaction(|txn| {
+            let mark = write_commit(txn, commit, self.retained_changes)?;
+            log::note(txn, &chain, mark.unwrap_or(then.mark), then)
+        })
     }
 
     /// Adds a tenant at revision 0 without facts.
@@ -246,11 +265,24 @@ impl Store {
         tenant: &TenantId,
         stamp: impl Into<Stamp<'a>>,
     ) -> Result<(), StoreError> {
-        let stamp = stamp.into();
+        self.transaction(|txn| insert_tenant(txn, tenant, stamp.into()).map(|_| ()))
+    }
+
+    /// The same for a copy, whose log has it at a place, with what the audit says of it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], and [`StoreError::Unchained`].
+    pub(crate) fn copy_tenant(
+        &self,
+        tenant: &TenantId,
+        Entry { at, caller, .. }: &Entry,
+        then: &Place,
+    ) -> Result<(), StoreError> {
+        let stamp = Stamp { at: *at, caller: caller.as_ref() };
         self.transaction(|txn| {
-            let record = TenantRecord::default().encode_to_vec();
-            txn.open_table(TENANTS)?.insert(tenant.as_str(), record.as_slice())?;
-            tenant_created(txn, tenant, stamp)
+            let (own, server) = insert_tenant(txn, tenant, stamp)?;
+            log::begin(txn, &Chain::Tenant(tenant.clone()), own, then.entries)?;
+            log::note(txn, &Chain::Server, server, then)
         })
     }
 
@@ -265,19 +297,27 @@ impl Store {
     ) -> Result<(), StoreError> {
         let stamp = stamp.into();
         self.transaction(|txn| {
-            let from = tenant.as_str();
-            // No tenant's id holds a control character, so no other lies in between.
-            let to = format!("{from}\0");
-            let to = to.as_str();
-            if txn.open_table(TENANTS)?.remove(from)?.is_none() {
-                return Err(StoreError::NoTenant(tenant.clone()));
-            }
-            txn.open_table(FACTS)?.retain_in((from, 0, "")..(to, 0, ""), |_, _| false)?;
-            txn.open_table(REQUESTS)?.retain_in((from, "")..(to, ""), |_, _| false)?;
-            txn.open_table(REQUEST_ORDER)?.retain_in((from, 0)..(to, 0), |_, _| false)?;
-            session::remove(txn, from)?;
-            journal::remove(txn, from)?;
-            tenant_deleted(txn, tenant, stamp)
+            remove_tenant(txn, tenant)?;
+            tenant_deleted(txn, tenant, stamp, None).map(|_| ())
+        })
+    }
+
+    /// The same for a copy, whose log has it at a place, with what the audit says of it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], and [`StoreError::Unchained`].
+    pub(crate) fn copy_deletion(
+        &self,
+        tenant: &TenantId,
+        entry: &Entry,
+        then: &Place,
+    ) -> Result<(), StoreError> {
+        let stamp = Stamp { at: entry.at, caller: None };
+        self.transaction(|txn| {
+            remove_tenant(txn, tenant)?;
+            let server = tenant_deleted(txn, tenant, stamp, Some(entry))?;
+            log::end(txn, &Chain::Tenant(tenant.clone()))?;
+            log::note(txn, &Chain::Server, server, then)
         })
     }
 
@@ -317,7 +357,12 @@ impl Store {
                 self.committed(began.elapsed());
                 Ok(())
             }
-            Err(error @ (StoreError::Diverged { .. } | StoreError::NoTenant(_))) => {
+            Err(
+                error @ (StoreError::Diverged { .. }
+                | StoreError::NoTenant(_)
+                | StoreError::Unchained { .. }
+                | StoreError::Checkpoint(_)),
+            ) => {
                 txn.abort().map_err(|error| stop(error.into()))?;
                 Err(error)
             }
@@ -365,7 +410,9 @@ impl Store {
             })?;
         }
         match store.format()? {
-            Some(FORMAT | UNJOURNALED_FORMAT | CALLERLESS_FORMAT | UNAUDITED_FORMAT) => Ok(store),
+            Some(
+                FORMAT | COPY_FORMAT | UNJOURNALED_FORMAT | CALLERLESS_FORMAT | UNAUDITED_FORMAT,
+            ) => Ok(store),
             Some(found) if found > FORMAT => Err(StoreError::NewerFormat { found }),
             Some(_) | None => Err(StoreError::Foreign),
         }
@@ -379,6 +426,33 @@ impl Store {
             Err(_) => Err(StoreError::Foreign),
         }
     }
+}
+
+/// Adds a tenant; with which hashes its chain and the server's end.
+fn insert_tenant(
+    txn: &WriteTransaction,
+    tenant: &TenantId,
+    stamp: Stamp<'_>,
+) -> Result<(Digest, Digest), StoreError> {
+    let record = TenantRecord::default().encode_to_vec();
+    txn.open_table(TENANTS)?.insert(tenant.as_str(), record.as_slice())?;
+    tenant_created(txn, tenant, stamp)
+}
+
+/// Removes everything of a tenant but its audit.
+fn remove_tenant(txn: &WriteTransaction, tenant: &TenantId) -> Result<(), StoreError> {
+    let from = tenant.as_str();
+    // No tenant's id holds a control character, so no other lies in between.
+    let to = format!("{from}\0");
+    let to = to.as_str();
+    if txn.open_table(TENANTS)?.remove(from)?.is_none() {
+        return Err(StoreError::NoTenant(tenant.clone()));
+    }
+    txn.open_table(FACTS)?.retain_in((from, 0, "")..(to, 0, ""), |_, _| false)?;
+    txn.open_table(REQUESTS)?.retain_in((from, "")..(to, ""), |_, _| false)?;
+    txn.open_table(REQUEST_ORDER)?.retain_in((from, 0)..(to, 0), |_, _| false)?;
+    session::remove(txn, from)?;
+    journal::remove(txn, from)
 }
 
 /// A digest of a change set, to tell a repeated request from another one with the same id.

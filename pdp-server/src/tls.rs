@@ -17,7 +17,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
 pub(crate) use certificate::Certificate;
-pub(crate) use files::{client, read_at_most};
+pub(crate) use files::{client, client_as, read_at_most};
 pub(crate) use io::Io;
 
 use crate::admission::{Load, Quota, Shed};

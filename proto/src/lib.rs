@@ -1,6 +1,6 @@
 //! The wire: the protobuf package `pdp.v1` and the types generated from it.
 //!
-//! Beside it stands what is served of Envoy's API ([`ext_authz`]).
+//! Beside it stands what is served of Envoy's API ([`ext_authz`]) and what is asked of etcd's ([`etcd`]).
 //!
 //! The files in `pdp/v1` are the reference for callers in every language; this crate holds what
 //! `prost` and `tonic` make of them and nothing else. What the messages mean is decided by those
@@ -34,6 +34,28 @@ pub mod ext_authz {
     )]
 
     tonic::include_proto!("envoy.service.auth.v3");
+}
+
+/// etcd's API, trimmed: its packages by their names.
+pub mod etcd {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        rustdoc::all,
+        clippy::all,
+        clippy::too_many_lines,
+        reason = "generated code: the comments are those of the .proto files"
+    )]
+
+    /// What lies under keys.
+    pub mod mvccpb {
+        tonic::include_proto!("mvccpb");
+    }
+
+    /// Services and their messages.
+    pub mod etcdserverpb {
+        tonic::include_proto!("etcdserverpb");
+    }
 }
 
 /// The compiled `pdp.v1` and the files it imports, as an encoded `google.protobuf.FileDescriptorSet`:

@@ -32,7 +32,8 @@ fn takes(setting: &Described) -> String {
         "DIR" => "path of a folder",
         "MS" => "milliseconds",
         "SHARE" => "number, 0 to 1",
-        "FILTER" | "FORMAT" | "PARTS" | "THREADS" | "TYPES" | "URL" | "WHERE" | "WHETHER" => "text",
+        "FILTER" | "FORMAT" | "PARTS" | "TEXT" | "THREADS" | "TYPES" | "URL" | "URLS" | "WHERE"
+        | "WHETHER" => "text",
         other => panic!("say what `{other}` stands for"),
     };
     match setting.bounds {

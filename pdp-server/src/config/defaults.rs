@@ -105,3 +105,14 @@ pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
 
 /// The default of `http_timeout_ms`: longer than any network takes that is worth waiting for.
 pub const DEFAULT_HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the names of keys in etcd begin with, unless said.
+pub const DEFAULT_ETCD_PREFIX: &str = "pdp";
+
+/// After how many entries the log in etcd is made shorter, unless said: a server that is behind fetches
+/// them within seconds.
+pub const DEFAULT_ETCD_CHECKPOINT_ENTRIES: usize = 10_000;
+
+/// After how many bytes of entries the log in etcd is made shorter, unless said: with the checkpoint it
+/// stays far below the 2 GiB that etcd has room for by default.
+pub const DEFAULT_ETCD_CHECKPOINT_BYTES: usize = 256 << 20;

@@ -45,6 +45,7 @@ impl ConfigError {
             Self::Bounds { name, .. } => std::slice::from_ref(name),
             Self::SameAddress(_) => &["grpc", "http"],
             Self::Endpoint(_) | Self::EndpointUser => &["otlp_endpoint"],
+            Self::EmptyPrefix => &["etcd_prefix"],
             // These name the file themselves.
             Self::File(_) | Self::Gateway(_) | Self::At { .. } => &[],
         }

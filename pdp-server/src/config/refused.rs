@@ -46,6 +46,9 @@ pub enum ConfigError {
         /// Why they go together.
         because: &'static str,
     },
+    /// Keys of etcd without a name.
+    #[error("`etcd_prefix` is empty; name what all keys begin with, such as `pdp`")]
+    EmptyPrefix,
     /// Both doors at one address.
     #[error("`grpc` and `http` are both {0}; give each a port of its own")]
     SameAddress(SocketAddr),

@@ -21,6 +21,7 @@ impl fmt::Display for Config {
             log_format,
             traces,
             decision_log,
+            etcd,
             max_message_bytes,
             max_live_streams,
             max_check_streams,
@@ -53,6 +54,7 @@ impl fmt::Display for Config {
         writeln!(f, "log_format: {log_format}")?;
         traces.show(f)?;
         write!(f, "{decision_log}")?;
+        etcd.show(f)?;
         writeln!(f, "max_message_bytes: {max_message_bytes}")?;
         writeln!(f, "max_live_streams: {max_live_streams}")?;
         writeln!(f, "max_check_streams: {max_check_streams}")?;

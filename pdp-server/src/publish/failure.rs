@@ -2,10 +2,10 @@
 
 use pdp_engine::compile::TooLarge;
 use pdp_engine::facts::Rejected;
-use pdp_engine::id::{AccountId, IdError, TenantId};
+use pdp_engine::id::{AccountId, TenantId};
 use pdp_engine::query::Revision;
 
-use super::{DEFAULT_TENANT, MAX_TENANTS, Refusal};
+use super::{DEFAULT_TENANT, LogError, MAX_TENANTS, Refusal};
 use crate::receipt::RequestId;
 use crate::store::StoreError;
 
@@ -15,12 +15,12 @@ pub enum PublishError {
     /// The store does not give its facts.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log that the servers share does not give its entries.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A tenant's sessions cannot be looked at.
     #[error(transparent)]
     Broken(#[from] Broken),
-    /// The name of the default tenant is not a name.
-    #[error(transparent)]
-    Id(#[from] IdError),
 }
 
 /// Why a change set was not applied. Unless it says otherwise, nothing has changed.
@@ -56,6 +56,9 @@ pub enum ApplyError {
     /// once the server has been restarted.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log that the servers share does not take it.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A writer panicked half-way through.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -151,6 +154,9 @@ pub enum TenantError {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log that the servers share does not take it.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A writer panicked half-way through.
     #[error(transparent)]
     Broken(#[from] Broken),

@@ -22,13 +22,15 @@ use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use tokio::sync::watch;
 
+use super::log::{LogError, Proposed, Tried};
 use super::tenant::Tenant;
 use super::{AccessError, ApplyError, Broken, PublishError, Publisher, UnknownTenant};
+use crate::audit::Chain;
 use crate::session::{
     Book, Open, Opened, Outcome, Renewed, RequestKey, RevocationId, Selection, Session, StepError,
     StoredSessions, Turn,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Draft, Say, Store, StoreError};
 use handout::Leases;
 pub use handout::{Watcher, Work};
 
@@ -75,6 +77,9 @@ pub enum SessionError {
     /// the server has been restarted.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log does not take it.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A step panicked half-way through.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -112,6 +117,13 @@ impl Sessions {
             steps: watch::Sender::new(0),
             leases: Mutex::default(),
         }
+    }
+
+    /// Becomes what is stored.
+    pub(super) fn reload(&self, stored: StoredSessions) -> Result<(), Broken> {
+        *self.book.write().map_err(|_: PoisonError<_>| Broken)? = Book::load(stored);
+        self.steps.send_modify(|steps| *steps += 1);
+        Ok(())
     }
 
     /// What decisions see.
@@ -196,7 +208,7 @@ impl Publisher {
         request: Open<'_>,
         id: SessionId,
     ) -> Result<Opened, SessionError> {
-        let step = |book: &Book, snapshot: &_, now| book.open(snapshot, request, id, now);
+        let step = |book: &Book, snapshot: &_, now| book.open(snapshot, request, id.clone(), now);
         self.step(&*self.tenant(tenant)?, step)
     }
 
@@ -261,6 +273,7 @@ impl Publisher {
         let session =
             self.step(&tenant, |book, snapshot, now| book.acknowledge(snapshot, id, outcome, now))?;
         tenant.sessions.release(|leases| leases.answered(id));
+        self.unclaim(&tenant.id, None, std::slice::from_ref(id));
         Ok(session)
     }
 
@@ -324,6 +337,10 @@ impl Publisher {
     /// # Errors
     /// The first that there was; the other tenants are swept all the same.
     pub fn sweep_sessions(&self) -> Result<(), SessionError> {
+        if self.is_cut_off() {
+            // Nothing can be ended, and no decision honours what has run out or does not stand.
+            return Ok(());
+        }
         let tenants: Vec<Arc<Tenant>> = self.0.tenants.load().values().cloned().collect();
         let mut outcome = Ok(());
         for tenant in tenants {
@@ -367,8 +384,16 @@ impl Publisher {
     fn step<R>(
         &self,
         tenant: &Tenant,
-        work_out: impl FnOnce(&Book, &Snapshot, Timestamp) -> Result<(R, Turn), StepError>,
+        work_out: impl Fn(&Book, &Snapshot, Timestamp) -> Result<(R, Turn), StepError>,
     ) -> Result<R, SessionError> {
+        self.decided(&tenant.id, || self.try_step(tenant, &work_out))
+    }
+
+    fn try_step<R>(
+        &self,
+        tenant: &Tenant,
+        work_out: impl Fn(&Book, &Snapshot, Timestamp) -> Result<(R, Turn), StepError>,
+    ) -> Result<Tried<R>, SessionError> {
         let sessions = &tenant.sessions;
         let pace = sessions.turn();
         if pace.deleted {
@@ -379,25 +404,46 @@ impl Publisher {
         let (now, snapshot) = (self.0.clock.now(), tenant.snapshot.load_full());
         let (result, turn) = sessions.read(|book| work_out(book, &snapshot, now))??;
         if turn.is_empty() {
-            return Ok(result);
+            return Ok(Tried::Unproven(result));
         }
+        let stamp = self.stamp(now);
+        let chain = Chain::Tenant(tenant.id.clone());
+        let proposed = self.propose(&chain, Say::Sessions(&turn), stamp, Vec::new())?;
         // What ends, ends for decisions before it is durable, and where it cannot be made durable it has
         // ended for as long as this server runs: the store then takes no more steps.
-        tenant.void(&turn);
-        self.0.store.commit_sessions(&tenant.id, &turn, self.stamp(now))?;
-        let gives_work = turn.gives_work();
-        // From here on it is durable: a reader of the book and a decision see it, in this order.
+        match proposed {
+            Proposed::Lost => return Ok(Tried::Lost),
+            Proposed::Alone => {
+                tenant.void(&turn);
+                self.0.store.commit_sessions(&tenant.id, &turn, stamp)?;
+            }
+            Proposed::Logged(Draft { audit, then, .. }) => {
+                tenant.void(&turn);
+                self.0.store.copy_sessions(&tenant.id, &turn, &audit, &then)?;
+            }
+        }
+        tenant.show_turn(turn)?;
+        drop(pace);
+        Ok(Tried::Done(result))
+    }
+}
+
+// === impl Tenant ===
+
+impl Tenant {
+    /// Shows a step that is durable: a reader of the book and a decision see it, in this order.
+    pub(super) fn show_turn(&self, turn: Turn) -> Result<(), Broken> {
+        let (sessions, gives_work) = (&self.sessions, turn.gives_work());
         let open = {
             let mut book = sessions.book.write().map_err(|_: PoisonError<_>| Broken)?;
             book.take(turn);
             book.open_sessions()
         };
-        tenant.show_sessions(open);
+        self.show_sessions(open);
         if gives_work {
             sessions.steps.send_modify(|steps| *steps += 1);
         }
-        drop(pace);
-        Ok(result)
+        Ok(())
     }
 }
 

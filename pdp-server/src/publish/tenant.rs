@@ -53,6 +53,9 @@ pub(super) struct Writer {
 pub(super) struct Held {
     pub(super) revision: Revision,
     pub(super) facts: Arc<Facts>,
+    /// They are of an earlier revision than decisions see, as a checkpoint of the log was: until the log has
+    /// brought them there, they are not shown, and nothing is built upon them.
+    pub(super) unshown: bool,
 }
 
 // === impl Tenant ===
@@ -84,7 +87,7 @@ impl Tenant {
             id,
             writer: Mutex::default(),
             shown: Mutex::new(Shown::now(facts.len())),
-            held: Mutex::new(Held { revision, facts: Arc::new(facts) }),
+            held: Mutex::new(Held { revision, facts: Arc::new(facts), unshown: false }),
             snapshot: ArcSwap::from_pointee(snapshot),
             replaced: Mutex::default(),
             sessions,
@@ -106,6 +109,37 @@ impl Tenant {
         self.show(|shown| policy.with_sessions(shown.sessions().clone()));
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown::now(facts);
         self.sweep();
+    }
+
+    /// Shows what is committed: facts, whose policy this is.
+    pub(super) fn show_committed(
+        &self,
+        mut held: MutexGuard<'_, Held>,
+        policy: &Snapshot,
+        revision: Revision,
+    ) {
+        held.revision = revision;
+        let facts = held.facts.len();
+        drop(held);
+        self.show_policy(policy, facts);
+        self.visible.send_replace(Some(revision));
+    }
+
+    /// Becomes what is stored. No decision goes back in revision: what is earlier than what they see is not
+    /// shown.
+    pub(super) fn become_stored(&self, stored: StoredTenant) -> Result<(), Broken> {
+        let StoredTenant { id: _, revision, facts, sessions, seen: _ } = stored;
+        let mut held = self.hold()?;
+        self.sessions.reload(sessions)?;
+        held.facts = Arc::new(facts);
+        held.revision = revision;
+        held.unshown = revision < self.snapshot.load().revision();
+        if !held.unshown {
+            let policy = compile(&held.facts, revision);
+            self.show_committed(held, &policy, revision);
+            self.show_sessions(self.sessions.open());
+        }
+        Ok(())
     }
 
     /// What is told of its policy.

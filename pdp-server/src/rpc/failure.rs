@@ -17,7 +17,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::malformed::Malformed;
 use crate::admission::Shed;
 use crate::callers::{Denied, Forbidden, Lost};
-use crate::publish::{DEFAULT_TENANT, Refusal, RequestId, UnknownTenant, WatchError};
+use crate::publish::{DEFAULT_TENANT, LogError, Refusal, RequestId, UnknownTenant, WatchError};
 use crate::session::{MAX_ACCOUNTS, MAX_SESSIONS, MAX_SESSIONS_OF_ACCOUNT, StepError};
 
 /// The domain of every `ErrorInfo`.
@@ -113,6 +113,8 @@ pub(crate) enum Failure {
     Forbidden(#[from] Forbidden),
     #[error("{0}")]
     Store(String),
+    #[error(transparent)]
+    Log(LogError),
     #[error("the server is loading its policy")]
     Starting,
     #[error("the server is shutting down")]
@@ -176,6 +178,7 @@ impl Failure {
             Self::RevisionNotReached { .. }
             | Self::StreamIdle { .. }
             | Self::Store(_)
+            | Self::Log(_)
             | Self::Starting
             | Self::ShuttingDown => Code::Unavailable,
             Self::Broken(_) | Self::Internal => Code::Internal,
@@ -243,6 +246,8 @@ impl Failure {
             Self::UnknownMethod => "UNKNOWN_METHOD",
             Self::Forbidden(_) => "ROLE_MISSING",
             Self::Store(_) => "STORE_UNAVAILABLE",
+            Self::Log(LogError::Unavailable(_)) => "LOG_UNAVAILABLE",
+            Self::Log(_) => "LOG_UNUSABLE",
             Self::Starting => "STARTING",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::Broken(_) | Self::Internal => "INTERNAL",
@@ -251,7 +256,7 @@ impl Failure {
 
     /// Whether something is wrong here that operators should look at.
     pub(crate) const fn is_for_operators(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Broken(_) | Self::Internal)
+        matches!(self, Self::Store(_) | Self::Log(_) | Self::Broken(_) | Self::Internal)
     }
 
     /// What a program needs to know besides the reason.
@@ -321,6 +326,7 @@ impl Failure {
             | Self::PageTokenInvalid
             | Self::PageTokenMismatch
             | Self::Store(_)
+            | Self::Log(_)
             | Self::Starting
             | Self::ShuttingDown
             | Self::Broken(_)
@@ -340,6 +346,7 @@ impl Failure {
             | Self::Step(StepError::TooMany(_))
             | Self::Unauthenticated(Denied::Busy)
             | Self::Store(_)
+            | Self::Log(_)
             | Self::Starting
             | Self::ShuttingDown => Some(RETRY_DELAY),
             Self::Malformed(_)

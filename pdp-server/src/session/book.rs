@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use pdp_engine::id::{AccountId, GroupId, PersonId, SessionId};
+use pdp_engine::query::Revision;
 use pdp_engine::session::{JitAccount, OpenSessions};
 use pdp_engine::time::Timestamp;
 
 use super::{
     Happened, Privilege, RETAINED_SESSIONS, RequestKey, RevocationKind, Session, SessionEvent,
 };
+use crate::audit::{Entry, Event, Stamp};
 
 /// A tenant's sessions.
 #[derive(Debug, Default)]
@@ -82,6 +84,19 @@ impl Turn {
     /// Whether some session ends.
     pub(crate) fn ends(&self) -> bool {
         self.events.iter().any(|(_, event)| matches!(event.what, Happened::Ended { .. }))
+    }
+
+    /// What the audit is to say of it.
+    pub(crate) fn entries(&self, revision: Revision, stamp: Stamp<'_>) -> Vec<Entry> {
+        let Stamp { at, caller } = stamp;
+        let entry = |(person, event): &(PersonId, SessionEvent)| Entry {
+            at,
+            revision,
+            person: Some(person.clone()),
+            caller: caller.cloned(),
+            event: Event::Session(event.clone()),
+        };
+        self.events.iter().map(entry).collect()
     }
 
     /// Whether nothing changes.

@@ -49,13 +49,13 @@ pub(super) enum Start {
     New,
 }
 
-/// Appends records to a chain, and says what its hash is then.
+/// Appends records to a chain, and says where it ends then.
 pub(super) fn append(
     txn: &WriteTransaction,
     chain: &Chain,
     start: Start,
     entries: &[Entry],
-) -> Result<Digest, StoreError> {
+) -> Result<Head, StoreError> {
     let name = chain.name();
     let mut heads = txn.open_table(AUDIT_HEADS)?;
     let stored = heads.get(name)?.map(|bytes| read_head(chain, bytes.value())).transpose()?;
@@ -67,18 +67,28 @@ pub(super) fn append(
     };
     let mut records = txn.open_table(AUDIT)?;
     for entry in entries {
-        let sequence = head.records + 1;
-        let at = entry.at.max(head.at);
-        let bytes = encode_entry(sequence, &Entry { at, ..entry.clone() });
-        let hash = link(&head.hash, &bytes);
-        let row = (&hash.0, bytes.as_slice());
-        if records.insert((name, sequence), row)?.is_some() {
+        let (bytes, then) = next(&head, entry);
+        let row = (&then.hash.0, bytes.as_slice());
+        if records.insert((name, then.records), row)?.is_some() {
             return Err(corrupt(chain, "goes on behind its end"));
         }
-        head = Head { records: sequence, at, hash };
+        head = then;
     }
     heads.insert(name, head.to_bytes().as_slice())?;
-    Ok(head.hash)
+    Ok(head)
+}
+
+/// The bytes of the record behind an end, and the end that it makes.
+fn next(head: &Head, entry: &Entry) -> (Vec<u8>, Head) {
+    let (records, at) = (head.records + 1, entry.at.max(head.at));
+    let bytes = encode_entry(records, &Entry { at, ..entry.clone() });
+    let hash = link(&head.hash, &bytes);
+    (bytes, Head { records, at, hash })
+}
+
+/// Where a chain would end with these records.
+pub(super) fn link_all(head: &Head, entries: &[Entry]) -> Head {
+    entries.iter().fold(*head, |head, entry| next(&head, entry).1)
 }
 
 /// The instant of the last record of a tenant's chain; the earliest of all without a chain.
@@ -96,27 +106,30 @@ pub(super) fn last_instant(
     Ok(head.transpose()?.map_or(Timestamp::MIN, |head| head.at))
 }
 
-/// Begins a tenant's chain with its creation, and tells the server's chain.
+/// Begins a tenant's chain with its creation, and tells the server's chain. Says with which hashes they end.
 pub(super) fn tenant_created(
     txn: &WriteTransaction,
     tenant: &TenantId,
     stamp: Stamp<'_>,
-) -> Result<(), StoreError> {
+) -> Result<(Digest, Digest), StoreError> {
     // The first tenant of all begins the server's chain, too.
     let first = txn.open_table(AUDIT_HEADS)?.is_empty()?;
     let event = Event::TenantCreated(tenant.clone());
     let entry = [of_server(stamp, event)];
-    append(txn, &Chain::Tenant(tenant.clone()), Start::New, &entry)?;
-    append(txn, &Chain::Server, if first { Start::New } else { Start::Exists }, &entry)?;
-    Ok(())
+    let own = append(txn, &Chain::Tenant(tenant.clone()), Start::New, &entry)?;
+    let start = if first { Start::New } else { Start::Exists };
+    let server = append(txn, &Chain::Server, start, &entry)?;
+    Ok((own.hash, server.hash))
 }
 
-/// Removes a tenant's chain, and tells the server's chain where it ended.
+/// Removes a tenant's chain, and tells the server's chain where it ended, unless that is `told`. Says with
+/// which hash the server's ends.
 pub(super) fn tenant_deleted(
     txn: &WriteTransaction,
     tenant: &TenantId,
     stamp: Stamp<'_>,
-) -> Result<(), StoreError> {
+    told: Option<&Entry>,
+) -> Result<Digest, StoreError> {
     let chain = Chain::Tenant(tenant.clone());
     let name = chain.name();
     let head = txn.open_table(AUDIT_HEADS)?.remove(name)?.map(|bytes| bytes.value().to_vec());
@@ -124,12 +137,12 @@ pub(super) fn tenant_deleted(
     let Head { records, at: _, hash: head } = read_head(&chain, &head)?;
     txn.open_table(AUDIT)?.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
     let event = Event::TenantDeleted { tenant: tenant.clone(), records, head };
-    append(txn, &Chain::Server, Start::Exists, &[of_server(stamp, event)])?;
-    Ok(())
+    let entry = told.cloned().unwrap_or_else(|| of_server(stamp, event));
+    Ok(append(txn, &Chain::Server, Start::Exists, &[entry])?.hash)
 }
 
 /// What happens to a tenant as such.
-fn of_server(Stamp { at, caller }: Stamp<'_>, event: Event) -> Entry {
+pub(super) fn of_server(Stamp { at, caller }: Stamp<'_>, event: Event) -> Entry {
     Entry { at, revision: Revision::ZERO, person: None, caller: caller.cloned(), event }
 }
 
@@ -286,7 +299,7 @@ fn read_record(chain: &Chain, at: u64, row: (&[u8; 32], &[u8])) -> Result<Record
     Ok(Record { sequence, entry, hash: Digest(*hash) })
 }
 
-fn read_head(chain: &Chain, bytes: &[u8]) -> Result<Head, StoreError> {
+pub(super) fn read_head(chain: &Chain, bytes: &[u8]) -> Result<Head, StoreError> {
     Head::from_bytes(bytes).map_err(|source| StoreError::Record {
         place: format!("end of the audit of {chain}"),
         source,
@@ -298,7 +311,7 @@ fn corrupt(chain: &Chain, what: &str) -> StoreError {
 }
 
 /// What the first record of a chain builds upon.
-fn genesis(chain: &Chain) -> Digest {
+pub(super) fn genesis(chain: &Chain) -> Digest {
     let hash = Sha256::new().chain_update(b"pdp audit\0").chain_update(chain.name());
     Digest(hash.finalize().into())
 }

@@ -7,6 +7,7 @@
 //! before it: half a backup is none.
 
 mod restore;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::audit::{AUDIT, AUDIT_HEADS};
 use super::journal::JOURNAL;
+use super::log::PLACES;
 use super::rows::{FACTS, META, REQUEST_ORDER, REQUESTS, TENANTS};
 use super::session::{ACCOUNTS, NUMBERS, SESSIONS};
-use super::{FILE_NAME, FORMAT, Store, StoreError};
+use super::{COPY_FORMAT, FILE_NAME, FORMAT, Store, StoreError};
 use crate::audit::{Break, Chain};
 
 /// What a backup begins with; the last byte is the version of its form.
@@ -132,7 +134,8 @@ fn each(visit: &mut impl EachTable) -> Result<(), BackupError> {
     visit.table(8, SESSIONS)?;
     visit.table(9, ACCOUNTS)?;
     visit.table(10, NUMBERS)?;
-    visit.table(11, JOURNAL)
+    visit.table(11, JOURNAL)?;
+    visit.table(12, PLACES)
 }
 
 /// Writes rows, and adds up what it writes.
@@ -232,6 +235,8 @@ impl<R: Read> EachTable for Fill<'_, '_, R> {
 /// The rows of a backup, one after the other. What they were counts only once the last was read.
 struct Rows<'a, R> {
     backup: &'a Path,
+    /// The format of the rows.
+    format: u64,
     input: Summed<'a, R>,
     /// The row at hand: its table, [`END`] at the end.
     table: u8,
@@ -246,14 +251,15 @@ impl<'a, R: Read> Rows<'a, R> {
     fn begin(backup: &'a Path, inner: &'a mut R) -> Result<Self, BackupError> {
         let input = Summed { inner, digest: Sha256::new() };
         let (key, value) = (Vec::new(), Vec::new());
-        let mut rows = Self { backup, input, table: END, key, value, count: 0 };
+        let mut rows = Self { backup, format: 0, input, table: END, key, value, count: 0 };
         if rows.read::<16>()? != *MARK {
             return Err(rows.damaged("it does not begin as one"));
         }
         let found = u64::from_le_bytes(rows.read()?);
-        if found > FORMAT {
+        if found > FORMAT && found != COPY_FORMAT {
             return Err(BackupError::Newer { file: backup.to_owned(), found });
         }
+        rows.format = found;
         Ok(rows)
     }
 

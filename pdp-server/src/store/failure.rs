@@ -130,6 +130,35 @@ pub enum StoreError {
         /// The revision it should have.
         expected: Revision,
     },
+    /// The store follows a log, and is not to be written without it.
+    #[error(
+        "the data folder is a copy of a log in etcd; start with `--etcd-endpoints`, or make it a store of its own with `pdp-server leave`"
+    )]
+    Copy,
+    /// The store has a policy of its own, and is to follow a log.
+    #[error(
+        "the data folder holds a policy of its own and is no copy of a log in etcd; name an empty folder"
+    )]
+    NotACopy,
+    /// The store follows no log.
+    #[error("the data folder is no copy of a log in etcd; there is nothing to leave")]
+    NoCopy,
+    /// What the log says is not what follows upon what is stored.
+    #[error(
+        "entry {entry} of the log of {chain} does not follow upon what is stored: this copy and the log have different histories"
+    )]
+    Unchained {
+        /// Whose log.
+        chain: crate::audit::Chain,
+        /// The number of the entry.
+        entry: u64,
+    },
+    /// A checkpoint of the log cannot be taken over.
+    #[error("the checkpoint cannot be taken over, and nothing was changed: {0}")]
+    Checkpoint(String),
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    Random(String),
     /// The tenant is not in the store.
     #[error("tenant `{0}` is not in the store")]
     NoTenant(TenantId),

@@ -15,7 +15,7 @@ use redb::{
     ReadTransaction, ReadableDatabase as _, ReadableTable, TableDefinition, WriteTransaction,
 };
 
-use super::record::{Heading, JournalPart, RecordError, TenantRecord, decode_part};
+use super::record::{Head, Heading, JournalPart, RecordError, TenantRecord, decode_part};
 use super::{Commit, Store, StoreError};
 use crate::audit::Digest;
 
@@ -63,17 +63,16 @@ pub struct Journaled {
     pub more: bool,
 }
 
-/// Adds a change set, whose record in the audit has the hash `mark`, and forgets the oldest ones while more
-/// than `retained` changes are kept.
+/// Adds a change set, whose record in the audit is the last one, and forgets the oldest ones while more than
+/// `retained` changes are kept.
 pub(super) fn append(
     txn: &WriteTransaction,
     record: &mut TenantRecord,
     commit: &Commit<'_>,
-    mark: Digest,
+    &Head { at, hash: mark, records: _ }: &Head,
     retained: u64,
 ) -> Result<(), StoreError> {
     let (name, to) = (commit.tenant.as_str(), commit.to.get());
-    let at = commit.audit.last().map_or(Timestamp::MIN, |entry| entry.at);
     let changes = u64::try_from(commit.deltas.len()).unwrap_or(u64::MAX);
     let mut journal = txn.open_table(JOURNAL)?;
     let mut heading = Heading { at, mark, changes, parts: 0 };

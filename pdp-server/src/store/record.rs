@@ -7,6 +7,7 @@
 
 mod actor;
 mod audit;
+mod entry;
 mod journal;
 mod level;
 mod place;
@@ -30,6 +31,8 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 pub(super) use audit::{Head, decode_entry, encode_entry};
+pub(super) use entry::{Link, encode_logged};
+pub(crate) use entry::{Say, decode_logged};
 pub(super) use journal::{Heading, Part as JournalPart, decode_part};
 pub(super) use place::{kind_number, name};
 pub use probe::read_back;

@@ -7,7 +7,7 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use super::audit::{Start, append};
 use super::record::{self, TenantRecord};
 use super::{Commit, RETAINED_REQUESTS, StoreError, journal};
-use crate::audit::Chain;
+use crate::audit::{Chain, Digest};
 
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Tenant to its [`TenantRecord`].
@@ -21,12 +21,12 @@ pub(super) const REQUEST_ORDER: TableDefinition<(&str, u64), &str> =
     TableDefinition::new("request_order");
 pub(super) const FORMAT_KEY: &str = "format";
 
-/// Writes what a change set changed.
+/// Writes what a change set changed, and says with which hash the audit ends if it tells of it.
 pub(super) fn write_commit(
     txn: &WriteTransaction,
     commit: &Commit<'_>,
     retained_changes: u64,
-) -> Result<(), StoreError> {
+) -> Result<Option<Digest>, StoreError> {
     let Commit { tenant, from, to, deltas, request, audit } = commit;
     let name = tenant.as_str();
     let mut tenants = txn.open_table(TENANTS)?;
@@ -65,12 +65,14 @@ pub(super) fn write_commit(
         }
         record.requests += 1;
     }
+    let mut mark = None;
     if !audit.is_empty() {
-        let mark = append(txn, &Chain::Tenant((*tenant).clone()), Start::Exists, audit)?;
+        let head = append(txn, &Chain::Tenant((*tenant).clone()), Start::Exists, audit)?;
         if to > from {
-            journal::append(txn, &mut record, commit, mark, retained_changes)?;
+            journal::append(txn, &mut record, commit, &head, retained_changes)?;
         }
+        mark = Some(head.hash);
     }
     tenants.insert(name, record.encode_to_vec().as_slice())?;
-    Ok(())
+    Ok(mark)
 }

@@ -12,8 +12,8 @@ use super::record::{
     RecordError, TenantRecord, decode_account, decode_session, encode_account, encode_session,
 };
 use super::rows::TENANTS;
-use super::{Phases, Store, StoreError};
-use crate::audit::{Chain, Entry, Event, Stamp};
+use super::{Phases, Place, Store, StoreError, log};
+use crate::audit::{Chain, Digest, Entry, Stamp};
 use crate::session::{Numbers, StoredSessions, Turn};
 
 /// Tenant and number to a session.
@@ -101,24 +101,61 @@ impl Store {
         let stamp = stamp.into();
         // Somebody waits for what is opened; what has ended must not come back, whatever befalls the file.
         let phases = if turn.ends() { Phases::Two } else { Phases::One };
-        self.transaction_in(phases, |txn| write(txn, tenant, turn, stamp))
+        self.transaction_in(phases, |txn| {
+            let entries = turn.entries(revision_of(&txn.open_table(TENANTS)?, tenant)?, stamp);
+            write(txn, tenant, turn, &entries).map(|_| ())
+        })
     }
+
+    /// The same for a copy, whose log has the step at a place, with what the audit says of it.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], and [`StoreError::Unchained`].
+    pub(crate) fn copy_sessions(
+        &self,
+        tenant: &TenantId,
+        turn: &Turn,
+        audit: &[Entry],
+        then: &Place,
+    ) -> Result<(), StoreError> {
+        // The log has it, and gives it again where a crash takes it away.
+        self.transaction_in(Phases::One, |txn| {
+            let mark = write(txn, tenant, turn, audit)?;
+            log::note(txn, &Chain::Tenant(tenant.clone()), mark, then)
+        })
+    }
+}
+
+/// What the audit is to say of a turn, on the revision that is stored.
+pub(super) fn turn_entries(
+    txn: &ReadTransaction,
+    tenant: &TenantId,
+    turn: &Turn,
+    stamp: Stamp<'_>,
+) -> Result<Vec<Entry>, StoreError> {
+    Ok(turn.entries(revision_of(&txn.open_table(TENANTS)?, tenant)?, stamp))
+}
+
+fn revision_of(
+    tenants: &impl ReadableTable<&'static str, &'static [u8]>,
+    tenant: &TenantId,
+) -> Result<Revision, StoreError> {
+    let record = match tenants.get(tenant.as_str())? {
+        Some(bytes) => TenantRecord::from_bytes(bytes.value())
+            .map_err(|source| StoreError::Record { place: format!("tenant `{tenant}`"), source })?,
+        None => return Err(StoreError::NoTenant(tenant.clone())),
+    };
+    Ok(Revision::new(record.revision))
 }
 
 fn write(
     txn: &WriteTransaction,
     tenant: &TenantId,
     turn: &Turn,
-    Stamp { at, caller }: Stamp<'_>,
-) -> Result<(), StoreError> {
-    let Turn { sessions, forgotten, accounts, next, events } = turn;
+    audit: &[Entry],
+) -> Result<Digest, StoreError> {
+    let Turn { sessions, forgotten, accounts, next, events: _ } = turn;
     let name = tenant.as_str();
-    let revision = match txn.open_table(TENANTS)?.get(name)? {
-        Some(bytes) => TenantRecord::from_bytes(bytes.value())
-            .map_err(|source| StoreError::Record { place: format!("tenant `{tenant}`"), source })?,
-        None => return Err(StoreError::NoTenant(tenant.clone())),
-    };
-    let revision = Revision::new(revision.revision);
     let mut table = txn.open_table(SESSIONS)?;
     for session in sessions {
         table.insert((name, session.number), encode_session(session).as_slice())?;
@@ -140,16 +177,5 @@ fn write(
     if let Some(Numbers { session, account }) = next {
         txn.open_table(NUMBERS)?.insert(name, (*session, *account))?;
     }
-    let entries: Vec<_> = events
-        .iter()
-        .map(|(person, event)| Entry {
-            at,
-            revision,
-            person: Some(person.clone()),
-            caller: caller.cloned(),
-            event: Event::Session(event.clone()),
-        })
-        .collect();
-    append(txn, &Chain::Tenant(tenant.clone()), Start::Exists, &entries)?;
-    Ok(())
+    Ok(append(txn, &Chain::Tenant(tenant.clone()), Start::Exists, audit)?.hash)
 }

@@ -34,10 +34,7 @@ pub(super) fn read(files: &TlsFiles) -> Result<(Served, Timestamp), TlsError> {
     let leaf = chain.first().map(|leaf| Certificate::parse(leaf));
     let leaf = leaf.transpose().map_err(|message| TlsError::file(cert, message))?;
     let ends = leaf.map_or(Timestamp::from_micros(0), |leaf| leaf.valid_until);
-    let secret = PrivateKeyDer::from_pem_slice(&pem(key)?).map_err(|_| {
-        // What is wrong with it may show some of it.
-        TlsError::file(key, "not a private key in PEM")
-    })?;
+    let secret = secret(key)?;
     let unusable = |source| TlsError::Unusable { cert: cert.clone(), key: key.clone(), source };
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -65,6 +62,14 @@ fn verifier(path: &Path, auth: ClientAuth) -> Result<Arc<dyn ClientCertVerifier>
 
 /// How to connect to a server that these certificates vouch for, or the system's.
 pub(crate) fn client(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    client_as(ca, None)
+}
+
+/// The same as somebody who has a certificate and its key, where one is named.
+pub(crate) fn client_as(
+    ca: Option<&Path>,
+    own: Option<(&Path, &Path)>,
+) -> Result<ClientConfig, TlsError> {
     let roots = match ca {
         Some(path) => roots(path)?,
         None => {
@@ -77,7 +82,16 @@ pub(crate) fn client(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::file(ca.unwrap_or(Path::new("")), error))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    let builder = builder.with_root_certificates(roots);
+    let Some((cert, key)) = own else { return Ok(builder.with_no_client_auth()) };
+    let unusable = |source| TlsError::Unusable { cert: cert.into(), key: key.into(), source };
+    builder.with_client_auth_cert(certificates(cert)?, secret(key)?).map_err(unusable)
+}
+
+fn secret(key: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    // What is wrong with it may show some of it.
+    let unread = |_| TlsError::file(key, "not a private key in PEM");
+    PrivateKeyDer::from_pem_slice(&pem(key)?).map_err(unread)
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {

@@ -2,7 +2,8 @@
 //! another once that one is gone or has not answered in time.
 //!
 //! Who is at what is kept in memory only: after a restart everything that is outstanding is handed out
-//! again. So each item is handed out at least once, and what is done twice does no harm.
+//! again. So each item is handed out at least once, and what is done twice does no harm. Where several servers
+//! share a log, an item is claimed there first, so that the watchers of all of them are one crowd.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -15,11 +16,13 @@ use pdp_engine::session::is_listed_member;
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::Sessions;
+use crate::audit::Chain;
 use crate::clock::Clock;
 use crate::publish::tenant::Tenant;
-use crate::publish::{AccessError, Broken, Publisher};
+use crate::publish::{AccessError, Broken, FollowError, Publisher};
 use crate::session::{RevocationId, RevocationKind, Session};
 
 /// How long a watcher with nothing to do waits before it looks at the clock again.
@@ -59,6 +62,15 @@ pub struct Watcher {
     max_outstanding: usize,
     steps: watch::Receiver<u64>,
     visible: watch::Receiver<Option<pdp_engine::query::Revision>>,
+    publisher: Publisher,
+    /// Work that is being claimed, where others may be after it.
+    claiming: Option<JoinHandle<Claimed>>,
+}
+
+/// What of some work is this watcher's, and what is with somebody else's.
+struct Claimed {
+    won: Vec<Work>,
+    lost: Vec<RevocationId>,
 }
 
 // === impl Work ===
@@ -94,7 +106,46 @@ impl Publisher {
             computers,
             lease,
             max_outstanding,
+            publisher: self.clone(),
+            claiming: None,
         })
+    }
+
+    /// Claims work that nobody here is at. It waits for the log.
+    fn claim(&self, tenant: &TenantId, watcher: u64, work: Vec<Work>, lease: Duration) -> Claimed {
+        let mut claimed = Claimed { won: Vec::new(), lost: Vec::new() };
+        for item in work {
+            match self.claim_one(tenant, watcher, &item.id(), lease) {
+                Ok(true) => claimed.won.push(item),
+                Ok(false) => claimed.lost.push(item.id()),
+                Err(error) => {
+                    tracing::debug!(%error, "work is not claimed");
+                    claimed.lost.push(item.id());
+                }
+            }
+        }
+        claimed
+    }
+
+    fn claim_one(
+        &self,
+        tenant: &TenantId,
+        watcher: u64,
+        work: &RevocationId,
+        lease: Duration,
+    ) -> Result<bool, FollowError> {
+        let Some(log) = &self.0.log else { return Ok(true) };
+        let place = self.0.store.place(&Chain::Tenant(tenant.clone()))?;
+        let Some(place) = place else { return Ok(false) };
+        Ok(log.claim(place.log, &work.to_string(), watcher, lease)?)
+    }
+
+    /// Gives claims back: a watcher's, or whoever's where the work was answered.
+    pub(super) fn unclaim(&self, tenant: &TenantId, watcher: Option<u64>, work: &[RevocationId]) {
+        let Some(log) = &self.0.log else { return };
+        if let Ok(Some(place)) = self.0.store.place(&Chain::Tenant(tenant.clone())) {
+            work.iter().for_each(|work| log.unclaim(place.log, &work.to_string(), watcher));
+        }
     }
 }
 
@@ -108,13 +159,30 @@ impl Watcher {
     /// [`AccessError::UnknownTenant`] once the tenant is deleted.
     pub async fn next(&mut self) -> Result<Vec<Work>, AccessError> {
         loop {
+            if let Some(claiming) = &mut self.claiming {
+                let claimed = claiming.await;
+                self.claiming = None;
+                let Claimed { won, lost } = claimed.map_err(|_| Broken)?;
+                let later = Instant::now() + PATIENCE;
+                self.tenant.sessions.leases.lock().map_err(|_| Broken)?.put_off(&lost, later);
+                if !won.is_empty() {
+                    return Ok(won);
+                }
+            }
             self.steps.mark_unchanged();
             if self.visible.borrow().is_none() {
                 return Err(crate::publish::UnknownTenant(self.tenant.id.to_string()).into());
             }
             let work = self.take()?;
-            if !work.is_empty() {
+            if !work.is_empty() && self.publisher.0.log.is_none() {
                 return Ok(work);
+            }
+            if !work.is_empty() {
+                let (publisher, tenant) = (self.publisher.clone(), self.tenant.id.clone());
+                let (id, lease) = (self.id, self.lease);
+                let claiming = move || publisher.claim(&tenant, id, work, lease);
+                self.claiming = Some(tokio::task::spawn_blocking(claiming));
+                continue;
             }
             tokio::select! {
                 _ = self.steps.changed() => {}
@@ -152,7 +220,9 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.tenant.sessions.release(|leases| leases.leave(self.id));
+        let mut left = Vec::new();
+        self.tenant.sessions.release(|leases| left = leases.leave(self.id));
+        self.publisher.unclaim(&self.tenant.id, Some(self.id), &left);
     }
 }
 
@@ -185,9 +255,18 @@ impl Leases {
         self.0.remove(work);
     }
 
-    /// Frees everything that is with a watcher.
-    fn leave(&mut self, watcher: u64) {
-        self.0.retain(|_, lease| lease.watcher != watcher);
+    /// Frees everything that is with a watcher, and says what that was.
+    fn leave(&mut self, watcher: u64) -> Vec<RevocationId> {
+        self.0.extract_if(|_, lease| lease.watcher == watcher).map(|(work, _)| work).collect()
+    }
+
+    /// What somebody of another server is at is looked at again later.
+    fn put_off(&mut self, work: &[RevocationId], until: Instant) {
+        for work in work {
+            if let Some(lease) = self.0.get_mut(work) {
+                lease.until = lease.until.min(until);
+            }
+        }
     }
 }
 

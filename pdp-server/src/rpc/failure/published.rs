@@ -17,6 +17,7 @@ impl From<SessionError> for Failure {
             SessionError::Step(StepError::Malformed(error)) => session::refused(&error).into(),
             SessionError::Step(error) => Self::Step(error),
             SessionError::Store(error) => Self::Store(error.to_string()),
+            SessionError::Log(error) => Self::Log(error),
             SessionError::Broken(error) => Self::Broken(error.to_string()),
         }
     }
@@ -35,6 +36,7 @@ impl From<ApplyError> for Failure {
             ApplyError::SessionAccount(account) => Self::SessionAccount(account),
             ApplyError::TooLarge(error) => Self::PolicyTooLarge(error.to_string()),
             ApplyError::Store(error) => Self::Store(error.to_string()),
+            ApplyError::Log(error) => Self::Log(error),
             ApplyError::Broken(error) => Self::Broken(error.to_string()),
         }
     }
@@ -93,6 +95,7 @@ impl From<TenantError> for Failure {
             error @ TenantError::HasSessions { .. } => Self::TenantHasSessions(error.to_string()),
             TenantError::Default => Self::TenantProtected,
             TenantError::Store(error) => Self::Store(error.to_string()),
+            TenantError::Log(error) => Self::Log(error),
             TenantError::Broken(error) => Self::Broken(error.to_string()),
         }
     }

@@ -4,7 +4,7 @@ use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::{Metrics, counter, gauge, histogram};
-use crate::publish::{Compiles, PolicyState, Publisher};
+use crate::publish::{Compiles, PolicyState, Publisher, Standing};
 use crate::store::Commits;
 
 /// These metrics.
@@ -14,6 +14,8 @@ pub(super) struct State {
     commit_seconds: Histogram,
     commit_failures: Counter,
     store_bytes: Gauge,
+    log_age: Gauge,
+    log_followed: Gauge,
 }
 
 const COMPILE_SECONDS: &str = "pdp_compile_seconds";
@@ -21,9 +23,11 @@ const COMPILE_FAILURES: &str = "pdp_compile_failures_total";
 const COMMIT_SECONDS: &str = "pdp_commit_seconds";
 const COMMIT_FAILURES: &str = "pdp_commit_failures_total";
 const STORE_BYTES: &str = "pdp_store_bytes";
+const LOG_AGE: &str = "pdp_log_age_seconds";
+const LOG_FOLLOWED: &str = "pdp_log_followed";
 
 /// What these metrics tell; a gauge, or else a histogram.
-pub(super) const DESCRIBED: [(&str, bool, &str); 3] = [
+pub(super) const DESCRIBED: [(&str, bool, &str); 5] = [
     (COMPILE_SECONDS, false, "How long it took to compile a change set, in seconds."),
     (
         COMMIT_SECONDS,
@@ -31,6 +35,12 @@ pub(super) const DESCRIBED: [(&str, bool, &str); 3] = [
         "How long a commit of the store took until it was durable, in seconds.",
     ),
     (STORE_BYTES, true, "How large the file of the store is, in bytes."),
+    (
+        LOG_AGE,
+        true,
+        "How long ago the server knew that it had everything the shared log has, in seconds.",
+    ),
+    (LOG_FOLLOWED, true, "1 while the shared log is followed, or there is none; 0 otherwise."),
 ];
 
 /// What those that count tell.
@@ -70,6 +80,8 @@ impl State {
             commit_seconds: histogram(recorder, COMMIT_SECONDS, &[]),
             commit_failures: counter(recorder, COMMIT_FAILURES, &[]),
             store_bytes: gauge(recorder, STORE_BYTES),
+            log_age: gauge(recorder, LOG_AGE),
+            log_followed: gauge(recorder, LOG_FOLLOWED),
         }
     }
 }
@@ -85,12 +97,23 @@ impl Metrics {
             commit_seconds,
             commit_failures,
             store_bytes: _,
+            log_age: _,
+            log_followed: _,
         } = &self.state;
         publisher.measured_by(
             Compiles { seconds: compile_seconds.clone(), failures: compile_failures.clone() },
             Commits { seconds: commit_seconds.clone(), failures: commit_failures.clone() },
         );
         self.store(publisher.store_bytes());
+        self.log(publisher.standing());
+    }
+
+    /// Notes how the shared log is followed, if there is one.
+    pub(crate) fn log(&self, standing: Option<Standing>) {
+        let age = standing.map_or(0.0, |standing| standing.age.as_secs_f64());
+        let followed = standing.is_none_or(|standing| standing.reachable && !standing.diverged);
+        self.state.log_age.set(age);
+        self.state.log_followed.set(if followed { 1.0 } else { 0.0 });
     }
 
     /// Notes how large the store is, if that can be seen.
