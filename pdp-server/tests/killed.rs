@@ -1,5 +1,6 @@
 //! A real `pdp-server` with sessions, killed again and again: whatever it acknowledged is there when it
-//! comes back, and what it did not acknowledge is either not there or found by its key.
+//! comes back, and what it did not acknowledge is either not there or found by its key. `PDP_TEST_KILLS` is how
+//! often it is killed: a real run has a thousand.
 
 #![expect(
     clippy::indexing_slicing,
@@ -25,8 +26,14 @@ use tokio_stream::StreamExt as _;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-/// How often the server is killed.
+/// How often the server is killed where `PDP_TEST_KILLS` does not say.
 const KILLS: usize = 24;
+
+/// How many sessions stay open and how much work is left undone; all beyond that is ended, or done.
+const KEPT: usize = 16;
+
+/// Every so many rounds all sessions are looked at, and not only those that have something to come.
+const WHOLE: usize = 50;
 
 /// Every session has an account of its own, so that each end makes two items of work due.
 const POLICY: &str = r#"
@@ -64,7 +71,7 @@ impl Running {
         let mut process = Command::new(env!("CARGO_BIN_EXE_pdp-server"))
             .args(["serve", "--log-format", "json", "--http", "127.0.0.1:0"])
             .args(["--grpc", "127.0.0.1:0", "--load", "policy.yaml", "--data", "data"])
-            .args(["--max-queue-ms", "60000"])
+            .args(["--max-queue-ms", "60000"]) // However busy the machine is.
             .current_dir(folder)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -146,14 +153,23 @@ struct Known {
     /// The work that is done, and that which may be.
     done: BTreeSet<String>,
     doing: BTreeSet<String>,
+    /// The keys of sessions that have nothing more to come.
+    settled: BTreeSet<String>,
+    /// Change sets that were acknowledged, and those that were not answered.
+    written: BTreeSet<String>,
+    writing: BTreeSet<String>,
     keys: usize,
 }
+
+/// What was seen, and how often.
+type Tally = BTreeMap<&'static str, usize>;
 
 /// What was sent, and what became of it.
 enum Sent {
     Open(String, Result<Box<v1::Session>, Status>),
     Close(String, Result<(), Status>),
     Done(String, Result<(), Status>),
+    Write(String, Result<(), Status>),
 }
 
 impl Known {
@@ -162,7 +178,7 @@ impl Known {
         format!("key {}", self.keys)
     }
 
-    /// Sends requests all at once: some sessions to be opened, one to be closed, work that is done.
+    /// Sends requests all at once: sessions to be opened and to be closed, work that is done, changes of the policy.
     fn send(&mut self, server: &Running, work: &BTreeSet<String>) -> JoinSet<Sent> {
         let mut sent = JoinSet::new();
         for person in ["ana", "bo", "ana", "bo"] {
@@ -173,7 +189,9 @@ impl Known {
             });
         }
         let open = self.opened.keys().filter(|key| !self.closing.contains(*key));
-        let closing: Vec<_> = open.take(2).cloned().collect();
+        let open: Vec<_> = open.cloned().collect();
+        let many = open.len().saturating_sub(KEPT).max(2);
+        let closing: Vec<_> = open.into_iter().take(many).collect();
         for key in closing {
             let (session, mut client) = (self.opened[&key].id.clone(), server.sessions());
             self.closing.insert(key.clone());
@@ -182,7 +200,7 @@ impl Known {
                 Sent::Close(key, client.close(request).await.map(drop))
             });
         }
-        for id in work.iter().take(2).cloned() {
+        for id in work.iter().take(work.len().saturating_sub(KEPT).max(2)).cloned() {
             let mut client = server.sessions();
             self.doing.insert(id.clone());
             sent.spawn(async move {
@@ -194,6 +212,11 @@ impl Known {
                 };
                 Sent::Done(id, client.acknowledge_revocation(request).await.map(drop))
             });
+        }
+        for _ in 0..2 {
+            let (id, channel) = (self.next_key(), server.channel.clone());
+            self.writing.insert(id.clone());
+            sent.spawn(async move { Sent::Write(id.clone(), write(channel, &id).await.map(drop)) });
         }
         sent
     }
@@ -208,9 +231,14 @@ impl Known {
             }
             Sent::Close(key, Ok(())) => self.closed.insert(key),
             Sent::Done(id, Ok(())) => self.done.insert(id),
+            Sent::Write(id, Ok(())) => {
+                self.writing.remove(&id);
+                self.written.insert(id)
+            }
             Sent::Open(_, Err(status))
             | Sent::Close(_, Err(status))
-            | Sent::Done(_, Err(status)) => {
+            | Sent::Done(_, Err(status))
+            | Sent::Write(_, Err(status)) => {
                 let gone = [Code::Unavailable, Code::Cancelled, Code::Unknown, Code::Internal];
                 assert!(gone.contains(&status.code()), "{status}");
                 false
@@ -218,8 +246,31 @@ impl Known {
         }
     }
 
-    /// Holds what the server says after a restart against what is known.
-    async fn verify(&mut self, server: &Running, tally: &mut BTreeMap<&'static str, usize>) {
+    /// Holds the changes of the policy against what is known: each there as a whole, or not at all.
+    async fn verify_written(&mut self, server: &Running, tally: &mut Tally) {
+        let mut count = |what| *tally.entry(what).or_insert(0) += 1;
+        let people = people(server).await;
+        for id in &self.written {
+            let there = pair(id).iter().filter(|person| people.contains(*person)).count();
+            assert_eq!(there, 2, "change set {id} was acknowledged");
+            count("acknowledged change sets looked at");
+        }
+        for id in std::mem::take(&mut self.writing) {
+            let there = pair(&id).iter().filter(|person| people.contains(*person)).count();
+            assert!([0, 2].contains(&there), "half of change set {id} is there");
+            count(match there {
+                0 => "change sets without an answer, and not there",
+                _ => "change sets without an answer, and there as a whole",
+            });
+            // Whoever has no answer sends it again.
+            let answer = write(server.channel.clone(), &id).await.unwrap();
+            assert_eq!(answer.replayed, there == 2, "{id}");
+            self.written.insert(id);
+        }
+    }
+
+    /// Holds what the server says of sessions after a restart against what is known.
+    async fn verify(&mut self, server: &Running, whole: bool, tally: &mut Tally) {
         let mut count = |what| *tally.entry(what).or_insert(0) += 1;
         for key in std::mem::take(&mut self.asked) {
             match server.get(&key).await {
@@ -233,7 +284,8 @@ impl Known {
                 }
             }
         }
-        for (key, opened) in &self.opened {
+        let settled = if whole { BTreeSet::new() } else { self.settled.clone() };
+        for (key, opened) in self.opened.iter().filter(|(key, _)| !settled.contains(*key)) {
             let found = server.get(key).await.unwrap();
             assert_eq!((&found.id, &found.account), (&opened.id, &opened.account));
             let ended = found.state() == v1::SessionState::Ended;
@@ -266,6 +318,9 @@ impl Known {
                     other => panic!("{other:?}"),
                 }
             }
+            if ended && found.revocations.iter().all(|work| self.done.contains(&work.id)) {
+                self.settled.insert(key.clone());
+            }
         }
     }
 
@@ -294,19 +349,51 @@ async fn open(
     client.open(request).await.map(|response| response.into_inner().session.unwrap())
 }
 
+/// The people that a change set brings.
+fn pair(id: &str) -> [String; 2] {
+    ["one", "other"].map(|half| format!("{half} of {id}"))
+}
+
+/// Sends the change set of this name.
+async fn write(channel: Channel, id: &str) -> Result<v1::ApplyResponse, Status> {
+    let put = |id: String| {
+        let person = v1::Person { id, ..Default::default() };
+        let fact = v1::Fact { fact: Some(v1::fact::Fact::Person(person)) };
+        v1::Change { change: Some(v1::change::Change::Put(fact)) }
+    };
+    let changes = pair(id).map(put).to_vec();
+    let request = v1::ApplyRequest { changes, request_id: id.to_owned(), ..Default::default() };
+    PolicyServiceClient::new(channel).apply(request).await.map(tonic::Response::into_inner)
+}
+
+/// The ids of all people.
+async fn people(server: &Running) -> BTreeSet<String> {
+    let mut client = PolicyServiceClient::new(server.channel.clone());
+    let export = client.export(v1::ExportRequest::default()).await.unwrap().into_inner();
+    let parts: Vec<_> = export.map(Result::unwrap).collect().await;
+    let facts = parts.into_iter().flat_map(|part| part.facts);
+    let person = |fact: v1::Fact| match fact.fact {
+        Some(v1::fact::Fact::Person(person)) => Some(person.id),
+        _ => None,
+    };
+    facts.filter_map(person).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_keeps_what_it_acknowledged() {
+    let kills = std::env::var("PDP_TEST_KILLS").map_or(KILLS, |count| count.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
-    let (mut known, mut tally) = (Known::default(), BTreeMap::new());
-    for round in 0..=KILLS {
+    let (mut known, mut tally) = (Known::default(), Tally::new());
+    for round in 0..=kills {
         let mut server = Running::start(folder.path());
-        known.verify(&server, &mut tally).await;
+        known.verify(&server, round % WHOLE == 0 || round == kills, &mut tally).await;
+        known.verify_written(&server, &mut tally).await;
         let outstanding = known.outstanding();
         let handed = server.handed_out(outstanding.clone()).await;
         assert_eq!(handed, outstanding);
         *tally.entry("work handed out").or_insert(0) += handed.len();
-        if round == KILLS {
+        if round == kills {
             let mut client = AuditServiceClient::new(server.channel.clone());
             let verified = client.verify(v1::AuditServiceVerifyRequest::default()).await.unwrap();
             assert!(verified.into_inner().broken.is_none());
@@ -332,9 +419,9 @@ async fn a_server_that_is_killed_keeps_what_it_acknowledged() {
         *tally.entry("requests without an answer").or_insert(0) += all - answered;
     }
     println!("{tally:#?}");
-    assert_eq!(tally["kills"], KILLS);
-    assert!(tally["answers"] >= KILLS && known.opened.len() >= KILLS);
-    assert!(tally["work handed out"] > 0 && tally["open sessions looked at"] > KILLS);
+    assert_eq!(tally["kills"], kills);
+    assert!(tally["answers"] >= kills && known.opened.len() >= kills);
+    assert!(tally["work handed out"] > 0 && tally["open sessions looked at"] > kills);
 }
 
 /// How many people each import of the test brings, and in how many parts.
@@ -367,15 +454,8 @@ async fn import(server: &Running, parts: Vec<v1::ImportRequest>) -> Result<bool,
 
 /// How many of the people of the import of this name there are.
 async fn arrived(server: &Running, name: &str) -> usize {
-    let mut client = PolicyServiceClient::new(server.channel.clone());
-    let export = client.export(v1::ExportRequest::default()).await.unwrap().into_inner();
-    let parts: Vec<_> = export.map(Result::unwrap).collect().await;
-    let facts = parts.into_iter().flat_map(|part| part.facts);
     let start = format!("{name}-");
-    facts.filter(|fact| {
-        matches!(&fact.fact, Some(v1::fact::Fact::Person(person)) if person.id.starts_with(&start))
-    })
-    .count()
+    people(server).await.iter().filter(|id| id.starts_with(&start)).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
