@@ -180,15 +180,13 @@ impl Load {
             in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             undecided: AtomicUsize::new(0),
-            wary_until_ns: AtomicU64::new(0),
-            idle_at_ns: AtomicU64::new(0),
-            turn_at_ns: AtomicU64::new(0),
-            others_waited: AtomicBool::new(false),
-            turn_ns: AtomicU64::new(0),
+            wary_until_ns: AtomicU64::default(),
+            idle_at_ns: AtomicU64::default(),
+            turn_at_ns: AtomicU64::default(),
+            others_waited: AtomicBool::default(),
+            turn_ns: AtomicU64::default(),
         });
-        let mut loads = all.loads.lock().unwrap_or_else(PoisonError::into_inner);
-        loads.push(Arc::downgrade(&load));
-        drop(loads);
+        all.loads.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&load));
         load
     }
 
@@ -462,11 +460,10 @@ pub(crate) mod tests {
     #[test]
     fn what_costs_no_more_than_a_refusal_is_hardly_refused() {
         let limits = AdmissionLimits { thread_requests: 1_000, requests: 1_000, ..LIMITS };
-        let all = Admission::new(limits, Arc::new(Metrics::new()));
-        let load = Load::new(&all);
+        let load = Load::new(&Admission::new(limits, Arc::new(Metrics::new())));
         learn(&load, 100, 100_000);
         let held: Vec<_> =
-            (0..600).map(|_| load.arrive(all.epoch + Duration::from_secs(1), false)).collect();
+            (0..600).map(|_| load.arrive(load.all.epoch + Duration::from_secs(1), false)).collect();
         let taken = held.iter().filter(|(_, shed)| shed.is_none()).count();
         assert_eq!(taken, 501, "50 ms of work");
     }

@@ -35,11 +35,12 @@ pub mod transport;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tower::Layer as _;
 
 use access::Access;
@@ -189,11 +190,7 @@ pub async fn run(
             ready.set(true);
             health.serving().await;
             announce(addresses, started);
-            tokio::select! {
-                () = &mut shutdown => Ok(()),
-                ended = &mut serving => ended.unwrap_or(Err(RunError::Panicked("the gRPC door"))),
-                ended = &mut http => ended.unwrap_or(Err(RunError::Panicked("the HTTP door"))),
-            }
+            until_over(shutdown.as_mut(), &mut serving, &mut http).await
         }
     };
 
@@ -201,8 +198,7 @@ pub async fn run(
     ready.set(false);
     health.draining().await;
     if !failed {
-        tracing::info!("shutting down");
-        tokio::time::sleep(grace).await;
+        stay(grace).await;
     }
     stop.send(true).ok();
     health.end().await;
@@ -221,6 +217,25 @@ pub async fn run(
     drop(door);
     tracing::info!("stopped");
     outcome
+}
+
+/// Until the server is told to end, or a door has ended by itself.
+async fn until_over(
+    mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    serving: &mut JoinHandle<Result<(), RunError>>,
+    http: &mut JoinHandle<Result<(), RunError>>,
+) -> Result<(), RunError> {
+    tokio::select! {
+        () = &mut shutdown => Ok(()),
+        ended = serving => ended.unwrap_or(Err(RunError::Panicked("the gRPC door"))),
+        ended = http => ended.unwrap_or(Err(RunError::Panicked("the HTTP door"))),
+    }
+}
+
+/// Health says that the server goes, and it answers for a while yet.
+async fn stay(grace: Duration) {
+    tracing::info!("shutting down");
+    tokio::time::sleep(grace).await;
 }
 
 /// What shares the log with others, if the settings name one.

@@ -34,38 +34,45 @@ async fn load(
     clock: Clock,
     replica: Option<Replica>,
 ) -> Result<Publisher, RunError> {
-    let panicked = || RunError::Panicked("loading the policy");
-    let opened = replica.clone();
-    let opened = spawn_blocking(move || open(&data, clock, opened.as_ref()));
-    let publisher = opened.await.map_err(|_| panicked())??;
-    if let Some(replica) = replica {
-        loop {
-            let (replica, publisher) = (replica.clone(), publisher.clone());
-            let has_policy = publisher.snapshot(DEFAULT_TENANT).is_some();
-            let caught_up = spawn_blocking(move || replica.catch_up(&publisher));
-            match caught_up.await.map_err(|_| panicked())?? {
-                true => break,
-                false if has_policy => {
-                    tracing::warn!("etcd is out of reach; serving what is here");
-                    break;
-                }
-                false => tracing::warn!("etcd is out of reach, and nothing is here; trying again"),
-            }
+    let Some(replica) = replica else {
+        return on_its_own(move || {
+            let publisher = Publisher::open(open(&data)?, clock)?;
+            apply(&publisher, bundle.as_deref()).map(|()| publisher)
+        })
+        .await;
+    };
+    let log = replica.log();
+    let opened = on_its_own(move || Ok(Publisher::open_copy(open(&data)?, clock, log)?));
+    let publisher = opened.await?;
+    let has_policy = publisher.snapshot(DEFAULT_TENANT).is_some();
+    loop {
+        let (replica, copy) = (replica.clone(), publisher.clone());
+        if on_its_own(move || Ok(replica.catch_up(&copy)?)).await? {
+            break;
         }
+        if has_policy {
+            tracing::warn!("etcd is out of reach; serving what is here");
+            break;
+        }
+        tracing::warn!("etcd is out of reach, and nothing is here; trying again");
     }
-    let Some(bundle) = bundle else { return Ok(publisher) };
-    let loaded = publisher.clone();
-    let loaded = spawn_blocking(move || load::apply(&loaded, &bundle));
-    loaded.await.map_err(|_| panicked())??;
-    Ok(publisher)
+    on_its_own(move || apply(&publisher, bundle.as_deref()).map(|()| publisher)).await
 }
 
-fn open(data: &Path, clock: Clock, replica: Option<&Replica>) -> Result<Publisher, RunError> {
+/// Runs what waits for the disk, or for the log, where it may.
+async fn on_its_own<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
+) -> Result<T, RunError> {
+    spawn_blocking(work).await.unwrap_or(Err(RunError::Panicked("loading the policy")))
+}
+
+fn open(data: &Path) -> Result<Store, RunError> {
     let began = std::time::Instant::now();
     let store = Store::open(data)?;
     tracing::info!(took_ms = began.elapsed().as_millis(), "store opened and verified");
-    Ok(match replica {
-        None => Publisher::open(store, clock)?,
-        Some(replica) => Publisher::open_copy(store, clock, replica.log())?,
-    })
+    Ok(store)
+}
+
+fn apply(publisher: &Publisher, bundle: Option<&Path>) -> Result<(), RunError> {
+    Ok(bundle.map_or(Ok(()), |bundle| load::apply(publisher, bundle))?)
 }

@@ -102,6 +102,10 @@ pub(super) enum Tried<T> {
 }
 
 /// What became of a proposal.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is taken apart at once"
+)]
 pub(super) enum Proposed {
     /// There is no log, and the store is to have it.
     Alone,

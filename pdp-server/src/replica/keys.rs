@@ -8,7 +8,7 @@
 //! | `staging/LOG/NUMBER-NONCE` | that somebody is writing chunks; goes by itself |
 //! | `kept/LOG/NUMBER-NONCE` | that an entry or a checkpoint has the chunks |
 //! | `checkpoint` | where the chunks of the newest checkpoint are, and how far in every log it goes |
-//! | `work/LOG/WORK` | whose an item of work after a session is; goes by itself |
+//! | `claim/LOG/WORK` | whose an item of work after a session is; goes by itself |
 //! | `checkpointing` | that a server is writing one; goes by itself |
 
 use super::etcd::Range;
@@ -84,8 +84,8 @@ impl Keys {
         format!("{}/kept/{id}", self.prefix)
     }
 
-    pub(super) fn work(&self, log: u64, work: &str) -> String {
-        format!("{}/work/{log:016x}/{work}", self.prefix)
+    pub(super) fn claim(&self, log: u64, work: &str) -> String {
+        format!("{}/claim/{log:016x}/{work}", self.prefix)
     }
 
     pub(super) fn checkpoint(&self) -> String {

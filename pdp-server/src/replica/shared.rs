@@ -196,7 +196,7 @@ impl Log for Shared {
 
     fn claim(&self, log: u64, work: &str, watcher: u64, time: Duration) -> Result<bool, LogError> {
         self.reachable()?;
-        let (key, holder) = (self.keys.work(log, work), self.holder(watcher));
+        let (key, holder) = (self.keys.claim(log, work), self.holder(watcher));
         self.wait(async {
             let lease = self.etcd.grant(time).await?;
             let txn = wire::TxnRequest {
@@ -216,7 +216,7 @@ impl Log for Shared {
     }
 
     fn unclaim(&self, log: u64, work: &str, watcher: Option<u64>) {
-        let key = self.keys.work(log, work);
+        let key = self.keys.claim(log, work);
         let compare = watcher.map(|watcher| has(&key, &self.holder(watcher))).into_iter().collect();
         let success = vec![deleting_key(&key)];
         let txn = wire::TxnRequest { compare, success, failure: Vec::new() };

@@ -276,9 +276,7 @@ impl Failure {
             ],
             Self::TooManyLists { maximum } => of_limit(("max_running_lists", maximum.to_string())),
             Self::TooManyImports { maximum } => of_limit(("max_imports", maximum.to_string())),
-            Self::ImportTooSlow { limit } => {
-                vec![("limit_ms", limit.as_millis().to_string())]
-            }
+            Self::ImportTooSlow { limit } => vec![("limit_ms", limit.as_millis().to_string())],
             Self::Shed(shed) => of_limit(shed.limit()),
             Self::DeadlineExceeded { after } => vec![("after_ms", after.as_millis().to_string())],
             Self::PageTokenExpired { token, actual } => {

@@ -1,3 +1,5 @@
+//! The routes, asked without a socket.
+
 use axum::Router;
 use axum::body::to_bytes;
 use pdp_engine::time::Timestamp;
