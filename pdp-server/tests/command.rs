@@ -51,6 +51,8 @@ fn values(setting: &Described, folder: &std::path::Path) -> [String; 3] {
         (name @ ("grpc" | "http"), _) => {
             numbers.map(|n| format!("127.0.0.1:{n}{}", if name == "grpc" { 1 } else { 2 }))
         }
+        ("etcd_endpoints", _) => numbers.map(|n| format!("http://127.0.0.1:{n},http://[::1]:{n}")),
+        ("etcd_prefix", _) => numbers.map(|n| format!("pdp-{n}")),
         (_, "BYTES") => numbers.map(|n| (n * 20_000).to_string()),
         (_, "COUNT" | "THREADS") => numbers.map(|n| n.to_string()),
         (_, "MS") => numbers.map(|n| (n * 100).to_string()),
