@@ -289,7 +289,7 @@ impl Publisher {
             logs.insert(id.clone(), place.map(|place| place.log));
         }
         tracing::info!(%chain, "taking the checkpoint of the log over");
-        self.0.store.take_over(&mut log.checkpoint()?)?;
+        self.0.store.take_over(&mut log.checkpoint()?, chain, at)?;
         let mut tenants = Tenants::new();
         for stored in self.0.store.load()? {
             let id = stored.id.clone();

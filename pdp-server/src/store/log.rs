@@ -107,6 +107,17 @@ pub(super) fn note(
     Ok(())
 }
 
+/// Whether what a transaction wrote of the log of a chain goes further than `at`.
+pub(super) fn goes_beyond(
+    txn: &WriteTransaction,
+    chain: &Chain,
+    at: &Place,
+) -> Result<bool, StoreError> {
+    let places = txn.open_table(PLACES)?;
+    let place = places.get(chain.name())?.map(|bytes| read_place(chain, bytes.value()));
+    Ok(place.transpose()?.is_some_and(|it| it.log == at.log && it.entries > at.entries))
+}
+
 /// Notes the place in a log that begins.
 pub(super) fn begin(
     txn: &WriteTransaction,

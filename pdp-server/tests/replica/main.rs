@@ -47,6 +47,13 @@ async fn replica(folder: &TempDir, etcd: &Etcd) -> Served {
     Served::with_clock(shared(folder.path(), etcd), Clock::system()).await
 }
 
+/// The server again, without anything that it had stored.
+async fn anew(served: Served, folder: &TempDir, etcd: &Etcd) -> Served {
+    served.stop().await;
+    std::fs::remove_dir_all(folder.path().join("data")).unwrap();
+    replica(folder, etcd).await
+}
+
 /// Servers that share a log which begins with the usual policy.
 async fn replicas(etcd: &Etcd) -> [(TempDir, Served); 2] {
     let (one, other) = (served::folder(), served::folder());
@@ -57,7 +64,7 @@ async fn replicas(etcd: &Etcd) -> [(TempDir, Served); 2] {
     [(one, first), (other, second)]
 }
 
-/// Whether ana may view the report, from a revision on.
+/// Whether somebody may view the report, from a revision on; and at which one.
 async fn effect(served: &Served, person: &str, at_least: u64) -> (Effect, u64) {
     let question = Some(question(person, "View", "absence"));
     let request = v1::CheckRequest { question, at_least, ..Default::default() };
@@ -128,11 +135,9 @@ async fn what_any_server_takes_all_have_and_restarts_lose_nothing() {
     let made = one.apply(vec![put_person("gus")]).await.unwrap().revision;
     assert_eq!(made, 5);
     agree(&one, &other, made).await;
-    one.stop().await;
 
     // What is stored of one is lost: it has everything again.
-    std::fs::remove_dir_all(one_folder.path().join("data")).unwrap();
-    let one = replica(&one_folder, &etcd).await;
+    let one = anew(one, &one_folder, &etcd).await;
     agree(&one, &other, made).await;
     one.stop().await;
     other.stop().await;
@@ -209,9 +214,7 @@ async fn what_is_too_large_for_one_request_comes_whole() {
     assert!(etcd.count("pdp/chunk").await > 1);
     assert_eq!(etcd.count("pdp/kept").await, 1);
     assert_eq!(etcd.count("pdp/staging").await, 0);
-    other.stop().await;
-    std::fs::remove_dir_all(other_folder.path().join("data")).unwrap();
-    let other = replica(&other_folder, &etcd).await;
+    let other = anew(other, &other_folder, &etcd).await;
     agree(&one, &other, made).await;
     one.stop().await;
     other.stop().await;
@@ -235,9 +238,7 @@ async fn the_log_stays_short_and_who_is_far_behind_takes_the_checkpoint() {
     agree(&one, &other, made).await;
     let made = other.apply(vec![put_person("dee")]).await.unwrap().revision;
     agree(&one, &other, made).await;
-    other.stop().await;
-    std::fs::remove_dir_all(other_folder.path().join("data")).unwrap();
-    let other = replica(&other_folder, &etcd).await;
+    let other = anew(other, &other_folder, &etcd).await;
     agree(&one, &other, made).await;
     one.stop().await;
     other.stop().await;

@@ -1,3 +1,6 @@
+//! Two copies of one log in memory: what one of them takes, the other has, and of two writers who decided
+//! on the same state one decides anew.
+
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -5,9 +8,6 @@
     clippy::unwrap_used,
     reason = "test code: a panic is a failed test"
 )]
-
-//! Two copies of one log in memory: what one of them takes, the other has, and of two writers who decided
-//! on the same state one decides anew.
 
 use std::io::Cursor;
 use std::sync::Mutex;
@@ -260,6 +260,28 @@ fn a_copy_that_is_too_far_behind_takes_the_checkpoint() {
     other.catch_up().unwrap();
     assert_eq!(state(&one), state(&other));
     assert_eq!(state(&copy(&log)), state(&other), "and so does one that begins");
+}
+
+#[test]
+fn entries_that_are_gone_and_in_no_checkpoint_are_told_and_nothing_is_lost() {
+    let log = Arc::new(Memory::default());
+    let (one, other) = (copy(&log), copy(&log));
+    let mut checkpoint = Vec::new();
+    one.backup(&mut checkpoint).unwrap();
+    one.apply(&tenant("default"), plain(&[put("ana")])).unwrap();
+    other.catch_up().unwrap();
+    one.apply(&tenant("default"), plain(&[put("bo")])).unwrap();
+    {
+        // Somebody has taken away by hand what nobody has written down.
+        let mut logs = log.0.lock().unwrap();
+        logs.checkpoint = checkpoint;
+        logs.entries.values_mut().flatten().for_each(|entry| *entry = None);
+    }
+    let before = state(&other);
+    let error = other.catch_up().unwrap_err();
+    assert!(matches!(error, FollowError::Store(StoreError::Checkpoint(_))), "{error}");
+    assert_eq!(state(&other), before);
+    assert_eq!(people(&other, "default"), ["ana"]);
 }
 
 #[test]

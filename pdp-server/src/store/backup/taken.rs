@@ -5,8 +5,9 @@ use std::path::Path;
 
 use redb::{Key, TableDefinition, Value, WriteTransaction};
 
-use super::super::{COPY_FORMAT, Store, StoreError};
+use super::super::{COPY_FORMAT, Place, Store, StoreError, log};
 use super::{BackupError, END, EachTable, Fill, Rows, each};
+use crate::audit::Chain;
 
 /// Takes every table away.
 struct Empty<'a>(&'a WriteTransaction);
@@ -25,16 +26,29 @@ impl EachTable for Empty<'_> {
 // === impl Store ===
 
 impl Store {
-    /// Makes the copy what the checkpoint says, all of it or nothing.
+    /// Makes the copy what the checkpoint says, all of it or nothing. In the log of the chain it has to go further
+    /// than `at`.
     ///
     /// # Errors
-    /// [`StoreError::Checkpoint`] if it is not whole, or no copy was written down in it.
-    pub(crate) fn take_over(&self, checkpoint: &mut impl Read) -> Result<(), StoreError> {
+    /// [`StoreError::Checkpoint`] if it is not whole, goes no further, or no copy was written down in it.
+    pub(crate) fn take_over(
+        &self,
+        checkpoint: &mut impl Read,
+        chain: &Chain,
+        at: &Place,
+    ) -> Result<(), StoreError> {
         self.transaction(|txn| {
             replace(txn, checkpoint).map_err(|error| match error {
                 BackupError::Store(error) => error,
                 other => StoreError::Checkpoint(other.to_string()),
-            })
+            })?;
+            if log::goes_beyond(txn, chain, at)? {
+                return Ok(());
+            }
+            let here = at.entries;
+            Err(StoreError::Checkpoint(format!(
+                "of the log of {chain} it has no more than the {here} entries that are here"
+            )))
         })
     }
 }

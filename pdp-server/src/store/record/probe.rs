@@ -4,11 +4,12 @@ use pdp_engine::id::RecentNames;
 
 use super::{
     FactRecord, Head, RecordError, Remembered, TenantRecord, decode, decode_account, decode_any,
-    decode_entry, decode_session, encode, encode_account, encode_entry, encode_session, fact,
-    kind_number, place, quick, read,
+    decode_entry, decode_logged, decode_session, encode, encode_account, encode_entry,
+    encode_session, fact, kind_number, place, quick, read,
 };
+use crate::store::Place;
 
-/// Reads bytes as a record of every kind that the store keeps. Whatever can be read is written and
+/// Reads bytes as a record of every kind that the store or a shared log keeps. Whatever can be read is written and
 /// read again as the same; and a fact is the same for the reader that is quick and the one that takes
 /// its time.
 ///
@@ -39,6 +40,12 @@ pub fn read_back(bytes: &[u8]) -> Result<(), String> {
         let again = decode_account(account.id.as_str(), &encode_account(&account));
         same("account", again, account)?;
     }
+    if let Ok(place) = Place::from_bytes(bytes) {
+        same("place in a log", Place::from_bytes(&place.to_bytes()), place)?;
+    }
+    // What an entry of a shared log says is written from what a writer decided, and not from what was read: any
+    // bytes are to be an entry or an error.
+    drop(decode_logged(bytes));
     Ok(())
 }
 
