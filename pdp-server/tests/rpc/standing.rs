@@ -105,6 +105,28 @@ async fn import(
     served.policy().import(parts).await.map(Response::into_inner)
 }
 
+/// Sends the whole of an import, with the end of its key before its last part, once it has the
+/// one place; stops where it was refused that place.
+async fn outlive(served: &Served, other: &str, parts: &mpsc::Sender<ImportRequest>) {
+    let send = async |part| {
+        // The answer says why where the import is over.
+        let _ = parts.send(ImportRequest { part: Some(part) }).await;
+    };
+    send(Part::Header(v1::ImportHeader::default())).await;
+    send(Part::Changes(v1::ImportChanges { changes: vec![put_person("dee")] })).await;
+    until("the import has begun", async || {
+        let (none, nothing) = mpsc::channel(1);
+        drop(none);
+        let refused = import(served, other, nothing).await;
+        parts.is_closed() || refused.is_err_and(|it| reason(&it) == "TOO_MANY_IMPORTS")
+    })
+    .await;
+    if !parts.is_closed() {
+        served.now.store(ENDS, Ordering::SeqCst);
+        send(Part::Commit(v1::ImportCommit { changes: 1 })).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_whose_key_has_ended_on_the_way_is_not_applied() {
     let [(writer, one), (other, two)] = [key(), key()];
@@ -115,24 +137,16 @@ async fn an_import_whose_key_has_ended_on_the_way_is_not_applied() {
     let one_at_once = Settings { max_imports: Some(1), ..Settings::default() };
     let guarded = Guarded::with(served::folder(), &callers, one_at_once).await;
     let served = &guarded.served;
-    let (parts, arriving) = mpsc::channel(8);
-    let sends = async {
-        let send = async |part| {
-            parts.send(ImportRequest { part: Some(part) }).await.unwrap();
-        };
-        send(Part::Header(v1::ImportHeader::default())).await;
-        send(Part::Changes(v1::ImportChanges { changes: vec![put_person("dee")] })).await;
-        until("the import has begun", async || {
-            let (none, nothing) = mpsc::channel(1);
-            drop(none);
-            import(served, &other, nothing).await.is_err_and(|it| reason(&it) == "TOO_MANY_IMPORTS")
-        })
-        .await;
-        served.now.store(ENDS, Ordering::SeqCst);
-        send(Part::Commit(v1::ImportCommit { changes: 1 })).await;
+    // The look takes the one place as well, and may come first.
+    let refused = loop {
+        let (parts, arriving) = mpsc::channel(8);
+        let (answer, ()) =
+            tokio::join!(import(served, &writer, arriving), outlive(served, &other, &parts));
+        let refused = answer.unwrap_err();
+        if reason(&refused) != "TOO_MANY_IMPORTS" {
+            break refused;
+        }
     };
-    let (answer, ()) = tokio::join!(import(served, &writer, arriving), sends);
-    let refused = answer.unwrap_err();
     assert_eq!(
         (refused.code(), reason(&refused)),
         (Code::Unauthenticated, "CREDENTIALS_EXPIRED".into())
