@@ -4,7 +4,6 @@
 //! World `n` of a seed is the same on every machine. A difference is made small and written as a case
 //! file ([`case`]) that expects what the oracle says.
 
-mod asked;
 pub mod case;
 mod fault;
 mod historic;
@@ -22,7 +21,7 @@ use pdp_engine::snapshot::Snapshot;
 use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-pub use asked::{Asked, Told};
+use crate::asked::{Asked, Told};
 use case::{Case, fails, worded};
 pub use fault::Fault;
 use shrink::shrunk;

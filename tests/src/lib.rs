@@ -14,11 +14,17 @@
     reason = "test code only: a panic is a failed test, and printing is how it reports"
 )]
 
+pub mod asked;
+#[cfg(feature = "doors")]
 pub mod differential;
+#[cfg(feature = "doors")]
 pub mod door;
+#[cfg(feature = "doors")]
 pub mod fuzz;
 pub mod history;
+#[cfg(feature = "doors")]
 pub mod http;
+#[cfg(feature = "doors")]
 pub mod matrix;
 pub mod oracle;
 pub mod proof;

@@ -7,7 +7,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pdp_bundle::case::CaseFile;
+use pdp_bundle::case::{CaseFile, Report};
+use pdp_engine::time::Timestamp;
+
+/// The evaluation time of files that name none: 2026-01-01T12:00:00Z.
+pub const DEFAULT_NOW: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
 
 /// The folder of the scenario files.
 #[must_use]
@@ -87,4 +91,52 @@ pub fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     files.sort();
     assert!(!files.is_empty(), "{} holds no scenario", folder.display());
     files
+}
+
+/// Runs the files, prints what there was, and fails with everything that does not hold.
+///
+/// # Panics
+/// If something does not.
+pub fn run_all(door: &str, cases: &[CaseFile], mut run: impl FnMut(usize, &CaseFile) -> Report) {
+    let (mut passed, mut failures) = (0, String::new());
+    for (n, case) in cases.iter().enumerate() {
+        let report = run(n, case);
+        assert_eq!(report.outcomes.len(), case.checks.len(), "{}", case.source);
+        passed += report.passed();
+        for outcome in &report.outcomes {
+            let Some(failure) = &outcome.failure else { continue };
+            failures.push_str(&format!(
+                "{}:{}: {}\n  expected {}\n  but got  {}\n{}\n",
+                case.source,
+                outcome.place.line,
+                outcome.question,
+                failure.expected,
+                failure.actual,
+                failure.explanation.as_deref().unwrap_or_default(),
+            ));
+        }
+    }
+    println!("{door}: {} files, {passed} checks hold", cases.len());
+    assert!(failures.is_empty(), "{door}:\n{failures}");
+}
+
+/// Holds that these are the expected problems, in any order, but for some that were left out.
+///
+/// # Panics
+/// If they are not.
+pub fn hold(
+    source: &str,
+    expected: &[(String, String)],
+    actual: impl Iterator<Item = (String, String)>,
+    left_out: usize,
+) {
+    let mut missing: Vec<_> = expected.iter().collect();
+    for (code, text) in actual {
+        let found = missing.iter().position(|(its, words)| *its == code && text.contains(words));
+        let Some(found) = found else {
+            panic!("{source}: not expected: {code} `{text}`; missing are {missing:#?}");
+        };
+        missing.remove(found);
+    }
+    assert_eq!(missing.len(), left_out, "{source}: missing are {missing:#?}");
 }

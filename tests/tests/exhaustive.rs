@@ -16,7 +16,7 @@ use pdp_engine::facts::{Change, Facts};
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::Revision;
 use pdp_engine::snapshot::Snapshot;
-use pdp_tests::differential::Asked;
+use pdp_tests::asked::Asked;
 use pdp_tests::oracle::Oracle;
 use pdp_tests::world::NOON;
 

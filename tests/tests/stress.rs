@@ -20,7 +20,7 @@ use pdp_engine::query::Revision;
 use pdp_server::clock::Clock;
 use pdp_server::publish::{Apply, Publisher};
 use pdp_server::store::Store;
-use pdp_tests::differential::Asked;
+use pdp_tests::asked::Asked;
 use pdp_tests::history::{Draws, change_set, pool};
 use pdp_tests::oracle::{Existing, Oracle};
 use pdp_tests::world::{Genome, NOON};

@@ -232,7 +232,8 @@ impl Failure {
             Self::RevisionNotReached { .. } => "REVISION_NOT_REACHED",
             Self::Position(error) => match **error {
                 WatchError::TooOld { .. } => "POSITION_TOO_OLD",
-                _ => "POSITION_UNKNOWN",
+                WatchError::Unknown { .. } => "POSITION_UNKNOWN",
+                WatchError::UnknownTenant(_) | WatchError::Store(_) => "INTERNAL",
             },
             Self::Unauthenticated(denied) => match denied {
                 Denied::Missing => "CREDENTIALS_MISSING",

@@ -12,7 +12,8 @@ use pdp_server::store::Store;
 use redb::backends::InMemoryBackend;
 
 use super::case::Case;
-use super::{Asked, Difference, Fault, Plan, Tally};
+use super::{Difference, Fault, Plan, Tally};
+use crate::asked::Asked;
 use crate::history::{Draws, agree, change_set, pool};
 use crate::oracle::Oracle;
 use crate::world::{Genome, NOON};

@@ -7,7 +7,7 @@ use pdp_engine::query::Revision;
 use pdp_engine::snapshot::Snapshot;
 
 use super::inside::policy;
-use crate::differential::Asked;
+use crate::asked::Asked;
 
 // The command line is a program and no library: its file is read here a second time.
 #[allow(dead_code, reason = "the command line shows the rest")]
