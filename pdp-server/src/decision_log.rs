@@ -1,5 +1,5 @@
-//! The log of decisions. A thread that decides copies a record of a fixed size into a ring of its own
-//! and goes on; one thread of this room's own makes lines of what is in the rings and writes them. A
+//! The log of decisions. A thread that decides copies a record of a fixed size and its texts into a ring
+//! of its own and goes on; one thread of this room's own makes lines of what is in the rings and writes them. A
 //! ring that is full is not waited for: the record is dropped, and counted.
 //!
 //! Nothing here knows a door, or the policy.
@@ -8,6 +8,7 @@ mod line;
 mod mask;
 mod noted;
 mod record;
+mod ring;
 mod sink;
 mod writer;
 
@@ -21,14 +22,14 @@ use std::time::Duration;
 
 use pdp_engine::query::{Decision, Effect};
 use pdp_engine::time::Timestamp;
-use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::config::{DecisionLog as Settings, LogTarget, Share};
 use crate::decision_id::DecisionId;
 use crate::telemetry::{DecisionRpc, Metrics, RequestSpan, TraceId};
 use mask::Masker;
 pub(crate) use noted::{Noted, NotedPermission, NotedSubject};
-use record::Record;
+use record::{Record, Texts};
+use ring::{Arriving, Sending, ring};
 use sink::Sink;
 use writer::Writer;
 
@@ -91,7 +92,7 @@ struct Shared {
     allows: Share,
     ring: usize,
     /// Rings of threads that the writer does not know yet.
-    joined: Mutex<Vec<Consumer<Record>>>,
+    joined: Mutex<Vec<Arriving>>,
     metrics: Arc<Metrics>,
 }
 
@@ -99,7 +100,7 @@ struct Shared {
 struct Lane {
     /// Of the log that it leads to.
     number: u64,
-    records: Producer<Record>,
+    ring: Sending,
 }
 
 thread_local! {
@@ -172,11 +173,13 @@ impl DecisionLog {
             if lane.as_ref().is_none_or(|lane| lane.number != shared.number) {
                 *lane = Some(shared.lane());
             }
-            let Lane { number: _, records } = lane.as_mut()?;
-            if records.is_full() {
+            let Lane { number: _, ring } = lane.as_mut()?;
+            if ring.is_full() {
                 return None;
             }
-            records.push(Record::new(id, asking, question()?, decision)).ok()
+            let mut texts = Texts::new();
+            let record = Record::new(id, asking, question()?, decision, &mut texts);
+            ring.push(record, &texts)
         });
         if !matches!(noted, Ok(Some(()))) {
             shared.metrics.decision_dropped();
@@ -205,13 +208,13 @@ impl Writing {
 impl Shared {
     /// A new ring, which the writer is told of. This takes a lock, once in a thread's life.
     fn lane(&self) -> Lane {
-        let (records, consumer) = RingBuffer::new(self.ring);
-        self.joined.lock().unwrap_or_else(PoisonError::into_inner).push(consumer);
-        Lane { number: self.number, records }
+        let (ring, arriving) = ring(self.ring);
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner).push(arriving);
+        Lane { number: self.number, ring }
     }
 
     /// The rings that came since this was asked last.
-    fn joined(&self) -> Vec<Consumer<Record>> {
+    fn joined(&self) -> Vec<Arriving> {
         std::mem::take(&mut *self.joined.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

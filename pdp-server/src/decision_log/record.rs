@@ -1,5 +1,5 @@
 //! A record as a deciding thread makes it: a value of a fixed size, so that it can be put into a
-//! ring without allocating. Its texts lie one behind the other in bytes of its own.
+//! ring without allocating. Its texts lie one behind the other in bytes beside it.
 
 use pdp_engine::query::{Decision, Effect, Reason, Revision};
 use pdp_engine::time::Timestamp;
@@ -10,7 +10,7 @@ use crate::telemetry::{DecisionRpc, TraceId};
 
 /// How many bytes the texts of a record may have together: several times what questions have. Where
 /// they have more, the last ones are cut, and the record says so.
-const TEXT_BYTES: usize = 640;
+pub(super) const TEXT_BYTES: usize = 640;
 
 /// One decision.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Record {
     question: Noted<Place>,
     caller: Place,
     cut: bool,
-    text: [u8; TEXT_BYTES],
+    text_bytes: u16,
 }
 
 /// Where a text lies.
@@ -54,8 +54,8 @@ pub(super) struct Read<'a> {
     pub(super) cut: bool,
 }
 
-/// Puts texts one behind the other.
-struct Texts {
+/// Puts the texts of a record one behind the other.
+pub(super) struct Texts {
     bytes: [u8; TEXT_BYTES],
     used: usize,
     cut: bool,
@@ -70,19 +70,37 @@ impl Record {
         asking: &Asking<'_>,
         question: Noted<&str>,
         decision: &Decision,
+        texts: &mut Texts,
     ) -> Self {
         let Asking { rpc, tenant, caller, trace, span: _, at } = *asking;
         let Decision { effect, reason, revision } = *decision;
-        let mut texts = Texts { bytes: [0; TEXT_BYTES], used: 0, cut: false };
         let tenant = texts.put(tenant);
         let question = question.map(&mut |text| texts.put(text));
         let caller = texts.put(caller);
-        let Texts { bytes: text, used: _, cut } = texts;
-        Self { id, at, rpc, effect, reason, revision, trace, tenant, question, caller, cut, text }
+        let (cut, text_bytes) = (texts.cut, narrow(texts.used));
+        Self {
+            id,
+            at,
+            rpc,
+            effect,
+            reason,
+            revision,
+            trace,
+            tenant,
+            question,
+            caller,
+            cut,
+            text_bytes,
+        }
     }
 
-    /// What it says.
-    pub(super) fn read(&self) -> Read<'_> {
+    /// How long its texts are together.
+    pub(super) fn text_bytes(&self) -> usize {
+        usize::from(self.text_bytes)
+    }
+
+    /// What it says, with its texts.
+    pub(super) fn read<'a>(&self, texts: &'a [u8]) -> Read<'a> {
         let Self {
             id,
             at,
@@ -95,10 +113,10 @@ impl Record {
             question,
             caller,
             cut,
-            text,
+            text_bytes: _,
         } = self;
         let at_place = |place: Place| {
-            let bytes = text.get(usize::from(place.start)..usize::from(place.end));
+            let bytes = texts.get(usize::from(place.start)..usize::from(place.end));
             // INVARIANT: texts are cut between characters only.
             bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
         };
@@ -121,6 +139,15 @@ impl Record {
 // === impl Texts ===
 
 impl Texts {
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; TEXT_BYTES], used: 0, cut: false }
+    }
+
+    /// All of them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.used).unwrap_or_default()
+    }
+
     fn put(&mut self, text: &str) -> Place {
         let mut taken = text.len().min(TEXT_BYTES - self.used);
         while !text.is_char_boundary(taken) {
@@ -135,9 +162,13 @@ impl Texts {
             to.copy_from_slice(from);
         }
         self.used = end;
-        let narrow = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
         Place { start: narrow(start), end: narrow(end) }
     }
+}
+
+/// A place within the texts.
+fn narrow(at: usize) -> u16 {
+    u16::try_from(at).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
@@ -151,7 +182,8 @@ mod tests {
     use super::*;
     use crate::decision_id::DecisionIds;
 
-    fn record(question: Noted<&str>, caller: &str) -> Record {
+    fn record(question: Noted<&str>, caller: &str) -> (Record, Texts) {
+        let mut texts = Texts::new();
         let asking = Asking {
             rpc: DecisionRpc::Check,
             tenant: "acme",
@@ -165,12 +197,13 @@ mod tests {
             reason: Reason::NotGranted,
             revision: Revision::new(3),
         };
-        Record::new(DecisionIds::new().unwrap().next(), &asking, question, &decision)
+        let id = DecisionIds::new().unwrap().next();
+        (Record::new(id, &asking, question, &decision, &mut texts), texts)
     }
 
     #[test]
     fn a_record_is_small_and_reads_back() {
-        assert!(size_of::<Record>() <= 832, "{}", size_of::<Record>());
+        assert!(size_of::<Record>() <= 160, "{}", size_of::<Record>());
         let object = |type_name, id| NotedObject { type_name, id };
         let check = Noted::Check {
             subject: NotedSubject::Person("ana"),
@@ -189,8 +222,9 @@ mod tests {
             routing: false,
         };
         for question in [check, delegation] {
-            let record = record(question, "edge");
-            let read = record.read();
+            let (record, texts) = record(question, "edge");
+            assert_eq!(record.text_bytes(), texts.bytes().len());
+            let read = record.read(texts.bytes());
             assert_eq!((read.question, read.caller, read.tenant), (question, "edge", "acme"));
             assert!(!read.cut);
         }
@@ -207,8 +241,8 @@ mod tests {
             counterpart: Some(object),
             routing: true,
         };
-        let record = record(question, "edge");
-        let read = record.read();
+        let (record, texts) = record(question, "edge");
+        let read = record.read(texts.bytes());
         assert!(read.cut);
         let Noted::Check { resource, counterpart: Some(counterpart), .. } = read.question else {
             panic!("{:?}", read.question)

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use rtrb::Consumer;
-
 use super::mask::Masker;
-use super::record::Record;
+use super::ring::Arriving;
 use super::sink::{Lost, Sink};
 use super::{Shared, line};
 
@@ -21,7 +19,7 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) masker: Masker,
     pub(super) sink: Sink,
-    pub(super) rings: Vec<Consumer<Record>>,
+    pub(super) rings: Vec<Arriving>,
     /// The last write failed; it was said.
     pub(super) failing: bool,
 }
@@ -45,13 +43,13 @@ impl Writer {
         self.rings.append(&mut self.shared.joined());
         let mut rings = std::mem::take(&mut self.rings);
         let (mut taken, mut lost) = (0, 0);
-        let mut text = Vec::new();
+        let (mut texts, mut text) = (Vec::new(), Vec::new());
         for ring in &mut rings {
             // What comes meanwhile has its turn after the other rings.
-            for _ in 0..ring.slots() {
-                let Ok(record) = ring.pop() else { break };
+            for _ in 0..ring.len() {
+                let Some(record) = ring.pop(&mut texts) else { break };
                 text.clear();
-                let outcome = match line::write(&record.read(), &self.masker, &mut text) {
+                let outcome = match line::write(&record.read(&texts), &self.masker, &mut text) {
                     Ok(()) => self.sink.push(&text),
                     Err(error) => Err(Lost { lines: 1, source: error.into() }),
                 };
@@ -60,7 +58,7 @@ impl Writer {
             }
         }
         // A thread that has ended takes its ring along.
-        rings.retain(|ring| !ring.is_abandoned() || !ring.is_empty());
+        rings.retain(|ring| !ring.is_over());
         self.rings = rings;
         if taken == 0 {
             return false;
