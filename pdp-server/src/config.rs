@@ -37,6 +37,8 @@ pub use overload::Overload;
 pub use refused::ConfigError;
 pub use traces::Traces;
 
+use tracing_subscriber::EnvFilter;
+
 use crate::rpc::MAX_BATCH;
 pub use crate::threads::GrpcThreads;
 pub use crate::tls::{ClientAuth, TlsFiles};
@@ -403,6 +405,16 @@ impl Settings {
 impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         self.check_access()?;
+        if let Err(why) = EnvFilter::try_new(&self.log) {
+            return Err(ConfigError::Filter { given: self.log.clone(), why: why.to_string() });
+        }
+        let urls =
+            [("public_url", &self.public_url), ("access_request_url", &self.access_request_url)];
+        for (name, url) in urls {
+            if url.as_ref().is_some_and(PublicUrl::names_user) {
+                return Err(ConfigError::NamesUser(name));
+            }
+        }
         if self.grpc == self.http && self.grpc.port() != 0 {
             return Err(ConfigError::SameAddress(self.grpc));
         }

@@ -51,7 +51,7 @@ impl Doors {
         let (asked, noting) = ((clock, Arc::clone(&access.gate)), noting(config, &log)?);
         let door = Door::new(asked, Arc::clone(&metrics), noting, limits(config));
         let health = Health::not_serving_yet().await;
-        health.serving().await;
+        health.up(None).await;
         let mapping = config.gateway.as_ref().map(|it| it.mapping.clone()).unwrap_or_default();
         let routes = door.routes(&health, mapping, rest)?.prepare();
         let grpc = GateLayer::<Grpc>::new(Arc::clone(&access.gate)).layer(routes);

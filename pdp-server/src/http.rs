@@ -154,24 +154,15 @@ async fn live() -> &'static str {
     "live\n"
 }
 
-async fn is_ready(State(shared): State<Shared>) -> (StatusCode, &'static str) {
-    let not = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
+async fn is_ready(State(shared): State<Shared>) -> (StatusCode, String) {
+    let not = |why| (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"));
     let door = shared.door.upgrade();
-    let publisher = door.as_ref().and_then(|door| door.publisher());
-    match (publisher, shared.ready.get()) {
-        (None, _) => not("not ready: the policy is not loaded\n"),
-        (Some(_), false) => not("not ready: the server is shutting down\n"),
-        (Some(publisher), true) if !publisher.is_writable() => {
-            not("not ready: the store takes no writes; the log says why\n")
-        }
-        (Some(publisher), true) => match publisher.standing() {
-            Some(standing) if standing.diverged => not(
-                "not ready: this server and the log have different histories; the log says more\n",
-            ),
-            Some(standing) if standing.is_stale() => {
-                not("not ready: the log in etcd has not answered for longer than max_stale_ms\n")
-            }
-            Some(_) | None => (StatusCode::OK, "ready\n"),
+    match door.as_ref().and_then(|door| door.publisher()) {
+        None => not("the policy is not loaded".to_owned()),
+        Some(_) if !shared.ready.get() => not("the server is shutting down".to_owned()),
+        Some(publisher) => match publisher.unready() {
+            Some(unready) => not(unready.to_string()),
+            None => (StatusCode::OK, "ready\n".to_owned()),
         },
     }
 }

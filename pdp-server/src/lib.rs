@@ -188,7 +188,7 @@ pub async fn run(
             following = replica.map(|replica| replica.begin(publisher.clone(), threads.rest()));
             door.open(publisher);
             ready.set(true);
-            health.serving().await;
+            health.up(door.publisher().and_then(publish::Publisher::unready)).await;
             announce(addresses, started);
             until_over(shutdown.as_mut(), &mut serving, &mut http).await
         }
@@ -358,8 +358,8 @@ async fn upkeep(door: std::sync::Weak<Door>, health: Health, mut resting: onesho
             _ = &mut resting => return,
         }
         let Some(door) = door.upgrade() else { return };
-        if door.publisher().is_some_and(|publisher| !publisher.is_writable()) {
-            health.reading_only().await;
+        if let Some(publisher) = door.publisher() {
+            health.up(publisher.unready()).await;
         }
         let tidy = move || {
             door.metrics().upkeep();

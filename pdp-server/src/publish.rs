@@ -17,6 +17,7 @@ mod measure;
 mod sessions;
 mod tenant;
 mod tenants;
+mod unready;
 mod watch;
 
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub(crate) use measure::Compiles;
 pub use measure::PolicyState;
 pub use sessions::{SessionError, SessionFilter, Watcher, Work};
 use tenant::Tenant;
+pub use unready::Unready;
 pub use watch::PolicyWatch;
 
 /// The tenant that exists from the start and cannot be deleted.

@@ -18,6 +18,7 @@ mod explanation;
 mod ext_authz;
 mod failure;
 mod fresh;
+mod health;
 mod import;
 mod inbound;
 mod last_resort;
@@ -42,22 +43,16 @@ use std::time::Duration;
 
 use pdp_bundle::gateway::Gateway;
 use pdp_engine::id::TenantId;
-use pdp_proto::ext_authz::authorization_server::{
-    AuthorizationServer, SERVICE_NAME as AUTHORIZATION,
-};
-use pdp_proto::v1::audit_service_server::{AuditServiceServer, SERVICE_NAME as AUDIT};
-use pdp_proto::v1::decision_service_server::{
-    DecisionService, DecisionServiceServer, SERVICE_NAME as DECISION,
-};
-use pdp_proto::v1::policy_service_server::{PolicyServiceServer, SERVICE_NAME as POLICY};
-use pdp_proto::v1::session_service_server::{SERVICE_NAME as SESSION, SessionServiceServer};
-use pdp_proto::v1::tenant_service_server::{SERVICE_NAME as TENANT, TenantServiceServer};
+use pdp_proto::ext_authz::authorization_server::AuthorizationServer;
+use pdp_proto::v1::audit_service_server::AuditServiceServer;
+use pdp_proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
+use pdp_proto::v1::policy_service_server::PolicyServiceServer;
+use pdp_proto::v1::session_service_server::SessionServiceServer;
+use pdp_proto::v1::tenant_service_server::TenantServiceServer;
 use tokio::runtime::Handle;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Code, Response, Status};
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 use crate::admission::Shed;
 use crate::callers::{Denied, Everywhere, Forbidden, Gate, Granted, Need, Side, Standing};
@@ -75,6 +70,7 @@ use elsewhere::Elsewhere;
 pub(crate) use elsewhere::Wanted;
 pub use failure::ERROR_DOMAIN;
 pub(crate) use failure::Failure;
+pub(crate) use health::Health;
 pub(crate) use import::ImportLimits;
 use import::Imports;
 pub(crate) use last_resort::LastResortLayer;
@@ -87,12 +83,6 @@ pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
 pub(crate) use question::{Asked, check_all, last_instant};
 use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};
 use stream::LiveStreams;
-
-/// The services whose health is told by name.
-const SERVICES: [&str; 7] = ["", AUDIT, AUTHORIZATION, DECISION, POLICY, SESSION, TENANT];
-
-/// Those that need a store that takes writes; among them the server as a whole.
-const WRITING: [&str; 4] = ["", POLICY, SESSION, TENANT];
 
 /// What every service shares.
 pub(crate) struct Door {
@@ -414,57 +404,5 @@ impl Side for Grpc {
 
     fn shed(shed: Shed) -> http::Response<Self::Body> {
         Status::from(Failure::Shed(shed)).into_http()
-    }
-}
-
-/// What health checks are told, all services together.
-#[derive(Debug, Clone)]
-pub(crate) struct Health(HealthReporter);
-
-// === impl Health ===
-
-impl Health {
-    /// Not serving yet.
-    pub(crate) async fn not_serving_yet() -> Self {
-        let health = Self(HealthReporter::new());
-        health.tell(ServingStatus::NotServing).await;
-        health
-    }
-
-    /// The policy is loaded.
-    pub(crate) async fn serving(&self) {
-        self.tell(ServingStatus::Serving).await;
-    }
-
-    /// The store takes no writes. What decides goes on from memory.
-    pub(crate) async fn reading_only(&self) {
-        for service in WRITING {
-            self.0.set_service_status(service, ServingStatus::NotServing).await;
-        }
-    }
-
-    /// The server is on its way out.
-    pub(crate) async fn draining(&self) {
-        self.tell(ServingStatus::NotServing).await;
-    }
-
-    /// Ends the streams of those who watch.
-    pub(crate) async fn end(mut self) {
-        for service in SERVICES {
-            self.0.clear_service_status(service).await;
-        }
-    }
-
-    async fn tell(&self, status: ServingStatus) {
-        for service in SERVICES {
-            self.0.set_service_status(service, status).await;
-        }
-    }
-
-    fn service(
-        &self,
-    ) -> tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService> {
-        let service = tonic_health::server::HealthService::from_health_reporter(self.0.clone());
-        tonic_health::pb::health_server::HealthServer::new(service)
     }
 }

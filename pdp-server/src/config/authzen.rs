@@ -31,6 +31,12 @@ impl PublicUrl {
         &self.0
     }
 
+    /// Whether it names a user. Such an address is read, so that who refuses it need not repeat it.
+    pub(super) fn names_user(&self) -> bool {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split('/').next().is_some_and(|authority| authority.contains('@'))
+    }
+
     /// Its path: empty, or begins with a slash and ends without one.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -48,18 +54,10 @@ impl FromStr for PublicUrl {
             return Err("it must have neither query nor fragment");
         }
         let uri: Uri = text.parse().map_err(|_| form)?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or(form)?;
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err("it must not name a user");
-        }
-        let loopback = host == "localhost"
-            || host
-                .trim_matches(['[', ']'])
-                .parse()
-                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        uri.host().filter(|host| !host.is_empty()).ok_or(form)?;
         match uri.scheme_str() {
             Some("https") => {}
-            Some("http") if loopback => {}
+            Some("http") if is_loopback(&uri) => {}
             Some("http") => return Err("it must begin with https:// unless it is on loopback"),
             _ => return Err(form),
         }
@@ -71,6 +69,15 @@ impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether an address is on this machine.
+pub(super) fn is_loopback(uri: &Uri) -> bool {
+    let is_one = |host: &str| {
+        let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+    };
+    uri.host().is_some_and(is_one)
 }
 
 // === impl PersonTypes ===
@@ -147,7 +154,6 @@ mod tests {
             "http://127.0.0.1.example.com",
             "ftp://example.com",
             "https://",
-            "https://a@example.com",
             "https://example.com?x",
             "https://example.com/#x",
             "/a",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::authzen::is_loopback;
 use super::{
     ConfigError, DEFAULT_ETCD_CHECKPOINT_BYTES, DEFAULT_ETCD_CHECKPOINT_ENTRIES,
     DEFAULT_ETCD_PREFIX, Settings, bounds, millis,
@@ -51,7 +52,6 @@ impl FromStr for Endpoints {
                 matches!(uri.scheme_str(), Some("http" | "https"))
                     && uri.port_u16().is_some()
                     && matches!(uri.path(), "" | "/")
-                    && !endpoint.contains('@')
             });
             let refused = "it must be addresses such as http://127.0.0.1:2379, with commas between";
             is_one.then(|| endpoint.trim_end_matches('/').to_owned()).ok_or(refused.to_owned())
@@ -64,6 +64,11 @@ impl FromStr for Endpoints {
 
 impl Etcd {
     pub(super) fn of(given: &Settings) -> Result<Self, ConfigError> {
+        let endpoints = given.etcd_endpoints.clone().map(|it| it.0).unwrap_or_default();
+        // Not told again.
+        if endpoints.iter().any(|endpoint| endpoint.contains('@')) {
+            return Err(ConfigError::NamesUser("etcd_endpoints"));
+        }
         let half = |given, missing| {
             let because = "etcd is shown a certificate only with its key";
             Err(ConfigError::Half { given, missing, because })
@@ -74,6 +79,10 @@ impl Etcd {
             (Some(_), None) => return half("etcd_cert", "etcd_key"),
             (None, Some(_)) => return half("etcd_key", "etcd_cert"),
         };
+        let in_clear = endpoints.iter().find(|endpoint| is_exposed(endpoint));
+        if let Some(endpoint) = in_clear.filter(|_| given.insecure != Some(true)) {
+            return Err(ConfigError::PlainEtcd(endpoint.clone()));
+        }
         let prefix = given.etcd_prefix.clone().unwrap_or_else(|| DEFAULT_ETCD_PREFIX.to_owned());
         if prefix.trim_end_matches('/').is_empty() {
             return Err(ConfigError::EmptyPrefix);
@@ -85,7 +94,7 @@ impl Etcd {
         bounds("etcd_checkpoint_bytes", bytes, BYTES)?;
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         Ok(Self {
-            endpoints: given.etcd_endpoints.clone().map(|it| it.0).unwrap_or_default(),
+            endpoints,
             prefix,
             ca: given.etcd_ca.clone(),
             client,
@@ -113,4 +122,10 @@ impl Etcd {
         writeln!(f, "etcd_checkpoint_entries: {checkpoint_entries}")?;
         writeln!(f, "etcd_checkpoint_bytes: {checkpoint_bytes}")
     }
+}
+
+/// Whether an endpoint is spoken with in clear, beyond this machine.
+fn is_exposed(endpoint: &str) -> bool {
+    let uri: Option<http::Uri> = endpoint.parse().ok();
+    uri.is_some_and(|uri| uri.scheme_str() == Some("http") && !is_loopback(&uri))
 }

@@ -42,10 +42,12 @@ impl ConfigError {
             Self::Exposed { name, .. } | Self::Half { given: name, .. } => {
                 std::slice::from_ref(name)
             }
-            Self::Bounds { name, .. } => std::slice::from_ref(name),
+            Self::Bounds { name, .. } | Self::NamesUser(name) => std::slice::from_ref(name),
             Self::SameAddress(_) => &["grpc", "http"],
-            Self::Endpoint(_) | Self::EndpointUser => &["otlp_endpoint"],
+            Self::Filter { .. } => &["log"],
+            Self::Endpoint(_) => &["otlp_endpoint"],
             Self::EmptyPrefix => &["etcd_prefix"],
+            Self::PlainEtcd(_) => &["etcd_endpoints"],
             // These name the file themselves.
             Self::File(_) | Self::Gateway(_) | Self::At { .. } => &[],
         }

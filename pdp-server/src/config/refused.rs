@@ -36,6 +36,11 @@ pub enum ConfigError {
         /// What there is not.
         missing: &'static str,
     },
+    /// A member of etcd that is spoken with in clear, beyond loopback.
+    #[error(
+        "`etcd_endpoints` names {0}: whoever can change what is on the way there changes the policy; write https://, or say `--insecure`"
+    )]
+    PlainEtcd(String),
     /// A setting that says nothing without another.
     #[error("`{given}` is set and `{missing}` is not; {because}")]
     Half {
@@ -64,12 +69,18 @@ pub enum ConfigError {
         /// The most it may be.
         most: u64,
     },
+    /// What no log can be filtered by.
+    #[error("`log` is `{given}`, which is no filter: {why}")]
+    Filter {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// An endpoint that spans cannot be sent to.
     #[error("`otlp_endpoint` is `{0}`; write an address such as http://127.0.0.1:4317")]
     Endpoint(String),
-    /// An endpoint with somebody's password in it, which is not told again.
-    #[error(
-        "`otlp_endpoint` names a user; write an address without one, such as http://127.0.0.1:4317"
-    )]
-    EndpointUser,
+    /// An address with somebody's password in it, which is not told again.
+    #[error("`{0}` names a user; write an address without one")]
+    NamesUser(&'static str),
 }

@@ -124,6 +124,20 @@ fn beyond_loopback_needs_a_word() {
 }
 
 #[test]
+fn etcd_beyond_this_machine_is_spoken_with_in_clear_only_at_a_word() {
+    for (endpoints, exposed) in [
+        ("http://127.0.0.1:1,http://[::1]:1,http://localhost:1", None),
+        ("https://10.0.0.1:1,https://etcd.example.com:1", None),
+        ("https://10.0.0.1:1,http://10.0.0.2:1", Some("http://10.0.0.2:1")),
+    ] {
+        let line = ["--etcd-endpoints", endpoints];
+        let refused = flags(&line).into_config(None).err();
+        assert_eq!(refused, exposed.map(|it| ConfigError::PlainEtcd(it.to_owned())));
+        assert!(flags(&["--insecure", line[0], line[1]]).into_config(None).is_ok());
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_by_name() {
     for (line, said) in [
         (["--grpc", "127.0.0.1:7071"], "both 127.0.0.1:7071"),
@@ -143,6 +157,12 @@ fn what_cannot_be_is_refused_by_name() {
         (["--decision-log-ring", "0"], "`decision_log_ring` is 0; it must be 1 to 1048576"),
         (["--decision-log-max-bytes", "1"], "`decision_log_max_bytes` is 1; it must be 16384"),
         (["--otlp-endpoint", "example.org"], "`otlp_endpoint` is `example.org`"),
+        (["--otlp-endpoint", "http://"], "`otlp_endpoint` is `http://`"),
+        (["--log", "a=["], "`log` is `a=[`, which is no filter"),
+        (
+            ["--etcd-endpoints", "http://127.0.0.1:2379,http://10.0.0.1:2379"],
+            "`etcd_endpoints` names http://10.0.0.1:2379",
+        ),
     ] {
         let refused = flags(&line).into_config(None).unwrap_err().to_string();
         assert!(refused.contains(said), "{refused}");
@@ -171,9 +191,17 @@ fn what_cannot_be_is_refused_with_the_line_that_says_it() {
 
 #[test]
 fn a_password_in_an_address_is_not_told_again() {
-    let refused = flags(&["--otlp-endpoint", "http://a:hunter2@b:1"]).into_config(None);
-    let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains("names a user") && !refused.contains("hunter2"), "{refused}");
+    for (flag, address) in [
+        ("--otlp-endpoint", "http://a:hunter2@b:1"),
+        ("--etcd-endpoints", "http://127.0.0.1:1,https://a:hunter2@b:1"),
+        ("--public-url", "https://a:hunter2@b"),
+        ("--access-request-url", "https://a:hunter2@b/request"),
+    ] {
+        let refused = flags(&[flag, address]).into_config(None).unwrap_err().to_string();
+        let (name, told) = (flag.trim_start_matches('-').replace('-', "_"), "names a user");
+        assert!(refused.starts_with(&format!("`{name}` {told}")), "{refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
 }
 
 #[test]

@@ -25,10 +25,10 @@ impl Traces {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         match &self.endpoint {
-            Some(endpoint) if endpoint.contains('@') => Err(ConfigError::EndpointUser),
-            Some(endpoint) if !endpoint.starts_with("http://") => {
-                Err(ConfigError::Endpoint(endpoint.clone()))
+            Some(endpoint) if endpoint.contains('@') => {
+                Err(ConfigError::NamesUser("otlp_endpoint"))
             }
+            Some(endpoint) if !is_http(endpoint) => Err(ConfigError::Endpoint(endpoint.clone())),
             Some(_) | None => Ok(()),
         }
     }
@@ -41,4 +41,10 @@ impl Traces {
         }
         writeln!(f, "otlp_sample_ratio: {sample_ratio}")
     }
+}
+
+/// Whether spans can be sent to it.
+fn is_http(endpoint: &str) -> bool {
+    let uri: Option<http::Uri> = endpoint.parse().ok();
+    uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
 }

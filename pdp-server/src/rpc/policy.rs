@@ -129,7 +129,7 @@ impl Service {
         let v1::ExportRequest { tenant } = request.get_ref();
         let leave = granted(request.extensions(), tenant)?;
         let standing = self.0.standing(request.metadata(), request.extensions(), Rpc::Export)?;
-        let (sender, stream) = self.0.streams.open()?;
+        let (sender, stream) = self.0.streams.open(leave.asker().name())?;
         let stream = stream.by(Lasting::new(standing, tenant));
         let every = |revision, facts: &Facts| (revision, facts.iter().collect::<Vec<_>>());
         let (position, facts) = self

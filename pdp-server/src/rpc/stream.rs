@@ -18,7 +18,7 @@ use super::leave::Lasting;
 /// How many messages may wait for a slow caller before the one who makes them waits too.
 const WAITING_MESSAGES: usize = 2;
 
-/// The streams that are open.
+/// The streams that are open. One caller gets half of the places, so that nobody keeps all others from theirs.
 #[derive(Clone)]
 pub(crate) struct LiveStreams(Arc<Registry>);
 
@@ -33,6 +33,8 @@ struct Registry {
 }
 
 struct Open {
+    /// Whose it is; empty where nobody is asked who they are.
+    caller: Box<str>,
     /// Dropping it ends the stream.
     _end: oneshot::Sender<()>,
     /// It would never end by itself.
@@ -80,13 +82,16 @@ impl LiveStreams {
     }
 
     /// Opens a stream that ends by itself.
-    pub(crate) fn open<T>(&self) -> Result<(Sender<T>, LiveStream<T>), Failure> {
-        self.add(false)
+    pub(crate) fn open<T>(&self, caller: &str) -> Result<(Sender<T>, LiveStream<T>), Failure> {
+        self.add(caller, false)
     }
 
     /// Opens a stream that goes on until its caller leaves or the server shuts down.
-    pub(crate) fn open_endless<T>(&self) -> Result<(Sender<T>, LiveStream<T>), Failure> {
-        let opened = self.add(true)?;
+    pub(crate) fn open_endless<T>(
+        &self,
+        caller: &str,
+    ) -> Result<(Sender<T>, LiveStream<T>), Failure> {
+        let opened = self.add(caller, true)?;
         // Looked at once it is among those that are ended.
         if self.0.closing.load(Ordering::SeqCst) {
             return Err(Failure::ShuttingDown);
@@ -94,20 +99,23 @@ impl LiveStreams {
         Ok(opened)
     }
 
-    fn add<T>(&self, endless: bool) -> Result<(Sender<T>, LiveStream<T>), Failure> {
+    fn add<T>(&self, caller: &str, endless: bool) -> Result<(Sender<T>, LiveStream<T>), Failure> {
         let registry = &self.0;
+        let refused =
+            |live, maximum| Failure::TooManyStreams { limit: "max_live_streams", live, maximum };
         let live = registry.open.len();
         if live >= registry.maximum {
-            return Err(Failure::TooManyStreams {
-                limit: "max_live_streams",
-                live,
-                maximum: registry.maximum,
-            });
+            return Err(refused(live, registry.maximum));
+        }
+        let share = registry.maximum.div_ceil(2);
+        let its = registry.open.iter().filter(|open| *open.caller == *caller).count();
+        if !caller.is_empty() && its >= share {
+            return Err(refused(its, share));
         }
         let (sender, messages) = mpsc::channel(WAITING_MESSAGES);
         let (end, cancelled) = oneshot::channel();
         let id = registry.next.fetch_add(1, Ordering::Relaxed);
-        registry.open.insert(id, Open { _end: end, endless });
+        registry.open.insert(id, Open { caller: caller.into(), _end: end, endless });
         registry.gauge.increment(1.0);
         let place = Place { id, registry: Arc::clone(registry) };
         Ok((
@@ -237,12 +245,12 @@ mod tests {
     #[tokio::test]
     async fn a_stream_ends_well_only_if_its_maker_says_so() {
         let streams = LiveStreams::new(4, Gauge::noop());
-        let (sender, stream) = streams.open().unwrap();
+        let (sender, stream) = streams.add("", false).unwrap();
         let whole = |sender: Sender<u32>| {
             (0..5).try_for_each(|n| sender.send(n)).and_then(|()| sender.finish()).unwrap();
         };
         assert_eq!(sent(sender, whole, stream).await, (0..5).map(Ok).collect::<Vec<_>>());
-        let (sender, stream) = streams.open().unwrap();
+        let (sender, stream) = streams.add("", false).unwrap();
         let short = |sender: Sender<u32>| sender.send(0).unwrap();
         assert_eq!(sent(sender, short, stream).await, [Ok(0), Err(Code::Internal)]);
         assert_eq!(streams.len(), 0);
@@ -251,28 +259,43 @@ mod tests {
     #[tokio::test]
     async fn shutting_down_ends_streams_and_their_makers() {
         let streams = LiveStreams::new(1, Gauge::noop());
-        let (sender, stream) = streams.open().unwrap();
+        let (sender, stream) = streams.add("", false).unwrap();
         assert!(matches!(
-            streams.open::<u32>(),
+            streams.add::<u32>("", false),
             Err(Failure::TooManyStreams { limit: _, live: 1, maximum: 1 })
         ));
         streams.cancel_all();
         let endless = |sender: Sender<u32>| while sender.send(0).is_ok() {};
         assert_eq!(sent(sender, endless, stream).await, [Err(Code::Unavailable)]);
-        assert!(streams.open::<u32>().is_ok());
+        assert!(streams.add::<u32>("", false).is_ok());
     }
 
     #[tokio::test]
     async fn streams_without_an_end_are_ended_first_and_not_opened_again() {
         let streams = LiveStreams::new(4, Gauge::noop());
-        let (whole, whole_stream) = streams.open().unwrap();
-        let (sender, stream) = streams.open_endless().unwrap();
+        let (whole, whole_stream) = streams.add("", false).unwrap();
+        let (sender, stream) = streams.add("", true).unwrap();
         streams.cancel_endless();
         let endless = |sender: Sender<u32>| while sender.send(0).is_ok() {};
         assert_eq!(sent(sender, endless, stream).await, [Err(Code::Unavailable)]);
-        assert!(matches!(streams.open_endless::<u32>(), Err(Failure::ShuttingDown)));
+        assert!(matches!(streams.open_endless::<u32>(""), Err(Failure::ShuttingDown)));
         let one = |sender: Sender<u32>| sender.send(0).and_then(|()| sender.finish()).unwrap();
         assert_eq!(sent(whole, one, whole_stream).await, [Ok(0)], "it is finished");
         assert_eq!(streams.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_caller_gets_half_of_the_places() {
+        let streams = LiveStreams::new(3, Gauge::noop());
+        let open = |caller| streams.add::<u32>(caller, true);
+        let (_one, mine) = open("greedy").unwrap();
+        let _two = open("greedy").unwrap();
+        let refused = open("greedy");
+        assert!(matches!(refused, Err(Failure::TooManyStreams { live: 2, maximum: 2, .. })));
+        let _other = open("other").unwrap();
+        let refused = open("third");
+        assert!(matches!(refused, Err(Failure::TooManyStreams { live: 3, maximum: 3, .. })));
+        drop(mine);
+        open("greedy").unwrap();
     }
 }

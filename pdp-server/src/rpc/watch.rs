@@ -37,7 +37,7 @@ pub(super) async fn begin(
     let standing = door.standing(&metadata, &extensions, Rpc::Watch)?;
     let tenant = tenant_of(leave)?;
     let after = after.map(inbound).transpose()?;
-    let (sender, stream) = door.streams.open_endless()?;
+    let (sender, stream) = door.streams.open_endless(leave.asker().name())?;
     let stream = stream.by(Lasting::new(standing, &named));
     let publisher = door.behind.by(leave)?.clone();
     let begin = move || publisher.watch_policy(&tenant, after);

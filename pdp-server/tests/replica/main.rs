@@ -23,11 +23,16 @@ mod sessions;
 
 use std::path::Path;
 
+use pdp_proto::v1::decision_service_server::SERVICE_NAME as DECISION;
+use pdp_proto::v1::policy_service_server::SERVICE_NAME as POLICY;
 use pdp_proto::v1::{self, Effect};
 use pdp_server::clock::Clock;
 use pdp_server::config::Settings;
 use tempfile::TempDir;
 use tonic::{Code, Response, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use balancer::probe;
@@ -181,10 +186,12 @@ async fn without_etcd_decisions_go_on_and_writes_are_refused_until_it_is_back() 
 
     // A server starts with what it has, and says that it is not to be asked where that is too old.
     let stale = Settings { max_stale_ms: Some(1), ..shared(one_folder.path(), &etcd) };
-    let one = Served::with_clock(stale, Clock::system()).await;
+    let one = Served::begin(stale, Clock::system());
+    unready(&one, "max_stale_ms").await;
     assert_eq!(effect(&one, "ana", 1).await, (Effect::Allow, 1));
-    let (status, said) = probe(one.http, "/healthz/ready").await.unwrap();
-    assert!(status == 503 && said.contains("max_stale_ms"), "{status}: {said}");
+    for service in ["", DECISION, POLICY] {
+        while health(&one, service).await != ServingStatus::NotServing {}
+    }
     one.stop().await;
     let one = replica(&one_folder, &etcd).await;
     assert_eq!(probe(one.http, "/healthz/ready").await.unwrap().0, 200);
@@ -253,14 +260,34 @@ async fn a_server_with_another_history_decides_alone_and_says_so() {
     etcd.kill(0);
     // An etcd that somebody emptied.
     let etcd = Etcd::start(1).await;
-    let other = replica(&other_folder, &etcd).await;
+    let other = Served::begin(shared(other_folder.path(), &etcd), Clock::system());
+    unready(&other, "different histories").await;
     assert_eq!(effect(&other, "ana", 1).await, (Effect::Allow, 1));
     let error = other.apply(vec![put_person("dee")]).await.unwrap_err();
     assert_eq!(reason(&error).1, "LOG_UNUSABLE");
-    let (status, said) = probe(other.http, "/healthz/ready").await.unwrap();
-    assert!(status == 503 && said.contains("different histories"), "{status}: {said}");
+    for service in ["", POLICY] {
+        while health(&other, service).await != ServingStatus::NotServing {}
+    }
+    assert_eq!(health(&other, DECISION).await, ServingStatus::Serving, "it decides");
     other.stop().await;
     assert_eq!(etcd.count("pdp").await, 0, "nothing was written");
+}
+
+/// Waits until the server has its policy and says why it is not ready.
+async fn unready(served: &Served, why: &str) {
+    loop {
+        let (status, said) = probe(served.http, "/healthz/ready").await.unwrap();
+        if status == 503 && said.contains(why) {
+            return;
+        }
+    }
+}
+
+/// What is told of a service.
+async fn health(served: &Served, service: &str) -> ServingStatus {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let told = HealthClient::new(served.channel.clone()).check(request).await.unwrap();
+    inner(told).status()
 }
 
 /// The body of an answer.

@@ -66,7 +66,7 @@ pub(super) fn begin(
     let computers: HashSet<ObjectId> = names("computers", &computers, ObjectId::new)?;
     let computers = (!computers.is_empty()).then_some(computers);
     let watcher = door.behind.by(granted)?.watch_work(&tenant, computers, lease, maximum)?;
-    let (sender, stream) = door.streams.open_endless()?;
+    let (sender, stream) = door.streams.open_endless(granted.asker().name())?;
     tokio::spawn(hand_out(watcher, sender));
     Ok(stream)
 }
