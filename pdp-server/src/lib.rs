@@ -107,7 +107,7 @@ pub enum RunError {
         /// The data folder.
         dir: PathBuf,
         /// What is wrong.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The policy does not load.
     #[error(transparent)]

@@ -66,7 +66,7 @@ fn as_of_copy(dir: PathBuf, error: RunError) -> RunError {
         RunError::Store(source) | RunError::Publish(PublishError::Store(source))
             if source.is_damage() =>
         {
-            RunError::DamagedCopy { dir, source }
+            RunError::DamagedCopy { dir, source: Box::new(source) }
         }
         other => other,
     }
