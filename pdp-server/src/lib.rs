@@ -98,9 +98,9 @@ pub enum RunError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What is stored here of a log is damaged.
+    /// What is stored is damaged, and may be no more than a copy of a log.
     #[error(
-        "{source}; as it is a copy of a log in etcd: empty the data folder `{}`, and the server takes everything over again",
+        "{source}; if it is a copy of the log in etcd, empty the data folder `{}`: the server takes everything over again",
         .dir.display()
     )]
     DamagedCopy {

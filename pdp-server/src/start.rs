@@ -60,7 +60,7 @@ async fn load(
     on_its_own(move || apply(&publisher, bundle.as_deref()).map(|()| publisher)).await
 }
 
-/// What is wrong with a copy, and that there is more than a backup to help.
+/// What is wrong with what is stored, and that there is more than a backup to help where it is a copy.
 fn as_of_copy(dir: PathBuf, error: RunError) -> RunError {
     match error {
         RunError::Store(source) | RunError::Publish(PublishError::Store(source))
