@@ -136,7 +136,7 @@ async fn write(
     let own = PEOPLE / u32::try_from(of).unwrap();
     let (mut pace, first) = (paced(WRITES), own * u32::try_from(at).unwrap());
     for n in 0.. {
-        let (bit, on) = (first + n % own, (n / own) % 2 == 0);
+        let (bit, on) = (first + n % own, (n / own).is_multiple_of(2));
         let request = v1::ApplyRequest {
             changes: vec![change(bit, on)],
             request_id: format!("{at}-{n}"),

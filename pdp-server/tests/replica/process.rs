@@ -23,14 +23,17 @@ pub(crate) struct Process {
 }
 
 struct Running {
-    process: Child,
+    process: Held,
     channel: Channel,
 }
 
-impl Drop for Running {
+/// A child that does not outlive whoever holds it.
+struct Held(Child);
+
+impl Drop for Held {
     fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 
@@ -73,7 +76,7 @@ impl Process {
     /// SIGSTOP, or SIGCONT.
     pub(crate) fn pause(&self, paused: bool) {
         let running = self.running.lock().unwrap();
-        signal(running.as_ref().unwrap().process.id(), if paused { "STOP" } else { "CONT" });
+        signal(running.as_ref().unwrap().process.0.id(), if paused { "STOP" } else { "CONT" });
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -123,13 +126,13 @@ pub(crate) fn signal(process: u32, name: &str) {
 }
 
 fn served(command: &mut Command) -> Result<Running, String> {
-    let mut process = command.spawn().unwrap();
-    let mut told = BufReader::new(process.stderr.take().unwrap());
+    let mut process = Held(command.spawn().unwrap());
+    let mut told = BufReader::new(process.0.stderr.take().unwrap());
     let mut said = String::new();
     loop {
         let mut line = String::new();
         if told.read_line(&mut line).unwrap() == 0 {
-            let ended = process.wait().unwrap();
+            let ended = process.0.wait().unwrap();
             assert_eq!(ended.code(), Some(1), "{said}");
             return Err(said);
         }
