@@ -35,6 +35,7 @@ pub mod transport;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,6 +98,17 @@ pub enum RunError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is stored is damaged, and may be no more than a copy of a log.
+    #[error(
+        "{source}; if it is a copy of the log in etcd, empty the data folder `{}`: the server takes everything over again",
+        .dir.display()
+    )]
+    DamagedCopy {
+        /// The data folder.
+        dir: PathBuf,
+        /// What is wrong.
+        source: Box<StoreError>,
+    },
     /// The policy does not load.
     #[error(transparent)]
     Publish(#[from] PublishError),

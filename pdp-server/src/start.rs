@@ -8,7 +8,7 @@ use crate::RunError;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::load;
-use crate::publish::{DEFAULT_TENANT, Publisher};
+use crate::publish::{DEFAULT_TENANT, PublishError, Publisher};
 use crate::replica::Replica;
 use crate::store::Store;
 
@@ -42,8 +42,9 @@ async fn load(
         .await;
     };
     let log = replica.log();
+    let dir = data.clone();
     let opened = on_its_own(move || Ok(Publisher::open_copy(open(&data)?, clock, log)?));
-    let publisher = opened.await?;
+    let publisher = opened.await.map_err(|error| as_of_copy(dir, error))?;
     let has_policy = publisher.snapshot(DEFAULT_TENANT).is_some();
     loop {
         let (replica, copy) = (replica.clone(), publisher.clone());
@@ -57,6 +58,18 @@ async fn load(
         tracing::warn!("etcd is out of reach, and nothing is here; trying again");
     }
     on_its_own(move || apply(&publisher, bundle.as_deref()).map(|()| publisher)).await
+}
+
+/// What is wrong with what is stored, and that there is more than a backup to help where it is a copy.
+fn as_of_copy(dir: PathBuf, error: RunError) -> RunError {
+    match error {
+        RunError::Store(source) | RunError::Publish(PublishError::Store(source))
+            if source.is_damage() =>
+        {
+            RunError::DamagedCopy { dir, source: Box::new(source) }
+        }
+        other => other,
+    }
 }
 
 /// Runs what waits for the disk, or for the log, where it may.

@@ -83,6 +83,11 @@ pub enum LogError {
         "the log is out of reach ({0}), and whether it has the change is not known; send it again, with the same request id"
     )]
     Unavailable(String),
+    /// It has no room for more.
+    #[error(
+        "the log has no room ({0}); give it room, and send the change again, with the same request id"
+    )]
+    Full(String),
     /// It is no log to rely on, or refuses this server.
     #[error("the log cannot be used: {0}")]
     Unusable(String),

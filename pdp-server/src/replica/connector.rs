@@ -33,8 +33,11 @@ pub enum ConnectError {
     Tls(#[from] TlsError),
 }
 
-/// A channel to a member, connected once something is asked.
-pub(super) fn channel(endpoint: &str, settings: &config::Etcd) -> Result<Channel, ConnectError> {
+/// Makes channels to a member.
+pub(super) type Connect = Box<dyn Fn() -> Channel + Send + Sync>;
+
+/// How channels to a member are made, which connect once something is asked.
+pub(super) fn connect(endpoint: &str, settings: &config::Etcd) -> Result<Connect, ConnectError> {
     let address = || ConnectError::Address(endpoint.to_owned());
     let uri: http::Uri = endpoint.parse().map_err(|_| address())?;
     let (host, authority) =
@@ -72,5 +75,5 @@ pub(super) fn channel(endpoint: &str, settings: &config::Etcd) -> Result<Channel
         .http2_keep_alive_interval(ALIVE)
         .keep_alive_timeout(CONNECT * 3)
         .keep_alive_while_idle(true);
-    Ok(endpoint.connect_with_connector_lazy(connector))
+    Ok(Box::new(move || endpoint.connect_with_connector_lazy(connector.clone())))
 }

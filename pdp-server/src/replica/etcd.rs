@@ -2,7 +2,8 @@
 //! twice: whether an entry was put is told by the entry.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pdp_proto::etcd::etcdserverpb as wire;
@@ -16,7 +17,7 @@ use wire::maintenance_client::MaintenanceClient;
 use wire::request_op::Request;
 use wire::watch_client::WatchClient;
 
-use super::connector::{ConnectError, channel};
+use super::connector::{Connect, ConnectError, connect};
 use crate::config;
 use crate::publish::LogError;
 
@@ -29,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it waits after all of them were asked in vain.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What etcd says where its database is as large as its quota, or the alarm of that is still on.
+const NO_ROOM: &str = "database space exceeded";
+
 /// How large an answer may be, in bytes: many entries of the largest size.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
@@ -37,11 +41,14 @@ pub(super) struct Etcd {
     members: Vec<Member>,
     /// Who answered last.
     first: AtomicUsize,
+    /// How often that, or a connection, was given up for another.
+    given_up: AtomicU64,
 }
 
 struct Member {
     endpoint: String,
-    channel: Channel,
+    connect: Connect,
+    channel: Mutex<Channel>,
     /// Whether it has said that it is of a version to rely on, since it last failed to answer.
     accepted: AtomicBool,
 }
@@ -77,11 +84,19 @@ impl Etcd {
     /// Nothing is connected before something is asked. Call it inside of a tokio runtime.
     pub(super) fn new(settings: &config::Etcd) -> Result<Self, ConnectError> {
         let members = settings.endpoints.iter().map(|endpoint| {
-            let channel = channel(endpoint, settings)?;
-            let (endpoint, accepted) = (endpoint.clone(), AtomicBool::new(false));
-            Ok::<_, ConnectError>(Member { endpoint, channel, accepted })
+            let connect = connect(endpoint, settings)?;
+            let (endpoint, channel) = (endpoint.clone(), Mutex::new(connect()));
+            let accepted = AtomicBool::new(false);
+            Ok::<_, ConnectError>(Member { endpoint, connect, channel, accepted })
         });
-        Ok(Self { members: members.collect::<Result<_, _>>()?, first: AtomicUsize::new(0) })
+        let members = members.collect::<Result<_, _>>()?;
+        Ok(Self { members, first: AtomicUsize::new(0), given_up: AtomicU64::new(0) })
+    }
+
+    /// Another number once another member answers, or over another connection: what was begun over the one
+    /// before may have come to nothing without a word.
+    pub(super) fn given_up(&self) -> u64 {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     pub(super) async fn txn(&self, ask: wire::TxnRequest) -> Result<wire::TxnResponse, LogError> {
@@ -172,19 +187,23 @@ impl Etcd {
             {
                 let asked = async {
                     member.accept().await?;
-                    ask(member.channel.clone())
-                        .await
-                        .map_err(|status| refused(&member.endpoint, &status))
+                    ask(member.channel()).await.map_err(|status| refused(&member.endpoint, &status))
                 };
                 let answered = tokio::time::timeout(ATTEMPT, asked).await;
                 match answered {
                     Ok(Ok(answer)) => {
-                        self.first.store(at, Ordering::Relaxed);
+                        if self.first.swap(at, Ordering::Relaxed) != at {
+                            self.given_up.fetch_add(1, Ordering::Relaxed);
+                        }
                         return Ok(answer.into_inner());
                     }
                     Ok(Err(LogError::Unavailable(detail))) => why = detail,
                     Ok(Err(error)) => return Err(error),
-                    Err(_) => why = format!("{} does not answer", member.endpoint),
+                    Err(_) => {
+                        why = format!("{} does not answer", member.endpoint);
+                        member.connect_anew();
+                        self.given_up.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
                 member.accepted.store(false, Ordering::Relaxed);
             }
@@ -199,13 +218,22 @@ impl Etcd {
 // === impl Member ===
 
 impl Member {
+    fn channel(&self) -> Channel {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives a connection up over which no answer comes: somebody between may have forgotten it, and then
+    /// nobody says so. Call it inside of a tokio runtime.
+    fn connect_anew(&self) {
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = (self.connect)();
+    }
+
     /// Holds that it is of a version to rely on.
     async fn accept(&self) -> Result<(), LogError> {
         if self.accepted.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let status =
-            MaintenanceClient::new(self.channel.clone()).status(wire::StatusRequest {}).await;
+        let status = MaintenanceClient::new(self.channel()).status(wire::StatusRequest {}).await;
         let status = status.map_err(|status| refused(&self.endpoint, &status))?.into_inner();
         if !is_reliable(&status.version) {
             let (endpoint, version) = (&self.endpoint, status.version);
@@ -237,6 +265,7 @@ fn kv(channel: Channel) -> KvClient<Channel> {
 fn refused(endpoint: &str, status: &Status) -> LogError {
     let told = format!("{endpoint}: {}", status.message());
     match status.code() {
+        Code::ResourceExhausted if status.message().ends_with(NO_ROOM) => LogError::Full(told),
         Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => {
             LogError::Unusable(told)
         }
@@ -300,6 +329,15 @@ mod tests {
         for bad in ["3.5.0", "3.5.5", "3.3.27", "2.3.8", "", "latest"] {
             assert!(!is_reliable(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_etcd_without_room_is_told_from_one_that_has_too_much_to_do() {
+        let refused = |message| refused("m0", &Status::resource_exhausted(message));
+        let full = refused("etcdserver: mvcc: database space exceeded");
+        assert!(matches!(full, LogError::Full(_)), "{full}");
+        let busy = refused("etcdserver: too many requests");
+        assert!(matches!(busy, LogError::Unavailable(_)), "{busy}");
     }
 
     #[test]

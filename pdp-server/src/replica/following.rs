@@ -33,6 +33,8 @@ struct Follower {
     /// The revision of etcd up to which heads are known; 0 before the first look.
     looked: i64,
     events: Option<Events>,
+    /// How often a connection had been given up when it was last asked to be told.
+    given_up: u64,
     checkpoint: Option<JoinHandle<()>>,
 }
 
@@ -69,7 +71,8 @@ impl Replica {
     /// Follows the log until it is told to stop, or the other end is gone.
     async fn follow(self, publisher: Publisher, mut stopped: oneshot::Receiver<()>) {
         let (shared, events, checkpoint) = (self.0, None, None);
-        let mut follower = Follower { shared, publisher, looked: 0, events, checkpoint };
+        let mut follower =
+            Follower { shared, publisher, looked: 0, events, given_up: 0, checkpoint };
         let mut looks = 0_u64;
         loop {
             follower.look().await;
@@ -136,7 +139,10 @@ impl Follower {
             }
         }
         self.looked = revision;
-        if self.events.is_none() {
+        // Who does not answer will not tell either.
+        let given_up = self.shared.etcd.given_up();
+        if self.events.is_none() || self.given_up != given_up {
+            self.given_up = given_up;
             self.events = Some(self.shared.etcd.watch(&range, revision + 1).await?);
         }
         Ok(())

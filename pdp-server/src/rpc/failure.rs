@@ -248,6 +248,7 @@ impl Failure {
             Self::Forbidden(_) => "ROLE_MISSING",
             Self::Store(_) => "STORE_UNAVAILABLE",
             Self::Log(LogError::Unavailable(_)) => "LOG_UNAVAILABLE",
+            Self::Log(LogError::Full(_)) => "LOG_FULL",
             Self::Log(_) => "LOG_UNUSABLE",
             Self::Starting => "STARTING",
             Self::ShuttingDown => "SHUTTING_DOWN",

@@ -166,6 +166,21 @@ pub enum StoreError {
 
 // === impl StoreError ===
 
+impl StoreError {
+    /// Whether what is stored is not what was written, or not all of it.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::File { source, .. } => source.is_damage(),
+            Self::Foreign
+            | Self::Corrupt { .. }
+            | Self::Record { .. }
+            | Self::Invalid { .. }
+            | Self::Unfinished { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl<E: Into<redb::Error>> From<E> for StoreError {
     fn from(error: E) -> Self {
         match error.into() {

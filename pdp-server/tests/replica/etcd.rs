@@ -11,6 +11,8 @@ use tonic::transport::{Channel, Endpoint};
 use wire::kv_client::KvClient;
 use wire::maintenance_client::MaintenanceClient;
 
+use crate::process::signal;
+
 /// Names the etcd to start.
 const BINARY: &str = "PDP_ETCD";
 
@@ -21,6 +23,7 @@ const VERSION: &str = "3.4.23";
 pub(crate) struct Etcd {
     members: Vec<Member>,
     folder: TempDir,
+    settings: Vec<String>,
 }
 
 struct Member {
@@ -34,13 +37,19 @@ struct Member {
 impl Etcd {
     /// One of so many members, which answers.
     pub(crate) async fn start(members: usize) -> Self {
+        Self::with(members, &[]).await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn with(members: usize, settings: &[&str]) -> Self {
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let listeners: Vec<_> =
             (0..2 * members).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap().port()).collect();
         drop(listeners);
         let member = |pair: &[u16]| Member { client: pair[0], peer: pair[1], process: None };
         let members = ports.chunks(2).map(member).collect();
-        let mut etcd = Self { members, folder: tempfile::tempdir().unwrap() };
+        let mut etcd = Self { members, folder: tempfile::tempdir().unwrap(), settings };
         for at in 0..etcd.members.len() {
             etcd.begin(at);
         }
@@ -64,6 +73,7 @@ impl Etcd {
             .args(["--initial-advertise-peer-urls", &url(member.peer)])
             .args(["--initial-cluster", &cluster.join(",")])
             .args(["--logger", "zap", "--log-level", "error"])
+            .args(&self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -78,6 +88,17 @@ impl Etcd {
             process.kill().unwrap();
             process.wait().unwrap();
         }
+    }
+
+    /// Pauses a member (SIGSTOP), or has it go on.
+    pub(crate) fn pause(&self, at: usize, paused: bool) {
+        let process = self.members[at].process.as_ref().unwrap();
+        signal(process.id(), if paused { "STOP" } else { "CONT" });
+    }
+
+    /// Where members are asked.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        self.members.iter().map(|member| member.client).collect()
     }
 
     /// What servers name it by.
@@ -126,6 +147,20 @@ impl Etcd {
         let (key, range_end) = (format!("{prefix}/").into(), format!("{prefix}0").into());
         let asked = wire::RangeRequest { key, range_end, count_only: true, ..Default::default() };
         self.kv(0).range(asked).await.unwrap().into_inner().count
+    }
+
+    /// By what the cluster knows a member.
+    pub(crate) async fn member_id(&self, at: usize) -> u64 {
+        let mut client = MaintenanceClient::new(self.channel(at));
+        let status = client.status(wire::StatusRequest {}).await.unwrap().into_inner();
+        status.header.unwrap().member_id
+    }
+
+    /// When the last checkpoint was written, in revisions of etcd; 0 if none was.
+    pub(crate) async fn checkpointed(&self) -> i64 {
+        let asked = wire::RangeRequest { key: "pdp/checkpoint".into(), ..Default::default() };
+        let found = self.kv(0).range(asked).await.unwrap().into_inner().kvs;
+        found.first().map_or(0, |it| it.mod_revision)
     }
 
     fn channel(&self, at: usize) -> Channel {

@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "test code: a panic is a failed test"
 )]
@@ -15,11 +16,18 @@
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod balancer;
 mod cluster;
+mod damaged;
 mod etcd;
+mod faults;
+mod full;
+mod history;
+mod load;
+mod process;
 #[path = "../rpc/served.rs"]
 #[allow(dead_code, reason = "the other tests of servers use the rest of it")]
 mod served;
 mod sessions;
+mod wire;
 
 use std::path::Path;
 
