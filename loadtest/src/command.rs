@@ -6,6 +6,7 @@ mod hostile;
 mod overload;
 mod run;
 mod scale;
+mod soak;
 mod targets;
 
 use std::fs;
@@ -39,6 +40,11 @@ enum Command {
     Hostile(hostile::HostileArgs),
     /// Measure what the server does that is asked five times what it can do
     Overload(overload::OverloadArgs),
+    /// Measure what grows in a server that works for long
+    Soak(soak::Soak),
+    /// The server of a soak
+    #[command(hide = true)]
+    SoakServer(soak::SoakServer),
     /// One part of one size, for `scale`
     #[command(hide = true)]
     ScalePart(scale::ScalePart),
@@ -57,6 +63,8 @@ impl Cli {
             Command::Scale(it) => it.run(),
             Command::Hostile(it) => it.run(),
             Command::Overload(it) => it.run(),
+            Command::Soak(it) => it.run(),
+            Command::SoakServer(it) => it.run(),
             Command::ScalePart(it) => it.run(),
         }
     }

@@ -20,6 +20,7 @@ pub mod random;
 pub mod report;
 pub mod scale;
 pub mod shape;
+pub mod soak;
 pub mod tally;
 pub mod targets;
 pub mod wire;

@@ -17,6 +17,12 @@ pub fn resident() -> Option<u64> {
     told("/proc/self/status", "VmRSS")
 }
 
+/// What the process of this id has in memory now, in bytes.
+#[must_use]
+pub fn resident_of(process: u32) -> Option<u64> {
+    told(&format!("/proc/{process}/status"), "VmRSS")
+}
+
 /// The most that this process ever had in memory, in bytes.
 #[must_use]
 pub fn peak() -> Option<u64> {
@@ -52,6 +58,7 @@ mod tests {
     fn a_process_has_some_memory_and_never_had_less() {
         let (now, most) = (resident().unwrap(), peak().unwrap());
         assert!(now > 0 && most >= now / 2 && available().unwrap() > 0);
+        assert!(resident_of(std::process::id()).unwrap() > 0);
         assert_eq!(told("/proc/self/status", "VmNothing"), None);
     }
 }

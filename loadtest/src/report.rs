@@ -4,6 +4,7 @@ mod hostile;
 mod overload;
 mod plot;
 mod scale;
+mod soak;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,6 +13,7 @@ pub use hostile::HostileReport;
 pub use overload::OverloadReport;
 pub use plot::{PlotError, plot};
 pub use scale::{ScaleReport, plot_scale};
+pub use soak::SoakReport;
 
 use crate::tally::{Latency, Summary};
 use crate::targets::Target;

@@ -235,6 +235,22 @@ fn overload_is_four_figures_and_health_is_told() {
 }
 
 #[test]
+fn a_soak_does_everything_and_has_its_slopes() {
+    let small = ["soak", "--size", "500", "--questions", "1000", "--sessions-before", "20"];
+    let report = json(&[&small[..], &["--warm-up", "0", "--seconds", "3", "--json"]].concat());
+    let soaked = &report["soaked"];
+    for (what, count) in soaked["done"].as_object().unwrap() {
+        assert!(count.as_u64().unwrap() > 0, "{what}: {soaked}");
+    }
+    let grown = soaked["grown"].as_array().unwrap();
+    assert_eq!(grown.len(), 2);
+    for grown in grown {
+        assert!(grown["an_hour"].is_f64() && grown["least"].as_f64().unwrap() > 0.0, "{grown}");
+    }
+    assert!(soaked["looks"].as_array().unwrap().len() > 1);
+}
+
+#[test]
 fn what_cannot_be_is_refused_in_a_line() {
     for (arguments, why) in [
         (&["generate", "--people", "1", "--out", "x"][..], "`people` is 1"),
@@ -245,6 +261,7 @@ fn what_cannot_be_is_refused_in_a_line() {
         (&["run", "--embedded", "--size", "50", "--seconds=-1"], "`seconds` is -1"),
         (&["run", "--embedded", "--writes", "2"], "`writes` is 2"),
         (&["run", "--server", "nowhere", "--size", "50", "--count", "9"], "`nowhere`"),
+        (&["soak", "--seconds", "1"], "`seconds` is 1; it must be 2 to"),
         (&["run"], "--server"),
         (&["run", "--embedded", "--stream"], "`stream` goes with `--mode closed`"),
         (&["run", "--embedded", "--rate", "5"], "`rate` goes with `--mode open`"),

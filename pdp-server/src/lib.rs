@@ -28,6 +28,7 @@ pub mod rpc;
 pub mod session;
 mod start;
 pub mod store;
+mod sync;
 pub mod telemetry;
 pub mod threads;
 mod tls;

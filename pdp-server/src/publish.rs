@@ -22,14 +22,15 @@ mod watch;
 
 #[cfg(test)]
 mod durability;
+#[cfg(all(test, feature = "model"))]
+mod model;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Instant;
 
-use arc_swap::{ArcSwap, Guard};
 use pdp_engine::facts::{Change, Facts};
 use pdp_engine::id::{PersonId, TenantId};
 use pdp_engine::query::Revision;
@@ -47,6 +48,7 @@ pub use failure::{
 use crate::audit::{CallerName, Stamp};
 use crate::clock::Clock;
 use crate::store::{BackupError, Store};
+use crate::sync::{ArcSwap, Guard, Mutex};
 use graveyard::Graveyard;
 pub use log::{Behind, FollowError, Log, LogError, Standing};
 pub(crate) use measure::Compiles;

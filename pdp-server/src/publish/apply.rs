@@ -1,6 +1,5 @@
 //! Applying a change set: validate, compile, commit, swap, acknowledge.
 
-use std::sync::MutexGuard;
 use std::time::Instant;
 
 use pdp_engine::compile::{CompileLimits, recompile_within};
@@ -19,6 +18,7 @@ use super::{
 };
 use crate::audit::{Chain, Digest};
 use crate::store::{self, Commit, Remembered, Say};
+use crate::sync::MutexGuard;
 
 // === impl Publisher ===
 

@@ -13,7 +13,7 @@ mod histories;
 #[cfg(test)]
 mod races;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use pdp_engine::id::{AccountId, SessionId, TenantId};
 use pdp_engine::query::Revision;
@@ -31,6 +31,7 @@ use crate::session::{
     StoredSessions, Turn,
 };
 use crate::store::{Draft, Say, Store, StoreError};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 use handout::Leases;
 pub use handout::{Watcher, Work};
 

@@ -1,9 +1,8 @@
 //! One tenant in memory: its facts for writers, its snapshot for readers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use pdp_engine::compile::compile;
 use pdp_engine::facts::Facts;
 use pdp_engine::id::TenantId;
@@ -17,6 +16,7 @@ use super::sessions::Sessions;
 use super::{AccessError, Broken, PolicyState, UnknownTenant, broken};
 use crate::session::{StoredSessions, Turn};
 use crate::store::StoredTenant;
+use crate::sync::{ArcSwap, Mutex, MutexGuard};
 
 /// One tenant. `writer` is taken before `held`, and both before the store's transaction.
 pub(super) struct Tenant {

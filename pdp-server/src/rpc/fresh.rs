@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::Guard;
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
 use pdp_engine::snapshot::Snapshot;
@@ -16,6 +15,7 @@ use super::malformed::name;
 use super::patience::patience;
 use crate::callers::Granted;
 use crate::publish::{Publisher, UnknownTenant};
+use crate::sync::Guard;
 
 // === impl Door ===
 
