@@ -22,7 +22,8 @@ mod watch;
 
 #[cfg(test)]
 mod durability;
-#[cfg(all(test, feature = "model"))]
+#[cfg(test)]
+#[cfg(feature = "model")]
 mod model;
 #[cfg(test)]
 mod tests;
