@@ -14,8 +14,9 @@ use super::etcd::{deleting, deleting_key, exists, getting_key, has, putting};
 use super::keys::CHECKPOINTS;
 use crate::publish::{LogError, Place, Publisher};
 
-/// How long one server may be at it before another tries.
-const TURN: Duration = Duration::from_secs(300);
+/// How long one server may be at it before another tries. One that is cut off holds up the others for so
+/// long; of two that are at it, one wins.
+const TURN: Duration = Duration::from_secs(20);
 
 /// Of how many entries one is kept for those who are a little behind.
 const KEPT_SHARE: u64 = 8;

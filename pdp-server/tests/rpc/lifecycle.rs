@@ -119,12 +119,15 @@ async fn a_server_that_is_told_to_stop_while_loading_stops() {
     let folder = folder();
     let pipe = folder.path().join("pipe.yaml");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Open at both ends, so that nobody waits for it to be opened, whoever comes first.
+    let held = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
     let piped = Settings { load: Some(pipe.clone()), ..settings(folder.path()) };
     let served = Served::begin(piped, Clock::system());
     // Loading waits for somebody to write into the pipe, and nobody does.
     served.shut_down().await.unwrap().unwrap();
-    // Lets the thread that loads go.
-    tokio::task::spawn_blocking(move || std::fs::write(pipe, POLICY)).await.unwrap().unwrap();
+    // Lets the thread that loads go, also where it has not come to the pipe yet.
+    std::fs::remove_file(pipe).unwrap();
+    drop(held);
 }
 
 #[tokio::test]
