@@ -23,6 +23,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
+
 pub use authzen::{PersonTypes, PublicUrl};
 pub use decision_log::{DecisionLog, DecisionLogSettings, LogTarget, Mask, Masked, Share};
 pub use defaults::*;
@@ -36,8 +38,6 @@ pub use origin::Origin;
 pub use overload::Overload;
 pub use refused::ConfigError;
 pub use traces::Traces;
-
-use tracing_subscriber::EnvFilter;
 
 use crate::rpc::MAX_BATCH;
 pub use crate::threads::GrpcThreads;

@@ -4,9 +4,10 @@
 //! a test is small, every order there is is tried.
 //!
 //! What is run is the code that serves, with a store in memory. The store is one step: no order goes through the
-//! middle of a commit, which redb lets no two be in. Channels of `tokio` are one step, too; whoever waits
-//! on one without an end and is never woken is found, as then nobody is left who could go on. The clock stands still, and no timer fires. What
-//! the processor may make of the orders of its memory is beyond this, and so is a log that servers share.
+//! middle of a commit, which redb lets no two be in. Channels of `tokio` are one step, too; whoever waits on one
+//! without an end and is never woken is found, as then nobody is left who could go on. The clock stands still, and no
+//! timer fires. What the processor may make of the orders of its memory is beyond this, and so is a log that servers
+//! share.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, Weak};

@@ -104,7 +104,9 @@ pub(crate) enum Failure {
     #[error("revision {at_least} has not arrived; the policy is at revision {actual}")]
     RevisionNotReached { at_least: Revision, actual: Revision },
     #[error(transparent)]
-    Position(Box<WatchError>),
+    PositionTooOld(Box<WatchError>),
+    #[error(transparent)]
+    PositionUnknown(Box<WatchError>),
     #[error("there is no such method")]
     UnknownMethod,
     #[error(transparent)]
@@ -165,7 +167,7 @@ impl Failure {
             Self::Unauthenticated(Denied::Busy) => Code::Unavailable,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::RevisionConflict { .. } => Code::Aborted,
-            Self::Position(_) => Code::OutOfRange,
+            Self::PositionTooOld(_) | Self::PositionUnknown(_) => Code::OutOfRange,
             Self::Shed(_)
             | Self::TooManyStreams { .. }
             | Self::TooManyLists { .. }
@@ -230,11 +232,8 @@ impl Failure {
             Self::Refused(_) => "DELEGATION_REFUSED",
             Self::RevisionConflict { .. } => "REVISION_CONFLICT",
             Self::RevisionNotReached { .. } => "REVISION_NOT_REACHED",
-            Self::Position(error) => match **error {
-                WatchError::TooOld { .. } => "POSITION_TOO_OLD",
-                WatchError::Unknown { .. } => "POSITION_UNKNOWN",
-                WatchError::UnknownTenant(_) | WatchError::Store(_) => "INTERNAL",
-            },
+            Self::PositionTooOld(_) => "POSITION_TOO_OLD",
+            Self::PositionUnknown(_) => "POSITION_UNKNOWN",
             Self::Unauthenticated(denied) => match denied {
                 Denied::Missing => "CREDENTIALS_MISSING",
                 Denied::ExpiredKey | Denied::ExpiredCertificate | Denied::ExpiredToken => {
@@ -305,7 +304,7 @@ impl Failure {
             Self::RevisionNotReached { at_least, actual } => {
                 vec![("at_least", at_least.to_string()), ("actual", actual.to_string())]
             }
-            Self::Position(error) => published::of_position(error),
+            Self::PositionTooOld(it) | Self::PositionUnknown(it) => published::of_position(it),
             Self::Step(error) => of_step(error),
             Self::SessionAccount(account) => vec![("account", account.to_string())],
             Self::Forbidden(Forbidden::Role { role, tenant }) => {
@@ -376,7 +375,8 @@ impl Failure {
             | Self::Rejected(_)
             | Self::Refused(_)
             | Self::RevisionConflict { .. }
-            | Self::Position(_)
+            | Self::PositionTooOld(_)
+            | Self::PositionUnknown(_)
             | Self::Broken(_)
             | Self::Internal => None,
         }

@@ -73,9 +73,8 @@ impl From<WatchError> for Failure {
         match error {
             WatchError::UnknownTenant(error) => error.into(),
             WatchError::Store(error) => Self::Store(error.to_string()),
-            error @ (WatchError::TooOld { .. } | WatchError::Unknown { .. }) => {
-                Self::Position(Box::new(error))
-            }
+            error @ WatchError::TooOld { .. } => Self::PositionTooOld(Box::new(error)),
+            error @ WatchError::Unknown { .. } => Self::PositionUnknown(Box::new(error)),
         }
     }
 }
