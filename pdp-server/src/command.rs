@@ -13,11 +13,14 @@ use pdp_server::audit::Verified;
 use pdp_server::backup::{Running, of_running, of_stopped};
 use pdp_server::callers::NewKey;
 use pdp_server::clock::Clock;
-use pdp_server::config::{Config, Given, Settings};
+use pdp_server::config::{Config, Given, Settings, unknown};
 use pdp_server::demo::Demo;
 use pdp_server::store::Store;
 use pdp_server::{Listeners, run, telemetry};
 use tokio::signal;
+
+/// What is said of a variable that looks like a setting.
+const NAMES_NONE: &str = "names no setting; `pdp-server config` prints those that there are";
 
 /// A policy decision point: answers "may this subject do this?" from a compiled policy.
 #[derive(Debug, Parser)]
@@ -118,7 +121,14 @@ impl Cli {
                 let listeners = Listeners::bind(&config)?;
                 serve(config, listeners)
             }
-            Command::Config(given) => say(&given.into_config()?.to_string()),
+            Command::Config(given) => {
+                let config = given.into_config()?;
+                for variable in unknown_variables() {
+                    // Where standard error is gone there is nobody to tell.
+                    writeln!(std::io::stderr(), "pdp-server: {variable} {NAMES_NONE}").ok();
+                }
+                say(&config.to_string())
+            }
             Command::Demo(Addresses { grpc, http }) => demo(Settings {
                 grpc: Some(grpc),
                 http: Some(http),
@@ -209,6 +219,9 @@ fn serve(config: Config, listeners: Listeners) -> anyhow::Result<()> {
         .context("the threads cannot be started")?;
     let served = runtime.block_on(async {
         let telemetry = telemetry::install(&config)?;
+        for variable in unknown_variables() {
+            tracing::warn!(variable, "{NAMES_NONE}");
+        }
         let shutdown = shutdown_signal()?;
         let served = run(config, listeners, Clock::system(), shutdown).await;
         tokio::task::spawn_blocking(|| telemetry.finish()).await.ok();
@@ -217,6 +230,12 @@ fn serve(config: Config, listeners: Listeners) -> anyhow::Result<()> {
     // What is still at work, such as a load that was told to stop, does not hold the process.
     runtime.shutdown_background();
     served
+}
+
+/// Variables of this process that look like settings and are none.
+fn unknown_variables() -> Vec<String> {
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    unknown(variables)
 }
 
 fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {

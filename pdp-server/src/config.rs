@@ -18,6 +18,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod variables;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub use origin::Origin;
 pub use overload::Overload;
 pub use refused::ConfigError;
 pub use traces::Traces;
+pub use variables::unknown;
 
 use crate::rpc::MAX_BATCH;
 pub use crate::threads::GrpcThreads;
@@ -187,6 +189,12 @@ settings! {
     max_batch: usize, "PDP_MAX_BATCH", "COUNT";
     /// How many changes a change set may hold, other than an import
     max_changes: usize, "PDP_MAX_CHANGES", "COUNT";
+    /// How many entries a page of a list may hold
+    max_page_size: u32, "PDP_MAX_PAGE_SIZE", "COUNT";
+    /// How many entries a page may hold where each comes with its explanation
+    max_explained_page_size: u32, "PDP_MAX_EXPLAINED_PAGE_SIZE", "COUNT";
+    /// How many lists and explanations may be made at a time
+    max_running_lists: usize, "PDP_MAX_RUNNING_LISTS", "COUNT";
     /// How many connections each door may have at a time; one more is told about health only
     max_connections: usize, "PDP_MAX_CONNECTIONS", "COUNT";
     /// How many of them may be of one address; of IPv6, of one /64
@@ -219,6 +227,10 @@ settings! {
     connection_idle_ms: u64, "PDP_CONNECTION_IDLE_MS", "MS";
     /// How long a gRPC connection may take to begin, and to take what it asked for, in milliseconds
     grpc_timeout_ms: u64, "PDP_GRPC_TIMEOUT_MS", "MS";
+    /// How often a peer of HTTP/2 that is silent is asked whether it is there, in milliseconds
+    ping_interval_ms: u64, "PDP_PING_INTERVAL_MS", "MS";
+    /// How long it may take to answer that before the connection is ended, in milliseconds
+    ping_timeout_ms: u64, "PDP_PING_TIMEOUT_MS", "MS";
     /// How long a TLS handshake may take, in milliseconds
     tls_handshake_ms: u64, "PDP_TLS_HANDSHAKE_MS", "MS";
     /// How long to go on serving after saying NOT_SERVING, in milliseconds

@@ -43,9 +43,6 @@ pub(crate) const MAX_TAKEN_BACK: usize = 20;
 /// How many streams may be ended from this side because of what the peer sent on them.
 pub(crate) const MAX_FAULTS: usize = 256;
 
-/// How often a silent connection is asked whether anybody is there.
-pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
-
 /// How long a connection beyond the limits may last: a probe or two, over a bad network.
 const BRIEFLY: Duration = Duration::from_secs(5);
 
@@ -69,6 +66,17 @@ pub(crate) struct Terms {
     pub(crate) age: Duration,
     /// How long requests may take to end on one that has become old.
     pub(crate) farewell: Duration,
+    /// How it is noticed that the peer is gone.
+    pub(crate) ping: Ping,
+}
+
+/// How it is noticed that a peer of HTTP/2 is gone that did not say so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ping {
+    /// How often it is asked whether it is there, while it is silent.
+    pub(crate) interval: Duration,
+    /// How long it may take to answer.
+    pub(crate) timeout: Duration,
 }
 
 // === impl Terms ===

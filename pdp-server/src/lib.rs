@@ -50,7 +50,7 @@ use admission::{Admission, AdmissionLimits};
 use callers::GateLayer;
 use clock::Clock;
 use config::{Config, Overload};
-use connection::Terms;
+use connection::{Ping, Terms};
 use decision_id::DecisionIds;
 use decision_log::DecisionLog;
 pub use decision_log::LogError;
@@ -312,6 +312,7 @@ fn terms(config: &Config, patience: Duration) -> Terms {
         idle: overload.connection_idle,
         age: overload.max_connection_age,
         farewell: overload.connection_farewell,
+        ping: Ping { interval: overload.ping_interval, timeout: overload.ping_timeout },
     }
 }
 
@@ -331,6 +332,8 @@ fn limits(config: &Config) -> Limits {
         max_message_bytes: config.max_message_bytes,
         max_batch: config.overload.max_batch,
         max_changes: config.overload.max_changes,
+        max_running_lists: config.overload.max_running_lists,
+        pages: config.overload.pages,
         max_wait: config.max_wait,
         max_live_streams: config.max_live_streams,
         max_check_streams: config.max_check_streams,

@@ -15,8 +15,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where standard error is gone there is nobody to tell.
-            writeln!(std::io::stderr(), "pdp-server: {error}").ok();
+            writeln!(std::io::stderr(), "pdp-server: {}", told(&error)).ok();
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, but for those that it tells itself.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| match cause.to_string() {
+        cause if said.is_empty() => cause,
+        cause if said.contains(&cause) => said,
+        cause => format!("{said}: {cause}"),
+    })
 }

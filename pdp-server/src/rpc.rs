@@ -78,10 +78,10 @@ pub(crate) use leave::granted;
 use leave::{Behind, tenant_of};
 pub(crate) use list::first_account;
 pub(crate) use malformed::Malformed;
-pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE, read_back};
+pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE, PageSizes, read_back};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
 pub(crate) use question::{Asked, check_all, last_instant};
-use running::{LONGEST_QUEUE, MAX_RUNNING_LISTS, RunningLists};
+use running::{LONGEST_QUEUE, RunningLists};
 use stream::LiveStreams;
 
 /// What every service shares.
@@ -97,6 +97,7 @@ pub(crate) struct Door {
     health_streams: HealthStreams,
     gate: Arc<Gate>,
     lists: RunningLists,
+    pages: PageSizes,
     imports: Imports,
     max_message_bytes: usize,
     max_batch: usize,
@@ -113,6 +114,10 @@ pub(crate) struct Limits {
     pub(crate) max_batch: usize,
     /// How many changes a change set may hold.
     pub(crate) max_changes: usize,
+    /// How many lists may be made at once.
+    pub(crate) max_running_lists: usize,
+    /// How many entries pages may hold.
+    pub(crate) pages: PageSizes,
     /// The longest wait for a revision.
     pub(crate) max_wait: Duration,
     /// How many streams may be open.
@@ -155,6 +160,8 @@ impl Door {
             max_message_bytes,
             max_batch,
             max_changes,
+            max_running_lists,
+            pages,
             max_wait,
             max_live_streams,
             max_check_streams,
@@ -169,7 +176,7 @@ impl Door {
         let check_streams = OpenStreams::new(max_check_streams, check_stream_idle, gauge);
         let health_streams =
             HealthStreams::new(max_health_streams, max_connection_health_streams, &metrics);
-        let lists = RunningLists::new(MAX_RUNNING_LISTS);
+        let lists = RunningLists::new(max_running_lists);
         Arc::new(Self {
             behind: Behind::default(),
             clock,
@@ -182,6 +189,7 @@ impl Door {
             health_streams,
             gate,
             lists,
+            pages,
             imports,
             max_message_bytes,
             max_batch,
@@ -213,6 +221,11 @@ impl Door {
     /// The metrics.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How many entries pages may hold.
+    pub(crate) fn pages(&self) -> PageSizes {
+        self.pages
     }
 
     /// How many lists wait for their turn.

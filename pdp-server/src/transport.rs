@@ -26,8 +26,8 @@ use tower::{Layer as _, Service};
 use crate::RunError;
 use crate::admission::{Admission, AdmissionLimits, Load};
 use crate::connection::{
-    Arrived, Arriving, Entrance, Entry, KEEPALIVE, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK,
-    Patient, Terms, Unread, drive, told_to_stop,
+    Arrived, Arriving, Entrance, Entry, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient, Ping,
+    Terms, Unread, drive, told_to_stop,
 };
 use crate::rpc::{DeadlineLayer, Failure, LastResortLayer};
 use crate::telemetry::{Metrics, Port};
@@ -54,6 +54,7 @@ const USUAL: Terms = Terms {
     idle: Duration::from_secs(900),
     age: Duration::from_secs(1_800),
     farewell: Duration::from_secs(10),
+    ping: Ping { interval: Duration::from_secs(30), timeout: Duration::from_secs(20) },
 };
 
 /// A connection on its way to its thread.
@@ -252,7 +253,8 @@ fn connections(terms: &Terms) -> Builder<TokioExecutor> {
         .max_header_list_size(MAX_HEAD_BYTES)
         .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
         .max_local_error_reset_streams(MAX_FAULTS)
-        .keep_alive_interval(KEEPALIVE);
+        .keep_alive_interval(terms.ping.interval)
+        .keep_alive_timeout(terms.ping.timeout);
     connections
 }
 

@@ -2,19 +2,16 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "rpc/child.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod child;
+
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use pdp_server::config::{Described, described};
 
-fn pdp_server() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pdp-server"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PDP_")) {
-        command.env_remove(name);
-    }
-    command.stdin(Stdio::null());
-    command
-}
+use child::{PDP_SERVER, alone, pdp_server, signal};
 
 fn told(output: &Output) -> (bool, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -132,6 +129,38 @@ fn a_complaint_names_the_place_and_what_was_expected() {
     assert!(err.contains("--max-live-stream") && err.contains("--max-live-streams"), "{err}");
 }
 
+/// With a variable that names no setting, of which both commands complain, and what they say first.
+#[test]
+fn a_log_is_json_where_nobody_reads_it_on_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve =
+        ["serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--load", "nowhere.yaml"];
+    let begins = |format: &[&str]| {
+        let mut command = pdp_server();
+        command.args(serve).args(format).current_dir(&folder).env("PDP_GRCP", "127.0.0.1:1");
+        let (ok, _, err) = told(&command.output().unwrap());
+        assert!(!ok, "there is no such bundle");
+        err.lines().next().unwrap().to_owned()
+    };
+    for format in [&[][..], &["--log-format", "auto"], &["--log-format", "json"]] {
+        let line: serde_json::Value = serde_json::from_str(&begins(format)).unwrap();
+        assert_eq!((&line["level"], &line["variable"]), (&"WARN".into(), &"PDP_GRCP".into()));
+    }
+    let text = begins(&["--log-format", "text"]);
+    assert!(text.contains(" WARN ") && text.contains(r#"variable="PDP_GRCP""#), "{text}");
+    // On a terminal, with colours.
+    let mut terminal = alone("script");
+    let command = format!("{PDP_SERVER} {}", serve.join(" "));
+    terminal.args(["-qec", &command, "/dev/null"]).current_dir(&folder).env("PDP_GRCP", "x");
+    let (ok, out, err) = told(&terminal.output().unwrap());
+    assert!(!ok && err.is_empty(), "{err}");
+    let first = out.lines().next().unwrap();
+    assert!(first.contains("\u{1b}[33m WARN\u{1b}[0m ") && first.contains("PDP_GRCP"), "{first:?}");
+
+    let (ok, _, err) = told(&pdp_server().arg("config").env("PDP_GRCP", "x").output().unwrap());
+    assert!(ok && err.starts_with("pdp-server: PDP_GRCP names no setting; "), "{err}");
+}
+
 #[test]
 fn what_cannot_be_served_is_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
@@ -228,8 +257,7 @@ fn the_demo_tells_decisions_serves_and_leaves_nothing_behind() {
     let address = told.split("HTTP on ").nth(1).and_then(|rest| rest.split(". ").next()).unwrap();
     ready(address);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    let ended = Command::new("kill").args(["-TERM", &demo.id().to_string()]).status().unwrap();
-    assert!(ended.success());
+    signal(demo.id(), "TERM");
     let status = demo.wait().unwrap();
     let mut errors = String::new();
     demo.stderr.take().unwrap().read_to_string(&mut errors).unwrap();

@@ -9,10 +9,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "rpc/child.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod child;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use pdp_proto::v1;
 use pdp_proto::v1::audit_service_client::AuditServiceClient;
@@ -23,8 +25,10 @@ use pdp_proto::v1::session_service_get_request::By;
 use pdp_proto::v1::watch_revocations_response::Event;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
+
+use child::Child;
 
 /// How often the server is killed where `PDP_TEST_KILLS` does not say.
 const KILLS: usize = 24;
@@ -54,47 +58,16 @@ eligibilities:
 assignments: [{id: a-1, to: group:admins, level: Report/Viewer, on: "Report:absence"}]
 "#;
 
-/// A process that does not outlive its test.
-struct Running {
-    process: Child,
-    channel: Channel,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
+/// A server. Whoever drops it kills it: it has no last word.
+struct Running(Child);
 
 impl Running {
     fn start(folder: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pdp-server"))
-            .args(["serve", "--log-format", "json", "--http", "127.0.0.1:0"])
-            .args(["--grpc", "127.0.0.1:0", "--load", "policy.yaml", "--data", "data"])
-            .args(["--max-queue-ms", "60000"]) // However busy the machine is.
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let told = BufReader::new(process.stderr.take().unwrap());
-        let mut lines = told.lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains(r#""message":"serving""#)).unwrap();
-        let rest = line.split(r#""grpc":""#).nth(1).unwrap();
-        let address = format!("http://{}", rest.split('"').next().unwrap());
-        // Whatever else it says is read, so that it never waits for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, channel: Endpoint::from_shared(address).unwrap().connect_lazy() }
-    }
-
-    /// SIGKILL: it has no last word.
-    fn kill(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().unwrap();
+        Self(Child::start(folder, &["--load", "policy.yaml"]).unwrap())
     }
 
     fn sessions(&self) -> SessionServiceClient<Channel> {
-        SessionServiceClient::new(self.channel.clone())
+        SessionServiceClient::new(self.0.channel())
     }
 
     async fn get(&self, key: &str) -> Option<v1::Session> {
@@ -117,7 +90,7 @@ impl Running {
             ..Default::default()
         };
         let request = v1::CheckRequest { question: Some(question), ..Default::default() };
-        let mut client = DecisionServiceClient::new(self.channel.clone());
+        let mut client = DecisionServiceClient::new(self.0.channel());
         let decision = client.check(request).await.unwrap().into_inner().decision.unwrap();
         decision.effect() == v1::Effect::Allow
     }
@@ -214,7 +187,7 @@ impl Known {
             });
         }
         for _ in 0..2 {
-            let (id, channel) = (self.next_key(), server.channel.clone());
+            let (id, channel) = (self.next_key(), server.0.channel());
             self.writing.insert(id.clone());
             sent.spawn(async move { Sent::Write(id.clone(), write(channel, &id).await.map(drop)) });
         }
@@ -263,7 +236,7 @@ impl Known {
                 _ => "change sets without an answer, and there as a whole",
             });
             // Whoever has no answer sends it again.
-            let answer = write(server.channel.clone(), &id).await.unwrap();
+            let answer = write(server.0.channel(), &id).await.unwrap();
             assert_eq!(answer.replayed, there == 2, "{id}");
             self.written.insert(id);
         }
@@ -368,7 +341,7 @@ async fn write(channel: Channel, id: &str) -> Result<v1::ApplyResponse, Status> 
 
 /// The ids of all people.
 async fn people(server: &Running) -> BTreeSet<String> {
-    let mut client = PolicyServiceClient::new(server.channel.clone());
+    let mut client = PolicyServiceClient::new(server.0.channel());
     let export = client.export(v1::ExportRequest::default()).await.unwrap().into_inner();
     let parts: Vec<_> = export.map(Result::unwrap).collect().await;
     let facts = parts.into_iter().flat_map(|part| part.facts);
@@ -386,7 +359,7 @@ async fn a_server_that_is_killed_keeps_what_it_acknowledged() {
     std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
     let (mut known, mut tally) = (Known::default(), Tally::new());
     for round in 0..=kills {
-        let mut server = Running::start(folder.path());
+        let server = Running::start(folder.path());
         known.verify(&server, round % WHOLE == 0 || round == kills, &mut tally).await;
         known.verify_written(&server, &mut tally).await;
         let outstanding = known.outstanding();
@@ -394,7 +367,7 @@ async fn a_server_that_is_killed_keeps_what_it_acknowledged() {
         assert_eq!(handed, outstanding);
         *tally.entry("work handed out").or_insert(0) += handed.len();
         if round == kills {
-            let mut client = AuditServiceClient::new(server.channel.clone());
+            let mut client = AuditServiceClient::new(server.0.channel());
             let verified = client.verify(v1::AuditServiceVerifyRequest::default()).await.unwrap();
             assert!(verified.into_inner().broken.is_none());
             break;
@@ -410,7 +383,7 @@ async fn a_server_that_is_killed_keeps_what_it_acknowledged() {
         while answered < round % (all + 1) {
             answered += usize::from(known.learn(sent.join_next().await.unwrap().unwrap()));
         }
-        server.kill();
+        drop(server);
         *tally.entry("kills").or_insert(0) += 1;
         while let Some(outcome) = sent.join_next().await {
             answered += usize::from(known.learn(outcome.unwrap()));
@@ -446,7 +419,7 @@ fn import_parts(name: &str) -> Vec<v1::ImportRequest> {
 }
 
 async fn import(server: &Running, parts: Vec<v1::ImportRequest>) -> Result<bool, Status> {
-    let mut client = PolicyServiceClient::new(server.channel.clone());
+    let mut client = PolicyServiceClient::new(server.0.channel());
     let answer = client.import(tokio_stream::iter(parts)).await?.into_inner();
     assert_eq!(answer.created, IMPORTED as u64);
     Ok(answer.replayed)
@@ -465,10 +438,10 @@ async fn an_import_is_there_whole_or_not_at_all_after_a_kill() {
     let mut lasting = 0;
     for round in 0..=PARTS + 4 {
         let name = format!("import{round}");
-        let mut server = Running::start(folder.path());
+        let server = Running::start(folder.path());
         let (parts, mut sent) = (import_parts(&name), 0);
         let (sender, arriving) = tokio::sync::mpsc::channel(1);
-        let mut client = PolicyServiceClient::new(server.channel.clone());
+        let mut client = PolicyServiceClient::new(server.0.channel());
         let stream = tokio_stream::wrappers::ReceiverStream::new(arriving);
         let mut call = tokio::spawn(async move { client.import(stream).await });
         for part in parts.iter().take(round + 1) {
@@ -481,7 +454,7 @@ async fn an_import_is_there_whole_or_not_at_all_after_a_kill() {
         if acknowledged {
             (&mut call).await.unwrap().unwrap();
         }
-        server.kill();
+        drop(server);
         if !acknowledged {
             call.await.ok();
         }

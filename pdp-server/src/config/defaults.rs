@@ -91,6 +91,16 @@ pub const DEFAULT_CONNECTION_IDLE: Duration = Duration::from_secs(900);
 /// The default of `grpc_timeout_ms`: longer than any network takes that is worth waiting for.
 pub const DEFAULT_GRPC_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The default of `max_running_lists`: a list may keep a core busy for as long as its answer is large, and
+/// decisions run on the same cores.
+pub const DEFAULT_MAX_RUNNING_LISTS: usize = 8;
+
+/// The default of `ping_interval_ms`: less than what forgets connections on the way does.
+pub const DEFAULT_PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The default of `ping_timeout_ms`: longer than any network takes that is worth waiting for.
+pub const DEFAULT_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// The default of `tls_handshake_ms`: two round trips over a bad network, several times.
 pub const DEFAULT_TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 

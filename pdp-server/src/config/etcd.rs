@@ -17,6 +17,17 @@ const ENTRIES: std::ops::RangeInclusive<usize> = 1..=1_000_000;
 /// The bounds of `etcd_checkpoint_bytes`: beyond the upper one etcd has no room by default.
 const BYTES: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 30;
 
+/// What says nothing without members of etcd.
+const OF_ETCD: [&str; 7] = [
+    "etcd_prefix",
+    "etcd_ca",
+    "etcd_cert",
+    "etcd_key",
+    "max_stale_ms",
+    "etcd_checkpoint_entries",
+    "etcd_checkpoint_bytes",
+];
+
 /// The members of etcd, with commas between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints(Vec<String>);
@@ -65,6 +76,12 @@ impl FromStr for Endpoints {
 impl Etcd {
     pub(super) fn of(given: &Settings) -> Result<Self, ConfigError> {
         let endpoints = given.etcd_endpoints.clone().map(|it| it.0).unwrap_or_default();
+        // Whoever misspells the members is not to have a server that shares nothing.
+        let others = given.said().into_iter().find(|name| OF_ETCD.contains(name));
+        if let Some(other) = others.filter(|_| endpoints.is_empty()) {
+            let because = "there is no log without members of etcd";
+            return Err(ConfigError::Half { given: other, missing: "etcd_endpoints", because });
+        }
         // Not told again.
         if endpoints.iter().any(|endpoint| endpoint.contains('@')) {
             return Err(ConfigError::NamesUser("etcd_endpoints"));
@@ -108,9 +125,10 @@ impl Etcd {
     pub(super) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { endpoints, prefix, ca, client, max_stale, checkpoint_entries, checkpoint_bytes } =
             self;
-        if !endpoints.is_empty() {
-            writeln!(f, "etcd_endpoints: {:?}", endpoints.join(","))?;
+        if endpoints.is_empty() {
+            return Ok(());
         }
+        writeln!(f, "etcd_endpoints: {:?}", endpoints.join(","))?;
         writeln!(f, "etcd_prefix: {prefix:?}")?;
         let (cert, key) = client.as_ref().map(|(cert, key)| (cert, key)).unzip();
         for (name, path) in [("etcd_ca", ca.as_ref()), ("etcd_cert", cert), ("etcd_key", key)] {

@@ -9,11 +9,12 @@ use super::{
     DEFAULT_MAX_CALLER_RATE, DEFAULT_MAX_CALLER_REQUESTS, DEFAULT_MAX_CONNECTION_AGE,
     DEFAULT_MAX_CONNECTION_HEALTH_STREAMS, DEFAULT_MAX_CONNECTION_REQUESTS,
     DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_DEADLINE, DEFAULT_MAX_HEALTH_STREAMS,
-    DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_QUEUE, DEFAULT_MAX_REQUESTS,
-    DEFAULT_MAX_THREAD_REQUESTS, DEFAULT_TLS_HANDSHAKE, LEAST_TIMEOUT_MS, Settings, bounds, millis,
+    DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_QUEUE, DEFAULT_MAX_REQUESTS, DEFAULT_MAX_RUNNING_LISTS,
+    DEFAULT_MAX_THREAD_REQUESTS, DEFAULT_PING_INTERVAL, DEFAULT_PING_TIMEOUT,
+    DEFAULT_TLS_HANDSHAKE, LEAST_TIMEOUT_MS, Settings, bounds, millis,
 };
 
-use crate::rpc::{MAX_BATCH, MAX_CHANGES};
+use crate::rpc::{MAX_BATCH, MAX_CHANGES, MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE, PageSizes};
 
 /// The most connections, requests and requests a second that may be set: beyond these no machine keeps
 /// up.
@@ -34,6 +35,10 @@ pub struct Overload {
     pub max_batch: usize,
     /// How many changes a change set may hold.
     pub max_changes: usize,
+    /// How many entries pages may hold.
+    pub pages: PageSizes,
+    /// How many lists may be made at once.
+    pub max_running_lists: usize,
     /// How many connections each door may have.
     pub max_connections: usize,
     /// How many of them may be of one address.
@@ -66,6 +71,10 @@ pub struct Overload {
     pub connection_idle: Duration,
     /// How long a gRPC connection may take to begin, and to take what it asked for.
     pub grpc_timeout: Duration,
+    /// How often a silent peer is asked whether it is there.
+    pub ping_interval: Duration,
+    /// How long it may take to answer that.
+    pub ping_timeout: Duration,
     /// How long a TLS handshake may take.
     pub tls_handshake: Duration,
 }
@@ -79,6 +88,11 @@ impl Overload {
         Ok(Self {
             max_batch: given.max_batch.unwrap_or(MAX_BATCH),
             max_changes: given.max_changes.unwrap_or(MAX_CHANGES),
+            pages: PageSizes {
+                plain: given.max_page_size.unwrap_or(MAX_PAGE_SIZE),
+                explained: given.max_explained_page_size.unwrap_or(MAX_EXPLAINED_PAGE_SIZE),
+            },
+            max_running_lists: given.max_running_lists.unwrap_or(DEFAULT_MAX_RUNNING_LISTS),
             max_connections: given.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
             max_address_connections: given
                 .max_address_connections
@@ -111,6 +125,12 @@ impl Overload {
                 DEFAULT_CONNECTION_IDLE,
             )?,
             grpc_timeout: millis("grpc_timeout_ms", given.grpc_timeout_ms, DEFAULT_GRPC_TIMEOUT)?,
+            ping_interval: millis(
+                "ping_interval_ms",
+                given.ping_interval_ms,
+                DEFAULT_PING_INTERVAL,
+            )?,
+            ping_timeout: millis("ping_timeout_ms", given.ping_timeout_ms, DEFAULT_PING_TIMEOUT)?,
             tls_handshake: millis(
                 "tls_handshake_ms",
                 given.tls_handshake_ms,
@@ -123,16 +143,24 @@ impl Overload {
     pub(super) fn check(&self, one: usize) -> Result<(), ConfigError> {
         bounds("max_buffered_bytes", self.max_buffered_bytes, one..=MOST_BYTES)?;
         let number = |rate: u64| usize::try_from(rate).unwrap_or(usize::MAX);
+        let count = |count: u32| number(u64::from(count));
         let in_ms = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(usize::MAX);
-        let streams = number(u64::from(self.max_connection_requests));
         for (name, given, least, most) in [
             ("max_batch", self.max_batch, 1, MAX_BATCH),
             ("max_changes", self.max_changes, 1, MAX_CHANGES),
+            ("max_page_size", count(self.pages.plain), 1, count(MAX_PAGE_SIZE)),
+            (
+                "max_explained_page_size",
+                count(self.pages.explained),
+                1,
+                count(MAX_EXPLAINED_PAGE_SIZE),
+            ),
+            ("max_running_lists", self.max_running_lists, 1, 1 << 16),
             ("max_connections", self.max_connections, 1, MOST_CONNECTIONS),
             ("max_address_connections", self.max_address_connections, 1, MOST_CONNECTIONS),
             ("max_health_streams", self.max_health_streams, 1, MOST_REQUESTS),
             ("max_connection_health_streams", self.max_connection_health_streams, 1, 1 << 16),
-            ("max_connection_requests", streams, 1, 1 << 16),
+            ("max_connection_requests", count(self.max_connection_requests), 1, 1 << 16),
             ("max_thread_requests", self.max_thread_requests, 1, MOST_REQUESTS),
             ("max_requests", self.max_requests, 1, MOST_REQUESTS),
             ("max_queue_ms", in_ms(self.max_queue), 1, usize::MAX),
@@ -142,6 +170,8 @@ impl Overload {
             ("max_connection_age_ms", in_ms(self.max_connection_age), LEAST_AGE_MS, usize::MAX),
             ("connection_idle_ms", in_ms(self.connection_idle), LEAST_AGE_MS, usize::MAX),
             ("grpc_timeout_ms", in_ms(self.grpc_timeout), LEAST_TIMEOUT_MS, usize::MAX),
+            ("ping_interval_ms", in_ms(self.ping_interval), LEAST_TIMEOUT_MS, usize::MAX),
+            ("ping_timeout_ms", in_ms(self.ping_timeout), LEAST_TIMEOUT_MS, usize::MAX),
             ("tls_handshake_ms", in_ms(self.tls_handshake), LEAST_TIMEOUT_MS, usize::MAX),
         ] {
             bounds(name, given, least..=most)?;
@@ -154,6 +184,8 @@ impl Overload {
         let Self {
             max_batch,
             max_changes,
+            pages: PageSizes { plain, explained },
+            max_running_lists,
             max_connections,
             max_address_connections,
             max_health_streams,
@@ -170,10 +202,15 @@ impl Overload {
             connection_farewell,
             connection_idle,
             grpc_timeout,
+            ping_interval,
+            ping_timeout,
             tls_handshake,
         } = self;
         writeln!(f, "max_batch: {max_batch}")?;
         writeln!(f, "max_changes: {max_changes}")?;
+        writeln!(f, "max_page_size: {plain}")?;
+        writeln!(f, "max_explained_page_size: {explained}")?;
+        writeln!(f, "max_running_lists: {max_running_lists}")?;
         writeln!(f, "max_connections: {max_connections}")?;
         writeln!(f, "max_address_connections: {max_address_connections}")?;
         writeln!(f, "max_health_streams: {max_health_streams}")?;
@@ -190,6 +227,8 @@ impl Overload {
         writeln!(f, "connection_farewell_ms: {}", connection_farewell.as_millis())?;
         writeln!(f, "connection_idle_ms: {}", connection_idle.as_millis())?;
         writeln!(f, "grpc_timeout_ms: {}", grpc_timeout.as_millis())?;
+        writeln!(f, "ping_interval_ms: {}", ping_interval.as_millis())?;
+        writeln!(f, "ping_timeout_ms: {}", ping_timeout.as_millis())?;
         writeln!(f, "tls_handshake_ms: {}", tls_handshake.as_millis())
     }
 }

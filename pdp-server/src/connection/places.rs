@@ -178,6 +178,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::connection::Ping;
     use crate::telemetry::{Metrics, Port};
 
     fn entrance(connections: usize, address_connections: usize) -> Entrance {
@@ -190,6 +191,7 @@ mod tests {
             idle: hour,
             age: hour,
             farewell: hour,
+            ping: Ping { interval: hour, timeout: hour },
         };
         Entrance::new(&terms, Metrics::new().connections(Port::Grpc))
     }

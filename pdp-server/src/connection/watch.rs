@@ -113,6 +113,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Ping;
 
     const TERMS: Terms = Terms {
         connections: 1,
@@ -122,6 +123,7 @@ mod tests {
         idle: Duration::from_secs(100),
         age: Duration::from_secs(1_000),
         farewell: Duration::from_secs(10),
+        ping: Ping { interval: Duration::from_secs(30), timeout: Duration::from_secs(20) },
     };
 
     fn watch(drawn: f64) -> (Watch, impl Fn(u64) -> Instant) {

@@ -26,8 +26,8 @@ use tower::Service;
 
 use crate::admission::{Admission, Load};
 use crate::connection::{
-    Arriving, Entrance, Entry, KEEPALIVE, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient,
-    Terms, drive, told_to_stop,
+    Arriving, Entrance, Entry, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient, Terms, drive,
+    told_to_stop,
 };
 use crate::telemetry::Port;
 use crate::tls::Acceptor;
@@ -130,7 +130,8 @@ fn connections(terms: &Terms) -> Builder<TokioExecutor> {
         .max_buf_size(usize::try_from(MAX_HEAD_BYTES).unwrap_or(usize::MAX))
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(terms.patience.min(KEEPALIVE))
+        .keep_alive_interval(terms.ping.interval)
+        .keep_alive_timeout(terms.ping.timeout)
         .max_concurrent_streams(terms.streams)
         .max_header_list_size(MAX_HEAD_BYTES)
         .max_pending_accept_reset_streams(MAX_TAKEN_BACK)

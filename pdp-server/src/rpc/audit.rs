@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::inbound::instant;
 use super::leave::{everywhere, granted};
 use super::malformed::{Malformed, optional_name, value_of};
-use super::page::{ListOf, page_size};
+use super::page::{ListOf, PageSizes};
 use super::session::audited;
 use super::{Door, outbound};
 use crate::audit::{
@@ -32,7 +32,9 @@ impl AuditService for Service {
     ) -> Result<Response<v1::AuditServiceListResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let (tenant, of_server) = (request.tenant.clone(), request.of_server);
-        let list = |publisher: &Publisher, chain: &Chain| list(publisher, chain, request);
+        let pages = self.0.pages;
+        let list =
+            move |publisher: &Publisher, chain: &Chain| list(publisher, chain, pages, request);
         let work = self.on_chain(&extensions, &tenant, of_server, list);
         self.0.answer(Rpc::AuditList, work).await
     }
@@ -78,10 +80,11 @@ impl Service {
 fn list(
     publisher: &Publisher,
     chain: &Chain,
+    pages: PageSizes,
     mut request: v1::AuditServiceListRequest,
 ) -> Result<v1::AuditServiceListResponse, Failure> {
     let token = std::mem::take(&mut request.page_token);
-    let size = page_size(std::mem::take(&mut request.page_size))?;
+    let size = pages.size(std::mem::take(&mut request.page_size))?;
     request.tenant.clear();
     let list = ListOf::asked("audit", chain.name(), &request);
     let after = list.after(&token)?.map(|number| number.parse());

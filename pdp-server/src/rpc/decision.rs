@@ -275,7 +275,7 @@ impl Service {
                 span.about(granted.tenant(), granted.asker().name());
             }
             let wanted = Wanted { granted, at_least, metadata: &metadata };
-            let patience = patience(&metadata, self.0.max_wait);
+            let (patience, pages) = (patience(&metadata, self.0.max_wait), self.0.pages);
             let (snapshot, now) =
                 self.on_snapshot(wanted, |snapshot, now| (Arc::clone(snapshot), now)).await?;
             if let Some(span) = span {
@@ -283,7 +283,7 @@ impl Service {
             }
             self.0
                 .listing(patience, move |wanted| {
-                    list(Seen { snapshot: &snapshot, now, wanted }, request)
+                    list(Seen { snapshot: &snapshot, now, pages, wanted }, request)
                 })
                 .await
         };

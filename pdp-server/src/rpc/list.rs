@@ -21,7 +21,7 @@ use super::explanation::{self, explained};
 use super::failure::Failure;
 use super::malformed::{Malformed, required};
 use super::named;
-use super::page::{ListOf, explained_page_size, page_size};
+use super::page::{ListOf, PageSizes};
 use super::question::{
     Asked, delegation, no_permission, object, operation, question, refused, right, session, subject,
 };
@@ -35,6 +35,7 @@ const EXPLAINED_PAGE_BYTES: usize = 1 << 20;
 pub(super) struct Seen<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) now: Timestamp,
+    pub(super) pages: PageSizes,
     /// Whether somebody still waits for the list.
     pub(super) wanted: &'a dyn Fn() -> bool,
 }
@@ -57,7 +58,8 @@ impl Page {
         asked: u32,
         explain: bool,
     ) -> Result<Self, Failure> {
-        let size = if explain { explained_page_size(asked) } else { page_size(asked) }?;
+        let pages = seen.pages;
+        let size = if explain { pages.explained_size(asked) } else { pages.size(asked) }?;
         let past = list.past(token, seen.snapshot.revision())?;
         Ok(Self { list, past, size, explain })
     }
@@ -443,7 +445,9 @@ mod tests {
     #[test]
     fn a_page_with_explanations_ends_before_it_grows_too_large() {
         let snapshot = compile(&Facts::default(), Revision::new(1));
-        let seen = Seen { snapshot: &snapshot, now: Timestamp::from_micros(0), wanted: &|| true };
+        let pages = PageSizes { plain: 1_000, explained: 100 };
+        let now = Timestamp::from_micros(0);
+        let seen = Seen { snapshot: &snapshot, now, pages, wanted: &|| true };
         let large = |_: u8, _: bool| {
             Ok(v1::ListedResource { id: "x".repeat(EXPLAINED_PAGE_BYTES / 2), explanation: None })
         };

@@ -10,11 +10,11 @@ use super::failure::Failure;
 /// How many entries a page holds where the caller does not say.
 pub(crate) const DEFAULT_PAGE_SIZE: u32 = 100;
 
-/// How many entries a page may hold: about as much as a caller can look at, and far below the
+/// The most that `max_page_size` may be: about as much as a caller can look at, and far below the
 /// message size that clients take.
 pub const MAX_PAGE_SIZE: u32 = 1_000;
 
-/// How many entries a page may hold where each comes with its explanation, which is as long as it is.
+/// The most that `max_explained_page_size` may be: an explanation is as long as it is.
 pub const MAX_EXPLAINED_PAGE_SIZE: u32 = 100;
 
 /// How long a page token may be, in characters: a digest, a revision, and the longest id with a mark
@@ -22,6 +22,15 @@ pub const MAX_EXPLAINED_PAGE_SIZE: u32 = 100;
 const MAX_TOKEN_CHARS: usize = 2 * (DIGEST_BYTES + 8 + 1 + 256);
 
 const DIGEST_BYTES: usize = 8;
+
+/// How many entries pages may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSizes {
+    /// Of any list.
+    pub plain: u32,
+    /// Where each comes with its explanation.
+    pub explained: u32,
+}
 
 /// What a list is of; a token of one list is refused by every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,18 +130,22 @@ impl ListOf {
     }
 }
 
-/// How many entries a page is to hold.
-pub(crate) fn page_size(asked: u32) -> Result<usize, Failure> {
-    within("max_page_size", asked, MAX_PAGE_SIZE)
-}
+// === impl PageSizes ===
 
-/// How many entries a page is to hold where each comes with its explanation.
-pub(crate) fn explained_page_size(asked: u32) -> Result<usize, Failure> {
-    within("max_explained_page_size", asked, MAX_EXPLAINED_PAGE_SIZE)
+impl PageSizes {
+    /// How many entries a page is to hold.
+    pub(crate) fn size(self, asked: u32) -> Result<usize, Failure> {
+        within("max_page_size", asked, self.plain)
+    }
+
+    /// How many entries a page is to hold where each comes with its explanation.
+    pub(crate) fn explained_size(self, asked: u32) -> Result<usize, Failure> {
+        within("max_explained_page_size", asked, self.explained)
+    }
 }
 
 fn within(limit: &'static str, asked: u32, maximum: u32) -> Result<usize, Failure> {
-    let size = if asked == 0 { DEFAULT_PAGE_SIZE } else { asked };
+    let size = if asked == 0 { DEFAULT_PAGE_SIZE.min(maximum) } else { asked };
     let [size, maximum] = [size, maximum].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     if size > maximum {
         return Err(Failure::Limit {

@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use super::failure::Failure;
 use super::leave::{Lasting, granted};
 use super::malformed::{Malformed, all, one, optional_name};
-use super::page::{ListOf, page_size};
+use super::page::{ListOf, PageSizes};
 use super::stream::{Gone, LiveStream, Sender};
 use super::{Door, inbound, named, outbound};
 use crate::publish::{Apply, Publisher, Receipt, RequestId};
@@ -104,8 +104,9 @@ impl PolicyService for Service {
         let (_, extensions, request) = request.into_parts();
         let work = async {
             let named = request.tenant.clone();
-            let leave = granted(&extensions, &named)?;
-            self.0.blocking(leave, |publisher, tenant| list(publisher, tenant, request)).await
+            let (leave, pages) = (granted(&extensions, &named)?, self.0.pages);
+            let list = move |on: &Publisher, tenant: &TenantId| list(on, tenant, pages, request);
+            self.0.blocking(leave, list).await
         };
         self.0.answer(Rpc::List, work).await
     }
@@ -246,11 +247,12 @@ fn get(
 fn list(
     publisher: &Publisher,
     tenant: &TenantId,
+    pages: PageSizes,
     request: v1::PolicyServiceListRequest,
 ) -> Result<v1::PolicyServiceListResponse, Failure> {
     let v1::PolicyServiceListRequest { tenant: _, kind, page_size: asked, page_token } = request;
     let kind = inbound::kind("kind", kind)?;
-    let size = page_size(asked)?;
+    let size = pages.size(asked)?;
     let list = ListOf::new(&["facts", tenant.as_str(), kind.as_str()]);
     publisher.read(tenant, |revision, facts| {
         let behind = list.entries(&page_token, revision)?;

@@ -8,16 +8,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::failure::Failure;
 
-/// How many lists are made at once. A list may keep a core busy for as long as its answer is
-/// large, and decisions run on the same cores.
-pub(crate) const MAX_RUNNING_LISTS: usize = 8;
-
 /// How long a list waits for its turn, within its deadline.
 pub(crate) const LONGEST_QUEUE: Duration = Duration::from_secs(2);
 
 /// The lists that are being made.
 #[derive(Clone)]
 pub(crate) struct RunningLists {
+    maximum: usize,
     places: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
@@ -40,7 +37,7 @@ pub(crate) struct Caller(Arc<AtomicBool>);
 impl RunningLists {
     /// None yet.
     pub(crate) fn new(maximum: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(maximum)), waiting: Arc::default() }
+        Self { maximum, places: Arc::new(Semaphore::new(maximum)), waiting: Arc::default() }
     }
 
     /// How many wait for a turn.
@@ -54,7 +51,7 @@ impl RunningLists {
         let place = tokio::time::timeout(patience, Arc::clone(&self.places).acquire_owned());
         // The semaphore is never closed.
         let Ok(Ok(place)) = place.await else {
-            return Err(Failure::TooManyLists { maximum: MAX_RUNNING_LISTS });
+            return Err(Failure::TooManyLists { maximum: self.maximum });
         };
         let gone = Arc::new(AtomicBool::new(false));
         Ok((Turn { gone: Arc::clone(&gone), _place: place }, Caller(gone)))

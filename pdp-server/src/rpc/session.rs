@@ -17,7 +17,7 @@ use super::Door;
 use super::failure::Failure;
 use super::leave::{Lasting, granted};
 use super::malformed::{Malformed, name, optional_name};
-use super::page::{ListOf, page_size};
+use super::page::ListOf;
 use super::question::{decided, decision};
 use super::stream::LiveStream;
 use crate::callers::Granted;
@@ -306,7 +306,7 @@ fn list(
 ) -> Result<v1::SessionServiceListResponse, Failure> {
     let On { door, publisher, tenant } = on;
     let token = std::mem::take(&mut request.page_token);
-    let size = page_size(std::mem::take(&mut request.page_size))?;
+    let size = door.pages.size(std::mem::take(&mut request.page_size))?;
     request.tenant.clear();
     let list = ListOf::asked("sessions", tenant.as_str(), &request);
     let after = list.after(&token)?.map(|number| number.parse());

@@ -13,7 +13,7 @@ use super::Door;
 use super::failure::Failure;
 use super::leave::everywhere;
 use super::malformed::name;
-use super::page::{ListOf, page_size};
+use super::page::{ListOf, PageSizes};
 use crate::publish::Publisher;
 use crate::telemetry::{Rpc, write_span};
 
@@ -56,8 +56,10 @@ impl TenantService for Service {
     ) -> Result<Response<v1::TenantServiceListResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let work = async {
-            let leave = everywhere(&extensions)?;
-            self.0.blocking_everywhere(leave, |publisher| list(publisher, request)).await
+            let (leave, pages) = (everywhere(&extensions)?, self.0.pages);
+            self.0
+                .blocking_everywhere(leave, move |publisher| list(publisher, pages, request))
+                .await
         };
         self.0.answer(Rpc::TenantList, work).await
     }
@@ -88,10 +90,11 @@ fn delete(
 
 fn list(
     publisher: &Publisher,
+    pages: PageSizes,
     request: v1::TenantServiceListRequest,
 ) -> Result<v1::TenantServiceListResponse, Failure> {
     let v1::TenantServiceListRequest { page_size: asked, page_token } = request;
-    let size = page_size(asked)?;
+    let size = pages.size(asked)?;
     let list = ListOf::new(&["tenants"]);
     let after = list.after(&page_token)?;
     let mut tenants = publisher

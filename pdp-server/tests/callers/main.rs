@@ -11,7 +11,11 @@
 )]
 
 mod audited;
+mod backed_up;
 mod certificates;
+#[path = "../rpc/child.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod child;
 mod guarded;
 mod http;
 mod keys;

@@ -1,12 +1,14 @@
 //! Floods: header fields without end, requests that are taken back.
 
 use pdp_proto::v1::Effect;
+use pdp_server::config::Settings;
 
 use crate::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, HEALTH, MAX_FRAME,
-    RST_STREAM, Raw, call, fields, frame, gone_away,
+    ACK, CONTINUATION, DATA, EMPTY, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, HEALTH,
+    MAX_CONCURRENT_STREAMS, MAX_FRAME, REFUSED_STREAM, RST_STREAM, Raw, SETTINGS, call, fields,
+    frame, gone_away,
 };
-use crate::served::{Served, folder, question};
+use crate::served::{Served, folder, question, settings};
 
 /// What a reset says: the caller has no use for it any more.
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
@@ -63,6 +65,41 @@ async fn a_head_without_an_end_ends_the_connection() {
         assert!(last.is_none_or(|error| error != 0), "{last:?}");
     }
     assert_eq!(served.check(question("ana", "View", "absence")).await.effect(), Effect::Allow);
+    served.stop().await;
+}
+
+/// How many requests a connection may have in flight is said at its beginning, and held.
+#[tokio::test]
+async fn a_connection_has_so_many_requests_in_flight_and_no_more() {
+    const MOST: u32 = 4;
+    let folder = folder();
+    let few = Settings { max_connection_requests: Some(MOST), ..settings(folder.path()) };
+    let served = Served::with(few).await;
+    for address in [served.grpc, served.http] {
+        let mut raw = Raw::begin(address, &[]).await;
+        let said = raw.any().await.unwrap();
+        assert_eq!(said.kind, SETTINGS);
+        let streams =
+            said.payload.chunks(6).find(|it| it[..2] == MAX_CONCURRENT_STREAMS.to_be_bytes());
+        assert_eq!(streams.unwrap()[2..], MOST.to_be_bytes());
+        raw.send(&frame(SETTINGS, ACK, 0, &[])).await;
+        // The bodies of these do not come yet.
+        let heads: Vec<u8> = (0..=MOST).flat_map(|n| call(2 * n + 1, HEALTH)).collect();
+        raw.send(&heads).await;
+        let beyond = 2 * MOST + 1;
+        let refused = raw.answer(beyond).await;
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert_eq!(
+            (refused[0].kind, &refused[0].payload[..]),
+            (RST_STREAM, &REFUSED_STREAM.to_be_bytes()[..])
+        );
+        raw.send(&frame(RST_STREAM, 0, 1, &CANCEL)).await;
+        // There is room for one again.
+        raw.send(&call(beyond + 2, HEALTH)).await;
+        raw.send(&frame(DATA, END_STREAM, beyond + 2, &EMPTY)).await;
+        let answer = raw.answer(beyond + 2).await;
+        assert!(answer.iter().all(|it| it.kind != RST_STREAM), "{answer:?}");
+    }
     served.stop().await;
 }
 

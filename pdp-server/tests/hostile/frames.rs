@@ -17,6 +17,12 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
+/// How many streams a peer may have at a time (RFC 9113, section 6.5.2).
+pub(crate) const MAX_CONCURRENT_STREAMS: u16 = 3;
+
+/// That a stream was not looked at (RFC 9113, section 7).
+pub(crate) const REFUSED_STREAM: u32 = 7;
+
 /// That a peer makes too much work (RFC 9113, section 7).
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -110,16 +116,21 @@ impl Raw {
         self.0.write_all(bytes).await.ok();
     }
 
+    /// The next frame, whatever it is, unanswered; `None` at the end.
+    pub(crate) async fn any(&mut self) -> Option<Frame> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).await.ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        self.0.read_exact(&mut payload).await.ok()?;
+        Some(Frame { kind: head[3], flags: head[4], stream, payload })
+    }
+
     /// The next frame, settings and pings answered and left out; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
-            let mut head = [0; 9];
-            self.0.read_exact(&mut head).await.ok()?;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            let mut payload = vec![0; usize::try_from(length).unwrap()];
-            self.0.read_exact(&mut payload).await.ok()?;
-            let frame = Frame { kind: head[3], flags: head[4], stream, payload };
+            let frame = self.any().await?;
             match frame.kind {
                 SETTINGS if frame.flags & ACK == 0 => {
                     self.send(&self::frame(SETTINGS, ACK, 0, &[])).await;

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio_stream::StreamExt as _;
 
 use crate::frames::{
-    DATA, EMPTY, END_HEADERS, END_STREAM, HEADERS, HEALTH, Raw, call, fields, frame, gone_away,
-    says_serving,
+    ACK, DATA, EMPTY, END_HEADERS, END_STREAM, HEADERS, HEALTH, PING, Raw, call, fields, frame,
+    gone_away, says_serving,
 };
 use crate::guarded::{Guarded, Tls, ask, caller, key, outcome, until};
 use crate::served::{NOW, Served, folder, question, settings};
@@ -198,6 +198,31 @@ async fn a_connection_of_http_1_1_on_which_nothing_is_asked_ends() {
     let served = strict(short).await;
     let stream = asked_once(&served).await;
     assert_eq!(until_it_ends(stream).await, "");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_say_that_it_is_there_loses_the_connection() {
+    let folder = folder();
+    let short = Settings {
+        ping_interval_ms: Some(SHORT_MS),
+        ping_timeout_ms: Some(SHORT_MS),
+        // Not by these, which end connections as well.
+        connection_idle_ms: Some(LONG_MS),
+        grpc_timeout_ms: Some(LONG_MS),
+        http_timeout_ms: Some(LONG_MS),
+        ..settings(folder.path())
+    };
+    let served = strict(short).await;
+    for address in [served.grpc, served.http] {
+        let mut raw = Raw::begin(address, &[]).await;
+        let mut pings = 0;
+        while let Some(frame) = raw.any().await {
+            pings += u32::from(frame.kind == PING && frame.flags & ACK == 0);
+        }
+        assert_eq!(pings, 1, "at {address}");
+    }
+    is_asked(&served).await;
     served.stop().await;
 }
 

@@ -11,7 +11,8 @@ use tonic::transport::{Channel, Endpoint};
 use wire::kv_client::KvClient;
 use wire::maintenance_client::MaintenanceClient;
 
-use crate::process::signal;
+use crate::child::signal;
+use crate::secrets::Issued;
 
 /// Names the etcd to start.
 const BINARY: &str = "PDP_ETCD";
@@ -24,6 +25,14 @@ pub(crate) struct Etcd {
     members: Vec<Member>,
     folder: TempDir,
     settings: Vec<String>,
+    /// Where the first member is reached with TLS, besides, and by what certificates.
+    secured: Option<(u16, Secured)>,
+}
+
+/// The certificate of a member, and who vouches for those of its clients.
+pub(crate) struct Secured {
+    pub(crate) server: Issued,
+    pub(crate) ca: PathBuf,
 }
 
 struct Member {
@@ -43,13 +52,25 @@ impl Etcd {
     /// The same with more settings.
     pub(crate) async fn with(members: usize, settings: &[&str]) -> Self {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Self::started(members, settings, None).await
+    }
+
+    /// One member that servers reach by TLS, and only with a certificate.
+    pub(crate) async fn secured(secured: Secured) -> Self {
+        Self::started(1, Vec::new(), Some(secured)).await
+    }
+
+    async fn started(members: usize, settings: Vec<String>, secured: Option<Secured>) -> Self {
         let listeners: Vec<_> =
-            (0..2 * members).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+            (0..=2 * members).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap().port()).collect();
         drop(listeners);
         let member = |pair: &[u16]| Member { client: pair[0], peer: pair[1], process: None };
-        let members = ports.chunks(2).map(member).collect();
-        let mut etcd = Self { members, folder: tempfile::tempdir().unwrap(), settings };
+        let (pairs, more) = ports.split_at(2 * members);
+        let secured = secured.map(|secured| (more[0], secured));
+        let members = pairs.chunks(2).map(member).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let mut etcd = Self { members, folder, settings, secured };
         for at in 0..etcd.members.len() {
             etcd.begin(at);
         }
@@ -64,10 +85,17 @@ impl Etcd {
         let cluster: Vec<_> = cluster.map(|(at, it)| format!("m{at}={}", url(it.peer))).collect();
         let data = self.folder.path().join(at.to_string());
         let member = &mut self.members[at];
-        let process = Command::new(binary())
+        let mut listened = url(member.client);
+        let mut command = Command::new(binary());
+        if let Some((port, Secured { server, ca })) = &self.secured {
+            listened = format!("{listened},https://127.0.0.1:{port}");
+            command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(ca);
+            command.arg("--cert-file").arg(&server.cert).arg("--key-file").arg(&server.key);
+        }
+        let process = command
             .args(["--name", &format!("m{at}"), "--data-dir"])
             .arg(data)
-            .args(["--listen-client-urls", &url(member.client)])
+            .args(["--listen-client-urls", &listened])
             .args(["--advertise-client-urls", &url(member.client)])
             .args(["--listen-peer-urls", &url(member.peer)])
             .args(["--initial-advertise-peer-urls", &url(member.peer)])
@@ -105,6 +133,11 @@ impl Etcd {
     pub(crate) fn endpoints(&self) -> String {
         let urls = self.members.iter().map(|it| format!("http://127.0.0.1:{}", it.client));
         urls.collect::<Vec<_>>().join(",")
+    }
+
+    /// What servers name it by where they use TLS.
+    pub(crate) fn secured_endpoint(&self) -> String {
+        format!("https://localhost:{}", self.secured.as_ref().unwrap().0)
     }
 
     /// Waits until it takes what only a cluster with a leader takes.

@@ -15,6 +15,9 @@
 #[path = "../rolling/balancer.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod balancer;
+#[path = "../rpc/child.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod child;
 mod cluster;
 mod damaged;
 mod etcd;
@@ -23,6 +26,10 @@ mod full;
 mod history;
 mod load;
 mod process;
+#[path = "../callers/secrets.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod secrets;
+mod secured;
 #[path = "../rpc/served.rs"]
 #[allow(dead_code, reason = "the other tests of servers use the rest of it")]
 mod served;
@@ -237,10 +244,20 @@ async fn what_is_too_large_for_one_request_comes_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_stays_short_and_who_is_far_behind_takes_the_checkpoint() {
+    stays_short(Settings { etcd_checkpoint_entries: Some(8), ..Settings::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_short_in_bytes_too() {
+    stays_short(Settings { etcd_checkpoint_bytes: Some(2_048), ..Settings::default() }).await;
+}
+
+/// With what makes it short after some ten entries.
+async fn stays_short(short: Settings) {
     let etcd = Etcd::start(1).await;
     let [(one_folder, one), (other_folder, other)] = replicas(&etcd).await;
     one.stop().await;
-    let short = Settings { etcd_checkpoint_entries: Some(8), ..shared(one_folder.path(), &etcd) };
+    let short = short.or(shared(one_folder.path(), &etcd));
     let one = Served::with_clock(short, Clock::system()).await;
     // The other is away, and what it has missed is trimmed and compacted.
     other.stop().await;

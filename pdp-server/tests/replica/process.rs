@@ -1,8 +1,6 @@
 //! A server as a process, which can be killed and paused, and comes back upon what it had stored.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 use pdp_proto::v1;
@@ -10,7 +8,9 @@ use pdp_proto::v1::audit_service_client::AuditServiceClient;
 use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_proto::v1::policy_service_client::PolicyServiceClient;
 use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
+
+use crate::child::Child;
 
 /// How many people the policy has: each may view the report, or may not.
 pub(crate) const PEOPLE: u32 = 24;
@@ -19,22 +19,7 @@ pub(crate) const PEOPLE: u32 = 24;
 pub(crate) struct Process {
     folder: TempDir,
     settings: Vec<String>,
-    running: Mutex<Option<Running>>,
-}
-
-struct Running {
-    process: Held,
-    channel: Channel,
-}
-
-/// A child that does not outlive whoever holds it.
-struct Held(Child);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
+    running: Mutex<Option<Child>>,
 }
 
 // === impl Process ===
@@ -44,7 +29,7 @@ impl Process {
     pub(crate) async fn start(endpoints: &str, settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("policy.yaml"), policy()).unwrap();
-        let settings = [&["--etcd-endpoints", endpoints], settings].concat();
+        let settings = [&["--grace-ms", "0", "--etcd-endpoints", endpoints], settings].concat();
         let settings = settings.into_iter().map(str::to_owned).collect();
         let process = Self { folder, settings, running: Mutex::default() };
         process.begin().await.unwrap();
@@ -53,17 +38,9 @@ impl Process {
 
     /// Starts it where it does not run: once it serves, or what it said instead.
     pub(crate) async fn begin(&self) -> Result<(), String> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pdp-server"));
-        command
-            .args(["serve", "--log-format", "json", "--http", "127.0.0.1:0"])
-            .args(["--grpc", "127.0.0.1:0", "--data", "data", "--grace-ms", "0"])
-            .args(["--max-queue-ms", "60000"]) // However busy the machine is.
-            .args(&self.settings)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let started = tokio::task::spawn_blocking(move || served(&mut command)).await.unwrap()?;
+        let (folder, settings) = (self.folder.path().to_owned(), self.settings.clone());
+        let started = tokio::task::spawn_blocking(move || Child::start(&folder, &settings));
+        let started = started.await.unwrap()?;
         *self.running.lock().unwrap() = Some(started);
         Ok(())
     }
@@ -76,7 +53,7 @@ impl Process {
     /// SIGSTOP, or SIGCONT.
     pub(crate) fn pause(&self, paused: bool) {
         let running = self.running.lock().unwrap();
-        signal(running.as_ref().unwrap().process.0.id(), if paused { "STOP" } else { "CONT" });
+        running.as_ref().unwrap().signal(if paused { "STOP" } else { "CONT" });
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -115,36 +92,7 @@ impl Process {
     }
 
     fn channel(&self) -> Option<Channel> {
-        self.running.lock().unwrap().as_ref().map(|running| running.channel.clone())
-    }
-}
-
-/// Sends a process a signal.
-pub(crate) fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status().unwrap();
-    assert!(sent.success());
-}
-
-fn served(command: &mut Command) -> Result<Running, String> {
-    let mut process = Held(command.spawn().unwrap());
-    let mut told = BufReader::new(process.0.stderr.take().unwrap());
-    let mut said = String::new();
-    loop {
-        let mut line = String::new();
-        if told.read_line(&mut line).unwrap() == 0 {
-            let ended = process.0.wait().unwrap();
-            assert_eq!(ended.code(), Some(1), "{said}");
-            return Err(said);
-        }
-        said.push_str(&line);
-        if line.contains(r#""message":"serving""#) {
-            let rest = line.split(r#""grpc":""#).nth(1).unwrap();
-            let address = format!("http://{}", rest.split('"').next().unwrap());
-            // Whatever else it says is read, so that it never waits for a reader.
-            std::thread::spawn(move || told.read_to_string(&mut said));
-            let channel = Endpoint::from_shared(address).unwrap().connect_lazy();
-            return Ok(Running { process, channel });
-        }
+        self.running.lock().unwrap().as_ref().map(Child::channel)
     }
 }
 

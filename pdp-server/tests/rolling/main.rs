@@ -11,9 +11,13 @@
 )]
 
 mod balancer;
+#[path = "../rpc/child.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod child;
 mod full;
 mod kept;
 mod older;
+mod processes;
 #[path = "../rpc/served.rs"]
 #[allow(dead_code, reason = "the other tests of servers use the rest of it")]
 mod served;
@@ -39,6 +43,39 @@ const BETWEEN: usize = 400;
 struct Asked {
     answers: AtomicUsize,
     enough: AtomicBool,
+}
+
+/// Clients that ask for as long as it takes.
+pub(crate) struct Clients {
+    asked: Arc<Asked>,
+    asking: Vec<tokio::task::JoinHandle<Vec<String>>>,
+}
+
+// === impl Clients ===
+
+impl Clients {
+    pub(crate) fn start(address: &str) -> Self {
+        let asked = Arc::new(Asked::default());
+        let client = |_| tokio::spawn(ask(address.to_owned(), Arc::clone(&asked)));
+        Self { asking: (0..CLIENTS).map(client).collect(), asked }
+    }
+
+    /// Waits for more answers.
+    pub(crate) async fn more(&self) {
+        let before = self.asked.answers.load(Ordering::Relaxed);
+        while self.asked.answers.load(Ordering::Relaxed) < before + BETWEEN {
+            assert!(self.asking.iter().all(|client| !client.is_finished()));
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Ends them: no call has failed.
+    pub(crate) async fn end(self) {
+        self.asked.enough.store(true, Ordering::Relaxed);
+        for client in self.asking {
+            assert_eq!(client.await.unwrap(), Vec::<String>::new());
+        }
+    }
 }
 
 async fn ask(address: String, asked: Arc<Asked>) -> Vec<String> {
@@ -76,19 +113,10 @@ async fn instances_are_restarted_one_after_the_other_and_no_call_fails() {
     }
     let addresses = |it: &Option<Served>| it.as_ref().map(|it| (it.grpc, it.http)).unwrap();
     let balancer = Balancer::start(instances.iter().map(addresses).collect()).await;
-    let asked = Arc::new(Asked::default());
-    let clients: Vec<_> =
-        (0..CLIENTS).map(|_| tokio::spawn(ask(balancer.endpoint(), Arc::clone(&asked)))).collect();
-    let more = async || {
-        let before = asked.answers.load(Ordering::Relaxed);
-        while asked.answers.load(Ordering::Relaxed) < before + BETWEEN {
-            assert!(clients.iter().all(|client| !client.is_finished()));
-            tokio::task::yield_now().await;
-        }
-    };
+    let clients = Clients::start(&balancer.endpoint());
     for _ in 0..2 {
         for (at, folder) in folders.iter().enumerate() {
-            more().await;
+            clients.more().await;
             let gone = instances[at].take().unwrap();
             gone.stop().await;
             let new = instance(folder).await;
@@ -96,11 +124,8 @@ async fn instances_are_restarted_one_after_the_other_and_no_call_fails() {
             instances[at] = Some(new);
         }
     }
-    more().await;
-    asked.enough.store(true, Ordering::Relaxed);
-    for client in clients {
-        assert_eq!(client.await.unwrap(), Vec::<String>::new());
-    }
+    clients.more().await;
+    clients.end().await;
     for instance in instances.into_iter().flatten() {
         instance.stop().await;
     }

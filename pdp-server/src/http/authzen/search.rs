@@ -20,7 +20,7 @@ use super::super::json::{Json, Object};
 use super::request::{Entity, Tuple, optional_object, required, subject, text};
 use super::{Options, Refused, json, with};
 use crate::callers::Granted;
-use crate::rpc::{Door, Failure, MAX_PAGE_SIZE, Malformed, first_account};
+use crate::rpc::{Door, Failure, Malformed, first_account};
 use crate::telemetry::Rpc;
 
 /// How often a list is begun anew because the policy changed while its beginning was looked for.
@@ -231,7 +231,7 @@ impl Search {
             permission: Some(permission(&self.action, Asked::in_subjects)),
             resource: Some(self.resource()),
             accounts,
-            page_size: self.page_size(),
+            page_size: self.page_size(door),
             page_token: self.token.clone(),
             ..Default::default()
         };
@@ -279,7 +279,7 @@ impl Search {
             subject: Some(subject),
             permission: Some(permission(&self.action, Asked::in_resources)),
             r#type: type_name.clone(),
-            page_size: self.page_size(),
+            page_size: self.page_size(door),
             page_token: self.token.clone(),
             ..Default::default()
         };
@@ -300,7 +300,7 @@ impl Search {
             tenant: granted.tenant().to_owned(),
             subject: Some(subject),
             resource: Some(self.resource()),
-            page_size: self.page_size(),
+            page_size: self.page_size(door),
             page_token: self.token.clone(),
             ..Default::default()
         };
@@ -328,10 +328,10 @@ impl Search {
     }
 
     /// At most as many as wanted; a page may always be shorter.
-    fn page_size(&self) -> u32 {
-        let limit =
-            self.limit.map_or(MAX_PAGE_SIZE, |limit| u32::try_from(limit).unwrap_or(u32::MAX));
-        limit.clamp(1, MAX_PAGE_SIZE)
+    fn page_size(&self, door: &Door) -> u32 {
+        let most = door.pages().plain;
+        let limit = self.limit.map_or(most, |limit| u32::try_from(limit).unwrap_or(u32::MAX));
+        limit.clamp(1, most)
     }
 
     /// The token of the page that this search asks for. It is no secret: a forged one shows nothing
