@@ -4,6 +4,7 @@ mod floor;
 mod generate;
 mod hostile;
 mod overload;
+mod replicas;
 mod run;
 mod scale;
 mod soak;
@@ -45,6 +46,8 @@ enum Command {
     /// The server of a soak
     #[command(hide = true)]
     SoakServer(soak::SoakServer),
+    /// Measure servers that share a log in etcd: how soon a change counts at another, what etcd holds
+    Replicas(replicas::ReplicasArgs),
     /// One part of one size, for `scale`
     #[command(hide = true)]
     ScalePart(scale::ScalePart),
@@ -65,6 +68,7 @@ impl Cli {
             Command::Overload(it) => it.run(),
             Command::Soak(it) => it.run(),
             Command::SoakServer(it) => it.run(),
+            Command::Replicas(it) => it.run(),
             Command::ScalePart(it) => it.run(),
         }
     }

@@ -17,6 +17,7 @@ pub mod overload;
 pub mod pace;
 pub mod questions;
 pub mod random;
+pub mod replicas;
 pub mod report;
 pub mod scale;
 pub mod shape;

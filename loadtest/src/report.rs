@@ -3,6 +3,7 @@
 mod hostile;
 mod overload;
 mod plot;
+mod replicas;
 mod scale;
 mod soak;
 
@@ -12,6 +13,7 @@ use std::fs;
 pub use hostile::HostileReport;
 pub use overload::OverloadReport;
 pub use plot::{PlotError, plot};
+pub use replicas::ReplicasReport;
 pub use scale::{ScaleReport, plot_scale};
 pub use soak::SoakReport;
 

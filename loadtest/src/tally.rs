@@ -90,10 +90,8 @@ impl Default for Tally {
 impl Tally {
     /// An empty one.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "INVARIANT: the bounds are constants that are in order")]
     pub fn new() -> Self {
-        let empty =
-            Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("bounds that are in order");
+        let empty = empty();
         Self {
             allow: empty.clone(),
             deny: empty.clone(),
@@ -117,7 +115,7 @@ impl Tally {
 
     /// Takes an answer down.
     pub fn answered(&mut self, requests: &Requests, answered: Answered, latency: Duration) {
-        let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let ns = ns(latency);
         self.errors += u64::from(answered.errors);
         self.wrong += u64::from(answered.wrong);
         let histogram = match requests.reads {
@@ -211,6 +209,14 @@ impl Tally {
 // === impl Latency ===
 
 impl Latency {
+    /// Of these.
+    #[must_use]
+    pub fn over(latencies: &[Duration]) -> Self {
+        let mut histogram = empty();
+        latencies.iter().for_each(|latency| histogram.saturating_record(ns(*latency)));
+        Self::of(&histogram)
+    }
+
     fn of(histogram: &Histogram<u64>) -> Self {
         if histogram.is_empty() {
             return Self::default();
@@ -227,6 +233,15 @@ impl Latency {
             max_us: us(histogram.max()),
         }
     }
+}
+
+#[expect(clippy::expect_used, reason = "INVARIANT: the bounds are constants that are in order")]
+fn empty() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("bounds that are in order")
+}
+
+fn ns(latency: Duration) -> u64 {
+    u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 #[cfg(test)]
