@@ -15,6 +15,7 @@ use pdp_server::callers::NewKey;
 use pdp_server::clock::Clock;
 use pdp_server::config::{Config, Given, Settings, unknown};
 use pdp_server::demo::Demo;
+use pdp_server::replica::Replica;
 use pdp_server::store::Store;
 use pdp_server::{Listeners, run, telemetry};
 use tokio::signal;
@@ -49,6 +50,8 @@ enum Command {
     Restore(Restore),
     /// Give unused space in the file of a stopped server back
     Compact(Stopped),
+    /// Begin a log in etcd, for servers to share, with the data folder of a stopped server
+    Migrate(Given),
     /// Make the data folder of a stopped server that shared a log in etcd one of its own
     Leave(Stopped),
 }
@@ -145,6 +148,7 @@ impl Cli {
                 let rows = Store::restore(&file, &data)?;
                 say(&format!("{rows} rows are restored into `{}`\n", data.display()))
             }
+            Command::Migrate(given) => migrate(&given.into_config()?),
             Command::Leave(Stopped { data }) => {
                 Store::open_existing(&data)?.leave_log()?;
                 say(&format!("`{}` follows no log any more\n", data.display()))
@@ -180,6 +184,22 @@ impl Backup {
             (None, None) => anyhow::bail!("say --data or --server"),
         };
         say(&format!("{rows} rows are in `{}`\n", file.display()))
+    }
+}
+
+/// Begins a log in etcd with what a stopped server's store has.
+fn migrate(config: &Config) -> anyhow::Result<()> {
+    let Config { data, etcd, .. } = config;
+    anyhow::ensure!(!etcd.endpoints.is_empty(), "say --etcd-endpoints");
+    let store = Store::open_existing(data)?;
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
+    let runtime = threads.build().context("the threads cannot be started")?;
+    let (shown, prefix) = (data.display(), &etcd.prefix);
+    match Replica::new(etcd, runtime.handle())?.migrate(&store)? {
+        0 => say(&format!("etcd has the policy of `{shown}` below `{prefix}` already\n")),
+        bytes => {
+            say(&format!("etcd has the policy of `{shown}` below `{prefix}`: {bytes} bytes\n"))
+        }
     }
 }
 

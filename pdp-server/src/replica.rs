@@ -10,6 +10,7 @@ mod connector;
 mod etcd;
 mod following;
 mod keys;
+mod migrate;
 mod shared;
 mod standing;
 
@@ -24,6 +25,7 @@ pub use connector::ConnectError;
 use etcd::Etcd;
 pub use following::Following;
 use keys::Keys;
+pub use migrate::MigrateError;
 use standing::State;
 
 /// A server's side of the log.

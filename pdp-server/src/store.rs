@@ -50,7 +50,7 @@ use folder::sync_names;
 pub(crate) use journal::Cursor;
 pub use journal::{Journaled, Position};
 pub use log::{Draft, Place, With};
-pub(crate) use log::{Logged, PolicyEntry};
+pub(crate) use log::{Logged, PolicyEntry, SERVER_LOG};
 pub(crate) use measure::Commits;
 pub use record::{RecordError, read_back};
 pub(crate) use record::{Remembered, Say, decode_logged};

@@ -22,7 +22,7 @@ const TURN: Duration = Duration::from_secs(20);
 const KEPT_SHARE: u64 = 8;
 
 /// How many operations a transaction may have: fewer than etcd takes.
-const MAX_OPERATIONS: usize = 96;
+pub(super) const MAX_OPERATIONS: usize = 96;
 
 /// What lies under the key of the checkpoint.
 #[derive(Clone, PartialEq, Message)]
@@ -32,6 +32,16 @@ pub(super) struct CheckpointRecord {
     /// How far it goes in each log, at least.
     #[prost(bytes = "vec", repeated, tag = "2")]
     places: Vec<Vec<u8>>,
+}
+
+// === impl CheckpointRecord ===
+
+impl CheckpointRecord {
+    /// Of a checkpoint that goes so far.
+    pub(super) fn new(pointer: Pointer, places: &[Place]) -> Self {
+        let places = places.iter().map(|place| place.to_bytes()).collect();
+        Self { pointer: Some(pointer), places }
+    }
 }
 
 // === impl Shared ===
@@ -98,10 +108,7 @@ impl Shared {
         }
         let (pointer, lease) = staged.end()?;
         let (id, bytes) = (pointer.id.clone(), pointer.bytes);
-        let record = CheckpointRecord {
-            pointer: Some(pointer),
-            places: places.iter().map(|place| place.to_bytes()).collect(),
-        };
+        let record = CheckpointRecord::new(pointer, places);
         let key = self.keys.checkpoint();
         let unmoved = there.map_or_else(|| exists(&key, false), |value| has(&key, &value));
         let mut success = vec![

@@ -29,6 +29,11 @@ impl Keys {
         Self { prefix: prefix.trim_end_matches('/').to_owned() }
     }
 
+    /// What all keys are below.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub(super) fn head(&self, log: u64) -> String {
         format!("{}/head/{log:016x}", self.prefix)
     }

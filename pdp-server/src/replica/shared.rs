@@ -230,7 +230,7 @@ impl Log for Shared {
 }
 
 /// The first key of each of two answers.
-fn found(responses: Vec<wire::ResponseOp>) -> [Option<KeyValue>; 2] {
+pub(super) fn found(responses: Vec<wire::ResponseOp>) -> [Option<KeyValue>; 2] {
     let mut answers = responses.into_iter().map(|answer| kvs(answer).into_iter().next());
     [answers.next().flatten(), answers.next().flatten()]
 }

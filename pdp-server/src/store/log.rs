@@ -13,7 +13,7 @@ use redb::{
     TableDefinition, TableError, WriteTransaction,
 };
 
-use super::audit::{AUDIT_HEADS, genesis, link_all, of_server, read_head};
+use super::audit::{AUDIT_HEADS, genesis, link_all, of_server, read_head, tenant_of};
 use super::record::{Head, Link, Remembered, Say, encode_logged};
 use super::rows::{FORMAT_KEY, META, TENANTS};
 use super::session::turn_entries;
@@ -178,6 +178,39 @@ impl Store {
             txn.open_table(PLACES)?;
             Ok(())
         })
+    }
+
+    /// Makes a store of its own the copy of a log that begins with everything it has. `false` if it is a copy.
+    ///
+    /// # Errors
+    /// A record that cannot be read, or a database that does not answer.
+    pub(crate) fn begin_log(&self) -> Result<bool, StoreError> {
+        if self.format()? == Some(COPY_FORMAT) {
+            return Ok(false);
+        }
+        let read = self.db.begin_read()?;
+        let mut places = Vec::new();
+        for (row, log) in read.open_table(TENANTS)?.iter()?.zip(SERVER_LOG + 1..) {
+            let (name, record) = row?;
+            let (chain, _) = tenant_of(name.value(), record.value())?;
+            let mark = head_of(&read, &chain)?.hash;
+            places.push((chain, Place::beginning(log, mark)));
+        }
+        // As if its entries had created the tenants: those that come have numbers of their own.
+        let entries = u64::try_from(places.len()).unwrap_or(u64::MAX).max(1);
+        let mark = head_of(&read, &Chain::Server)?.hash;
+        let own = Place { entries, ..Place::beginning(SERVER_LOG, mark) };
+        places.push((Chain::Server, own));
+        drop(read);
+        self.transaction(|txn| {
+            txn.open_table(META)?.insert(FORMAT_KEY, COPY_FORMAT)?;
+            let mut table = txn.open_table(PLACES)?;
+            for (chain, place) in &places {
+                table.insert(chain.name(), place.to_bytes().as_slice())?;
+            }
+            Ok(())
+        })?;
+        Ok(true)
     }
 
     /// Makes a copy a store of its own, which follows no log any more.

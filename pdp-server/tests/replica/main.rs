@@ -25,6 +25,7 @@ mod faults;
 mod full;
 mod history;
 mod load;
+mod migrated;
 mod process;
 #[path = "../callers/secrets.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
