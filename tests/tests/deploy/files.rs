@@ -40,10 +40,13 @@ fn every_file_of_data_can_be_read() {
 fn files_that_files_name_are_there() {
     for (file, folder, paths) in [
         ("kubernetes/kustomization.yaml", "kubernetes", vec!["/resources"]),
+        ("kubernetes-replicas/kustomization.yaml", "kubernetes-replicas", vec!["/patches"]),
         ("monitoring/prometheus.yaml", "monitoring", vec!["/rule_files"]),
     ] {
         for path in paths {
-            for named in yaml::texts(&yaml(file), path) {
+            for named in yaml::list(&yaml(file), path) {
+                // A patch names its file.
+                let named = named.get("path").unwrap_or(named).as_str().unwrap();
                 let named = Path::new("deploy").join(folder).join(named);
                 assert!(!text(&named).is_empty(), "{file} names {}", named.display());
             }

@@ -41,21 +41,26 @@ impl Manifests {
     }
 }
 
-/// The settings that the ConfigMap holds, with the files that only a cluster has put in their place.
+/// The settings that the ConfigMap holds.
 fn config() -> Config {
-    let map = yaml("kubernetes/settings.yaml");
+    let (config, file) = settings("kubernetes/settings.yaml");
+    // The command line is one of the server's, too.
+    let line = texts(Manifests::read().container(), "/args");
+    assert_eq!(run::config(&run::with(&line, &[("--config", &*file)])), config);
+    config
+}
+
+/// The settings that a ConfigMap holds, with the files that only a cluster has put in their place; and the file.
+pub(crate) fn settings(path: &str) -> (Config, tempfile::TempPath) {
+    let map = yaml(path);
     let callers = root().join("deploy/envoy/callers.yaml");
     let settings = at(&map, "/data/pdp.yaml");
     let named = "/etc/pdp/callers/callers.yaml";
     assert!(settings.contains(named), "{settings}");
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("pdp.yaml");
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap().into_temp_path();
     std::fs::write(&file, settings.replace(named, callers.to_str().unwrap())).unwrap();
-    let config = Settings::default().into_config(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
-    // The command line is one of the server's, too.
-    let line = texts(Manifests::read().container(), "/args");
-    assert_eq!(run::config(&run::with(&line, &[("--config", &file)])), config);
-    config
+    let config = Settings::default().into_config(Some(&*file)).unwrap_or_else(|e| panic!("{e}"));
+    (config, file)
 }
 
 #[test]

@@ -13,6 +13,7 @@
 mod files;
 mod kubernetes;
 mod metrics;
+mod replicas;
 mod run;
 mod settings;
 mod supply;
