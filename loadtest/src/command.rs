@@ -7,6 +7,7 @@ mod overload;
 mod replicas;
 mod run;
 mod scale;
+mod shards;
 mod soak;
 mod targets;
 
@@ -48,6 +49,8 @@ enum Command {
     SoakServer(soak::SoakServer),
     /// Measure servers that share a log in etcd: how soon a change counts at another, what etcd holds
     Replicas(replicas::ReplicasArgs),
+    /// Simulate in which of several etcds tenants live
+    Shards(shards::ShardsArgs),
     /// One part of one size, for `scale`
     #[command(hide = true)]
     ScalePart(scale::ScalePart),
@@ -69,6 +72,7 @@ impl Cli {
             Command::Soak(it) => it.run(),
             Command::SoakServer(it) => it.run(),
             Command::Replicas(it) => it.run(),
+            Command::Shards(it) => it.run(),
             Command::ScalePart(it) => it.run(),
         }
     }

@@ -21,6 +21,7 @@ pub mod replicas;
 pub mod report;
 pub mod scale;
 pub mod shape;
+pub mod shards;
 pub mod soak;
 pub mod tally;
 pub mod targets;

@@ -5,6 +5,7 @@ mod overload;
 mod plot;
 mod replicas;
 mod scale;
+mod shards;
 mod soak;
 
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ pub use overload::OverloadReport;
 pub use plot::{PlotError, plot};
 pub use replicas::ReplicasReport;
 pub use scale::{ScaleReport, plot_scale};
+pub use shards::ShardsReport;
 pub use soak::SoakReport;
 
 use crate::tally::{Latency, Summary};
