@@ -15,6 +15,9 @@ pub const WORLDS_FACTOR: &str = "PDP_TEST_WORLDS_FACTOR";
 /// Changes which worlds are made: a whole number, 0 if absent.
 pub const WORLDS_SEED: &str = "PDP_TEST_WORLDS_SEED";
 
+/// Says how often a world that breaks a property is made smaller, at most: 5,000 times if absent.
+pub const SHRINKS: &str = "PDP_TEST_SHRINKS";
+
 /// The worlds are split into this many runs, each with a seed of its own, so that the same worlds
 /// are made whatever the number of cores.
 const SHARDS: u8 = 8;
@@ -83,8 +86,8 @@ fn run_shard(
     let mut bytes = [shard; 32];
     bytes[..4].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let config =
-        Config { cases, failure_persistence: None, max_shrink_iters: 5_000, ..Config::default() };
+    let max_shrink_iters = setting(SHRINKS).unwrap_or(5_000);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let checked = |genome: Genome| property(&genome).map_err(TestCaseError::fail);
     match runner.run(&genomes, checked) {

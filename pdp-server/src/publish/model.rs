@@ -146,7 +146,16 @@ fn an_answer_is_of_one_revision_and_what_is_acknowledged_is_in_the_next() {
                 })
             })
         });
+        // Whoever waits for a revision decides on it once told, though the writers are not done.
+        let waiter = {
+            let publisher = publisher.clone();
+            thread::spawn(move || {
+                block_on(publisher.wait_for(DEFAULT_TENANT, Revision::new(2))).unwrap();
+                assert!(seen(&publisher).0 >= 2, "it was told to who waits");
+            })
+        };
         let answers = readers.map(|reader| reader.join().unwrap());
+        waiter.join().unwrap();
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         let told = told.lock().unwrap();
         for answers in answers {
@@ -276,8 +285,21 @@ fn given_back(
     drop(watcher);
 }
 
+/// Two items come to be due. The first watcher does one; the second goes with one that is not done, and comes back
+/// for one.
 #[test]
-fn work_is_in_one_watcher_s_hands_until_it_is_done_and_nobody_waits_in_vain() {
+fn work_is_in_one_watcher_s_hands_until_it_is_done() {
+    is_handed_out([&[true], &[false, true]]);
+}
+
+/// The first goes with what it has not done, for which the second may be waiting.
+#[test]
+fn nobody_waits_in_vain_for_work_that_is_let_go_of() {
+    is_handed_out([&[false], &[true, true]]);
+}
+
+/// Two items of work to two watchers, who take one at a time, and do it or go without.
+fn is_handed_out(spells: [&'static [bool]; 2]) {
     let world = World::open();
     in_many_orders(move || {
         let publisher = publisher(&world);
@@ -286,9 +308,6 @@ fn work_is_in_one_watcher_s_hands_until_it_is_done_and_nobody_waits_in_vain() {
         let watch = |publisher: &Publisher| {
             publisher.watch_work(&tenant(), None, Duration::from_secs(3_600), 1).unwrap()
         };
-        // Two items come to be due. The first watcher does one; the second goes with one that is not done, and
-        // comes back for one.
-        let spells: [&[bool]; 2] = [&[true], &[false, true]];
         let watchers = spells.map(|spells| {
             let (publisher, hands) = (publisher.clone(), Arc::clone(&hands));
             thread::spawn(move || {
