@@ -260,7 +260,7 @@ mod tests {
         let settings = Settings { tenants: 500, shards: 4, seed: 7 };
         let tenants = settings.arriving();
         let (table, _) = settings.table(Placement::Table, &tenants, 4, None);
-        let mut sums = vec![0.0; 4];
+        let mut sums = [0.0; 4];
         for (at, tenant) in table.at.iter().zip(&tenants) {
             sums[*at] += tenant.load;
         }

@@ -192,8 +192,11 @@ fn migrate(config: &Config) -> anyhow::Result<()> {
     let Config { data, etcd, .. } = config;
     anyhow::ensure!(!etcd.endpoints.is_empty(), "say --etcd-endpoints");
     let store = Store::open_existing(data)?;
-    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    let runtime = threads.build().context("the threads cannot be started")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("the threads cannot be started")?;
     let (shown, prefix) = (data.display(), &etcd.prefix);
     match Replica::new(etcd, runtime.handle())?.migrate(&store)? {
         0 => say(&format!("etcd has the policy of `{shown}` below `{prefix}` already\n")),

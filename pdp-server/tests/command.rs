@@ -1,6 +1,11 @@
 //! The `pdp-server` command: its settings, its refusals, and the demo from start to end.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 #[path = "rpc/child.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]

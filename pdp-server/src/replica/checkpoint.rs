@@ -42,6 +42,11 @@ impl CheckpointRecord {
         let places = places.iter().map(|place| place.to_bytes()).collect();
         Self { pointer: Some(pointer), places }
     }
+
+    /// How far it goes in each log.
+    fn places(&self) -> Vec<Place> {
+        self.places.iter().filter_map(|bytes| Place::from_bytes(bytes).ok()).collect()
+    }
 }
 
 // === impl Shared ===
@@ -81,13 +86,12 @@ impl Shared {
 
     /// Whether logs have grown enough since.
     pub(super) fn is_due(&self, places: &[Place], before: &CheckpointRecord) -> bool {
-        let before: Vec<_> =
-            before.places.iter().filter_map(|bytes| Place::from_bytes(bytes).ok()).collect();
+        let before = before.places();
         let (mut entries, mut bytes) = (0, 0);
         for place in places {
-            let then = before.iter().find(|it| it.log == place.log);
-            entries += place.entries.saturating_sub(then.map_or(0, |it| it.entries));
-            bytes += place.bytes.saturating_sub(then.map_or(0, |it| it.bytes));
+            let (more, larger) = grown(place, &before);
+            entries += more;
+            bytes += larger;
         }
         entries >= self.entries || bytes >= self.bytes
     }
@@ -128,19 +132,29 @@ impl Shared {
             return Ok(());
         }
         let revision = answer.header.map_or(0, |header| header.revision);
-        self.trim(places)?;
+        self.trim(places, &before.places())?;
         self.wait(self.etcd.compact(revision))?;
         self.collect()?;
         tracing::info!(bytes, "a checkpoint of the log is written");
         Ok(())
     }
 
+    /// How many entries of a log are kept: an eighth of what a checkpoint is written after, in entries and, as
+    /// large as the newer ones are on average, in bytes.
+    fn kept(&self, place: &Place, before: &[Place]) -> u64 {
+        let (entries, bytes) = grown(place, before);
+        let each = (bytes / entries.max(1)).max(1);
+        (self.entries / KEPT_SHARE).min(self.bytes / KEPT_SHARE / each)
+    }
+
     /// Takes away what the checkpoint has, but for a few entries.
-    fn trim(&self, places: &[Place]) -> Result<(), LogError> {
-        let kept = self.entries / KEPT_SHARE;
-        let trimmed = places.iter().filter(|place| place.entries > kept);
+    fn trim(&self, places: &[Place], before: &[Place]) -> Result<(), LogError> {
+        let trimmed = places.iter().filter_map(|place| {
+            let end = place.entries.checked_sub(self.kept(place, before))?;
+            (end > 0).then_some((place.log, end))
+        });
         let operations: Vec<_> = trimmed
-            .flat_map(|place| self.keys.of_entries(place.log, Some(place.entries - kept)))
+            .flat_map(|(log, end)| self.keys.of_entries(log, Some(end)))
             .map(|range| deleting(&range))
             .collect();
         for some in operations.chunks(MAX_OPERATIONS) {
@@ -150,4 +164,11 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// By how many entries, and how many bytes, a log has grown since.
+fn grown(place: &Place, before: &[Place]) -> (u64, u64) {
+    let then = before.iter().find(|it| it.log == place.log);
+    let entries = place.entries.saturating_sub(then.map_or(0, |it| it.entries));
+    (entries, place.bytes.saturating_sub(then.map_or(0, |it| it.bytes)))
 }

@@ -248,14 +248,19 @@ impl Store {
         place_in(&txn, chain)
     }
 
-    /// How far the copy is in every log.
+    /// How far the copy is in every log; none if it is no copy.
     ///
     /// # Errors
     /// As [`Store::place`].
     pub(crate) fn places(&self) -> Result<Vec<Place>, StoreError> {
         let txn = self.db.begin_read()?;
         let mut places = Vec::new();
-        for row in txn.open_table(PLACES)?.iter()? {
+        let table = match txn.open_table(PLACES) {
+            Ok(table) => table,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(places),
+            Err(error) => return Err(error.into()),
+        };
+        for row in table.iter()? {
             let (name, bytes) = row?;
             let unreadable = |source| {
                 let place = format!("the place in the log of `{}`", name.value().escape_debug());

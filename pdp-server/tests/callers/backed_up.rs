@@ -50,8 +50,12 @@ fn a_backup_is_for_who_has_the_role_and_goes_to_who_is_vouched_for() {
         (&*server, &["--ca", "ca.pem"][..], "refuses with status 401"),
         (&*server, &["--ca", "ca.pem", "--token-file", "checks.key"], "refuses with status 403"),
         (&*server, &["--ca", "ca.pem", "--token-file", "no.key"], "cannot read `no.key`: No such"),
-        (&*server, &["--ca", "another.pem", "--token-file", "admin.key"], "UnknownIssuer"),
-        (&*server, &["--token-file", "admin.key"], "UnknownIssuer"),
+        (
+            &*server,
+            &["--ca", "another.pem", "--token-file", "admin.key"],
+            "invalid peer certificate",
+        ),
+        (&*server, &["--token-file", "admin.key"], "invalid peer certificate"),
         (&*clear, &["--token-file", "admin.key"], "the server"),
         (elsewhere, &["--token-file", "admin.key"], "a key is not sent there in clear"),
     ] {

@@ -66,7 +66,7 @@ fn served_routes() -> BTreeSet<String> {
         max_batch: crate::rpc::MAX_BATCH,
         max_changes: crate::rpc::MAX_CHANGES,
         max_running_lists: 1,
-        pages: PageSizes { plain: 10, explained: 10 },
+        pages: crate::rpc::PageSizes { plain: 10, explained: 10 },
         max_wait: Duration::from_secs(1),
         max_live_streams: 1,
         max_check_streams: 1,
