@@ -26,7 +26,7 @@ impl ReplicasReport {
         let Self { machine, size, seed, replicated: it } = self;
         let mut out = format!("{}\n{size} assignments, seed {seed}\n", machine.text());
         let imported = format!("{} ms", shown(it.import_ms));
-        let mut line = |name: &str, text: String| put(&mut out, format_args!("{name:<42}{text}"));
+        let mut line = |name: &str, text: String| put(&mut out, format_args!("{name:<46}{text}"));
         line("the policy as one import", format!("{imported}; {}", memory(it.resident_bytes)));
         line("a change, acknowledged", latency(&it.acknowledged));
         let verdict = if it.is_shown_in_time() { "met" } else { "not met" };
