@@ -285,29 +285,26 @@ fn given_back(
     drop(watcher);
 }
 
-/// Two items come to be due. The first watcher does one; the second goes with one that is not done, and comes back
-/// for one.
+fn watch(publisher: &Publisher) -> Watcher {
+    publisher.watch_work(&tenant(), None, Duration::from_secs(3_600), 1).unwrap()
+}
+
+/// That the two items of work of a session are done.
+fn is_all_done(publisher: &Publisher) {
+    let session = publisher.session(&tenant(), "k").unwrap().unwrap();
+    assert_eq!((session.revocations.len(), session.outstanding().count()), (2, 0));
+}
+
 #[test]
 fn work_is_in_one_watcher_s_hands_until_it_is_done() {
-    is_handed_out([&[true], &[false, true]]);
-}
-
-/// The first goes with what it has not done, for which the second may be waiting.
-#[test]
-fn nobody_waits_in_vain_for_work_that_is_let_go_of() {
-    is_handed_out([&[false], &[true, true]]);
-}
-
-/// Two items of work to two watchers, who take one at a time, and do it or go without.
-fn is_handed_out(spells: [&'static [bool]; 2]) {
     let world = World::open();
     in_many_orders(move || {
         let publisher = publisher(&world);
         open(&publisher, "k", "p0", "c2");
         let hands = Hands::default();
-        let watch = |publisher: &Publisher| {
-            publisher.watch_work(&tenant(), None, Duration::from_secs(3_600), 1).unwrap()
-        };
+        // Two items come to be due. The first watcher does one; the second goes with one that is not done, and
+        // comes back for one.
+        let spells: [&[bool]; 2] = [&[true], &[false, true]];
         let watchers = spells.map(|spells| {
             let (publisher, hands) = (publisher.clone(), Arc::clone(&hands));
             thread::spawn(move || {
@@ -322,8 +319,33 @@ fn is_handed_out(spells: [&'static [bool]; 2]) {
         for watcher in watchers {
             watcher.join().unwrap();
         }
-        let session = publisher.session(&tenant(), "k").unwrap().unwrap();
-        assert_eq!((session.revocations.len(), session.outstanding().count()), (2, 0));
+        is_all_done(&publisher);
+    });
+}
+
+#[test]
+fn nobody_waits_in_vain_for_work_that_is_let_go_of() {
+    let world = World::open();
+    in_many_orders(move || {
+        let publisher = publisher(&world);
+        open(&publisher, "k", "p0", "c2");
+        publisher.close_session(&tenant(), "k").unwrap();
+        let hands = Hands::default();
+        let mut first = watch(&publisher);
+        let id = taken(&mut first, &hands);
+        let second = {
+            let (publisher, hands) = (publisher.clone(), Arc::clone(&hands));
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let mut watcher = watch(&publisher);
+                    let id = taken(&mut watcher, &hands);
+                    given_back(&publisher, watcher, &hands, &id, true);
+                }
+            })
+        };
+        given_back(&publisher, first, &hands, &id, false);
+        second.join().unwrap();
+        is_all_done(&publisher);
     });
 }
 
