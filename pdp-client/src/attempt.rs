@@ -61,7 +61,7 @@ impl Client {
         Sent: Future<Output = Result<Response<Res>, Status>>,
     {
         self.budget().deposit();
-        let (mut attempt, mut tried) = (1, Tried::default());
+        let (mut attempt, mut tried, mut told) = (1, Tried::default(), None);
         loop {
             let picked = self.balancer().pick(Load::Call, &mut tried, self.stay());
             let once = |picked| self.once(deadline, picked, &make, &send);
@@ -71,15 +71,18 @@ impl Client {
             };
             let retries = self.retries();
             let again = repeat != Repeat::Never && attempt < retries.max_attempts;
-            if error.code() != Code::Unavailable || !again {
-                return Err(error);
-            }
+            let again = again && error.code() == Code::Unavailable;
             // What one server asks for is no reason to wait for another.
             let another = self.balancer().has_another(tried);
             let asked = error.retry_delay().filter(|_| !another);
             let pause = retries.pause(attempt, random_part(), asked);
-            if pause >= deadline.remaining() || !self.budget().withdraw() {
-                return Err(error);
+            if !again || pause >= deadline.remaining() || !self.budget().withdraw() {
+                // What a server said holds, also where the next says nothing.
+                return Err(told.filter(|_| error.is_silence()).unwrap_or(error));
+            }
+            // Of a write it has to be told that the last attempt may have done it.
+            if repeat == Repeat::Read && !error.is_silence() {
+                told = Some(error);
             }
             sleep(pause).await;
             attempt += 1;
@@ -167,8 +170,17 @@ impl Client {
     }
 }
 
+/// How much an error says: that there was no server, that one may have been at work, or what it said.
+fn weight(error: &Error) -> u8 {
+    match error {
+        error if error.is_away() => 0,
+        error if error.is_silence() => 1,
+        _ => 2,
+    }
+}
+
 /// What comes first: an answer, or an error that any server would give. Where both fail otherwise, the error of
-/// the first.
+/// the first, unless that of the second says more.
 async fn earlier<T, Sent>(mut first: Pin<&mut Sent>, mut second: Pin<&mut Sent>) -> Result<T, Error>
 where
     Sent: Future<Output = Result<T, Error>>,
@@ -189,9 +201,15 @@ where
                 Poll::Pending => {}
             }
         }
-        match of_second.is_some() {
-            true => of_first.take().map_or(Poll::Pending, Poll::Ready),
-            false => Poll::Pending,
+        match (of_first.take(), of_second.take()) {
+            (Some(Err(first)), Some(Err(second))) => {
+                let second_says_more = weight(&second) > weight(&first);
+                Poll::Ready(Err(if second_says_more { second } else { first }))
+            }
+            pending => {
+                (of_first, of_second) = pending;
+                Poll::Pending
+            }
         }
     })
     .await

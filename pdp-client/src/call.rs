@@ -125,6 +125,11 @@ impl Error {
         }
     }
 
+    /// Whether no server said anything: there was none to ask, or none answered in time.
+    pub(crate) fn is_silence(&self) -> bool {
+        self.is_away() || matches!(self, Self::DeadlineExceeded { .. })
+    }
+
     /// Whether a new attempt would be told the same.
     pub(crate) fn is_final(&self) -> bool {
         matches!(

@@ -89,9 +89,9 @@ impl FailOpen {
         let listed =
             self.listed.get(&resource.type_name).is_some_and(|listed| listed.contains(permission));
         // A revision that never comes is late at every server, and may be named by those who ask.
-        let late =
-            matches!(error, Error::DeadlineExceeded { .. }) && at_least == Revision::default();
-        listed && counterpart.is_none() && (error.is_away() || late)
+        let may_wait = at_least != Revision::default();
+        let unreachable = if may_wait { error.is_away() } else { error.is_silence() };
+        listed && counterpart.is_none() && unreachable
     }
 }
 

@@ -100,6 +100,27 @@ async fn what_a_server_refuses_stays_refused() {
 }
 
 #[tokio::test]
+async fn what_one_server_said_holds_where_the_others_are_gone() {
+    let details = ErrorDetails::with_error_info("AUTHENTICATION_BUSY", "pdp", HashMap::new());
+    let busy = Status::with_error_details(Code::Unavailable, "as told", details);
+    let [there, gone] = [Server::start(1).await, Server::start(2).await];
+    there.reads(Mode::Fail(busy));
+    for hedged in [false, true] {
+        for _ in 0..20 {
+            let mut builder = builder([&there, &gone]).fail_open(listed());
+            if hedged {
+                builder = builder.hedge_after(Duration::ZERO);
+            }
+            let client = builder.connect().await.unwrap();
+            gone.cut_off();
+            let error = client.check_or_fail_open(&question()).await.unwrap_err();
+            assert_eq!(error.reason(), Some("AUTHENTICATION_BUSY"));
+            gone.back();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_deadline_opens_unless_a_revision_is_waited_for() {
     let (_server, client) = served(Mode::Hang).await;
     let hurried = client.with_deadline(Duration::from_millis(20));
