@@ -142,6 +142,20 @@ async fn where_no_server_is_healthy_all_are_asked() {
 }
 
 #[tokio::test]
+async fn one_server_that_serves_is_enough_to_begin() {
+    let [starting, up] = two_with_health().await;
+    starting.serving(false).await;
+    for _ in 0..10 {
+        let client = builder([&starting, &up]).connect_lazy().unwrap();
+        soon(client.wait_until_serving("pdp.v1.DecisionService")).await.unwrap();
+    }
+    up.serving(false).await;
+    let client = builder([&starting, &up]).deadline(Duration::from_millis(20)).connect_lazy();
+    let error = client.unwrap().wait_until_serving("pdp.v1.DecisionService").await.unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
 async fn what_one_server_asks_for_is_no_reason_to_wait_for_another() {
     let [asking, up] = two().await;
     let mut details = ErrorDetails::with_retry_info(Some(LONG));
