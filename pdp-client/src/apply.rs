@@ -2,6 +2,8 @@
 
 use pdp_proto::v1;
 
+use crate::attempt::Repeat;
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::Revision;
@@ -111,6 +113,7 @@ impl Client {
             RequestId::None => String::new(),
         };
         let safe = dry_run || !request_id.is_empty();
+        let repeat = if safe { Repeat::Idempotent } else { Repeat::Never };
         let message = v1::ApplyRequest {
             tenant: self.tenant().to_owned(),
             changes,
@@ -119,11 +122,11 @@ impl Client {
             request_id,
             on_behalf_of: on_behalf_of.clone(),
         };
-        let send = |client: &Self, request| {
-            let mut service = client.policies();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.policies();
             async move { service.apply(request).await }
         };
-        let response = self.unary(safe, || message.clone(), send).await?;
+        let response = self.unary(repeat, || message.clone(), send).await?;
         let v1::ApplyResponse { revision, changes, total_changes, replayed, on_behalf_of: whose } =
             response;
         let whose = (!whose.is_empty()).then_some(whose);

@@ -9,6 +9,8 @@ use std::time::SystemTime;
 
 use pdp_proto::v1;
 
+use crate::attempt::Repeat;
+use crate::balance::Subchannel;
 use crate::behalf::FactChange;
 use crate::call::Error;
 use crate::client::Client;
@@ -252,7 +254,7 @@ impl Client {
     /// written.
     pub fn audit(&self, query: AuditQuery) -> AuditRecords {
         AuditRecords {
-            client: self.clone(),
+            client: self.for_pages(),
             query,
             next: Some(String::new()),
             waiting: VecDeque::new(),
@@ -279,11 +281,11 @@ impl Client {
     async fn verify(&self, of_server: bool) -> Result<AuditVerified, Error> {
         let request =
             || v1::AuditServiceVerifyRequest { tenant: named(self.tenant(), of_server), of_server };
-        let send = |client: &Self, request| {
-            let mut service = client.audits();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.audits();
             async move { service.verify(request).await }
         };
-        let response = self.unary(true, request, send).await?;
+        let response = self.unary(Repeat::Idempotent, request, send).await?;
         let v1::AuditServiceVerifyResponse { records, head, broken } = response;
         let broken =
             broken.map(|v1::AuditBreak { sequence, problem }| AuditBreak { sequence, problem });
@@ -322,11 +324,11 @@ impl AuditRecords {
 
     async fn page(&mut self, page_token: String) -> Result<(), Error> {
         let request = || self.query.to_wire(self.client.tenant(), &page_token);
-        let send = |client: &Client, request| {
-            let mut service = client.audits();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.audits();
             async move { service.list(request).await }
         };
-        let response = self.client.unary(true, request, send).await?;
+        let response = self.client.unary(Repeat::Read, request, send).await?;
         let v1::AuditServiceListResponse { records, next_page_token } = response;
         let next = following(&page_token, next_page_token)?;
         for record in records {

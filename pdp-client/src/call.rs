@@ -1,14 +1,18 @@
-//! One call: its deadline, its attempts, and what became of it.
+//! One call: its deadline, and what became of it.
 
 use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
-use tonic::{Code, Request, Response, Status};
+use tokio::time::{Instant, timeout_at};
+use tonic::{Code, Status};
 
-use crate::client::Client;
 use crate::refusal::Refusal;
+
+/// The reasons with which a server that cannot be asked says `UNAVAILABLE`. With any other it can, and says that
+/// it could not do this: the revision has not arrived, the store takes no writes, somebody floods it with
+/// credentials. Without a reason it was something on the way that answered.
+const AWAY: [&str; 3] = ["", "STARTING", "SHUTTING_DOWN"];
 
 /// Why a call has no result. Never a decision: neither an `ALLOW` nor a `DENY`.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +98,52 @@ impl Error {
     pub fn retry_delay(&self) -> Option<Duration> {
         self.refusal().and_then(|refusal| refusal.retry_delay)
     }
+
+    /// The connection broke, in these words.
+    pub(crate) fn lost(endpoint: &str, message: &str) -> Self {
+        Self::Unreachable { endpoint: endpoint.to_owned(), message: message.to_owned() }
+    }
+
+    /// What a status means: the server's own word, or something that happened on the way.
+    pub(crate) fn from_status(endpoint: &str, status: &Status) -> Self {
+        // Only a status that was made here has a source.
+        let lost = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled);
+        match causes(status).last() {
+            Some(cause) if lost => Self::lost(endpoint, &cause_in_words(cause)),
+            _ => Self::Refused(Box::new(Refusal::from_status(status))),
+        }
+    }
+
+    /// Whether there was no server to ask: its connection failed, or it begins or ends.
+    pub(crate) fn is_away(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused(refusal) => {
+                refusal.code == Code::Unavailable && AWAY.contains(&refusal.reason.as_str())
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether no server said anything: there was none to ask, or none answered in time.
+    pub(crate) fn is_silence(&self) -> bool {
+        self.is_away() || matches!(self, Self::DeadlineExceeded { .. })
+    }
+
+    /// Whether a new attempt would be told the same.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self.code(),
+            Code::InvalidArgument
+                | Code::NotFound
+                | Code::AlreadyExists
+                | Code::PermissionDenied
+                | Code::FailedPrecondition
+                | Code::OutOfRange
+                | Code::Unimplemented
+                | Code::Unauthenticated
+        )
+    }
 }
 
 fn shown(deadline: Duration) -> String {
@@ -110,6 +160,11 @@ pub(crate) struct Deadline {
 // === impl Deadline ===
 
 impl Deadline {
+    /// It begins now.
+    pub(crate) fn of(length: Duration) -> Self {
+        Self { length, end: Instant::now() + length }
+    }
+
     /// What is left of it.
     pub(crate) fn remaining(self) -> Duration {
         self.end.saturating_duration_since(Instant::now())
@@ -131,22 +186,18 @@ impl Deadline {
         Error::DeadlineExceeded { endpoint: endpoint.to_owned(), deadline: self.length }
     }
 
-    /// What a status means: the server's own word, or something that happened on the way.
-    fn error(self, endpoint: &str, status: &Status) -> Error {
-        let chain = || std::iter::successors(status.source(), |&cause| cause.source());
-        let timed_out = chain().any(|cause| cause.is::<tonic::TimeoutExpired>());
+    /// [`Error::from_status`], where the status may be that this is over.
+    pub(crate) fn error(self, endpoint: &str, status: &Status) -> Error {
+        let timed_out = causes(status).any(|cause| cause.is::<tonic::TimeoutExpired>());
         if timed_out || status.code() == Code::DeadlineExceeded {
             return self.exceeded(endpoint);
         }
-        // Only a status that was made here has a source.
-        let lost = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled);
-        match chain().last() {
-            Some(cause) if lost => {
-                Error::Unreachable { endpoint: endpoint.to_owned(), message: cause_in_words(cause) }
-            }
-            _ => Error::Refused(Box::new(Refusal::from_status(status))),
-        }
+        Error::from_status(endpoint, status)
     }
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(status.source(), |&cause| cause.source())
 }
 
 /// The first cause of a failure, which says most; without the number of the operating system.
@@ -156,81 +207,6 @@ pub(crate) fn cause_in_words(cause: &(dyn StdError + 'static)) -> String {
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = text.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
-}
-
-// === impl Client ===
-
-impl Client {
-    pub(crate) fn start(&self) -> Deadline {
-        let length = self.deadline();
-        Deadline { length, end: Instant::now() + length }
-    }
-
-    /// What a status means that arrived after a call was answered.
-    pub(crate) fn failed(&self, status: &Status) -> Error {
-        self.start().error(self.endpoint(), status)
-    }
-
-    /// The connection broke, in these words.
-    pub(crate) fn lost(&self, message: &str) -> Error {
-        let endpoint = self.endpoint().to_owned();
-        Error::Unreachable { endpoint, message: message.to_owned() }
-    }
-
-    /// Sends a request and waits for its one answer; sends it again on `UNAVAILABLE` if it is
-    /// `safe` to, while deadline and budget allow. `make` makes each attempt's message anew.
-    pub(crate) async fn unary<Req, Res, Sent>(
-        &self,
-        safe: bool,
-        make: impl Fn() -> Req,
-        send: impl Fn(&Self, Request<Req>) -> Sent,
-    ) -> Result<Res, Error>
-    where
-        Sent: Future<Output = Result<Response<Res>, Status>>,
-    {
-        let deadline = self.start();
-        self.attempts(deadline, safe, make, send).await.map(Response::into_inner)
-    }
-
-    /// [`Client::unary`] within a deadline that has begun, for answers that are more than one.
-    pub(crate) async fn attempts<Req, Res, Sent>(
-        &self,
-        deadline: Deadline,
-        safe: bool,
-        make: impl Fn() -> Req,
-        send: impl Fn(&Self, Request<Req>) -> Sent,
-    ) -> Result<Response<Res>, Error>
-    where
-        Sent: Future<Output = Result<Response<Res>, Status>>,
-    {
-        let mut attempt = 1;
-        loop {
-            let mut request = Request::new(make());
-            request.set_timeout(deadline.remaining());
-            self.authorize(&mut request)?;
-            let error = match deadline.wait(self.endpoint(), send(self, request)).await {
-                Ok(response) => {
-                    self.budget().earn();
-                    return Ok(response);
-                }
-                Err(error) => error,
-            };
-            if error.code() != Code::Unavailable {
-                return Err(error);
-            }
-            let affordable = self.budget().spend();
-            let retries = self.retries();
-            if !safe || !affordable || attempt >= retries.max_attempts {
-                return Err(error);
-            }
-            let pause = retries.pause(attempt, random_part(), error.retry_delay());
-            if pause >= deadline.remaining() {
-                return Err(error);
-            }
-            sleep(pause).await;
-            attempt += 1;
-        }
-    }
 }
 
 /// A number from 0 to 1. Without randomness the whole: the longest pause is a correct one.
@@ -250,6 +226,22 @@ mod tests {
         assert_eq!((error.code(), error.reason()), (Code::Unavailable, None));
         let error = deadline.error("http://pdp", &Status::deadline_exceeded("late"));
         assert_eq!(error.to_string(), "http://pdp did not answer within 1.5 s");
+    }
+
+    #[test]
+    fn a_server_is_away_only_where_it_cannot_be_asked() {
+        let refused = |code, reason: &str| {
+            Error::Refused(Box::new(Refusal::new(code, String::new(), reason.to_owned())))
+        };
+        for reason in ["", "STARTING", "SHUTTING_DOWN"] {
+            assert!(refused(Code::Unavailable, reason).is_away(), "{reason}");
+            assert!(!refused(Code::Internal, reason).is_away(), "{reason}");
+        }
+        for reason in ["REVISION_NOT_REACHED", "STORE_UNAVAILABLE", "AUTHENTICATION_BUSY", "NEW"] {
+            assert!(!refused(Code::Unavailable, reason).is_away(), "{reason}");
+        }
+        assert!(Error::lost("http://pdp", "it is gone").is_away());
+        assert!(!Deadline::of(Duration::ZERO).exceeded("http://pdp").is_away());
     }
 
     #[test]

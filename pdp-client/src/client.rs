@@ -1,21 +1,17 @@
-//! A connection to a server, and the settings that its calls share.
+//! A client: connections to servers, and the settings that its calls share.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pdp_proto::v1::audit_service_client::AuditServiceClient;
-use pdp_proto::v1::decision_service_client::DecisionServiceClient;
-use pdp_proto::v1::policy_service_client::PolicyServiceClient;
-use pdp_proto::v1::session_service_client::SessionServiceClient;
-use pdp_proto::v1::tenant_service_client::TenantServiceClient;
 use tonic::Request;
-use tonic::transport::{Channel, Endpoint};
 
-use crate::call::{Error, cause_in_words};
-use crate::credentials::{Authorization, Bearer, Files};
+use crate::balance::{Balancer, Stay};
+use crate::builder::Builder;
+use crate::call::Error;
+use crate::credentials::Authorization;
 use crate::decision::Revision;
-use crate::retry::{Budget, Retries};
+use crate::fail_open::FailOpen;
+use crate::retry::{Balance, Retries};
 
 /// How long a call takes at most, its retries included, unless told otherwise.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
@@ -23,183 +19,58 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest deadline: a longer one is cut to it. Nothing that a server does takes a day.
 pub const MAX_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long connecting takes at most, unless told otherwise.
-const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The largest message accepted from a server, in bytes: one of a thousand large groups fits,
 /// and a broken server cannot fill the memory.
 pub const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
-/// A client of one server. Cloning it is cheap and shares the connection, which is made again by
-/// itself when it breaks.
+/// A client of one server, or of several that share one policy. Cloning it is cheap and shares the connections,
+/// which are made again by themselves when they break.
 #[derive(Debug, Clone)]
 pub struct Client {
-    channel: Channel,
-    authorization: Arc<Authorization>,
-    endpoint: Arc<str>,
-    budget: Arc<Budget>,
+    shared: Arc<Shared>,
     settings: Settings,
+    stay: Option<Stay>,
 }
 
-/// The settings of a client to be.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Builder {
-    endpoint: String,
-    connect_timeout: Duration,
-    user_agent: String,
-    bearer: Bearer,
-    files: Files,
-    settings: Settings,
+/// What the clones of a client share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) balancer: Balancer,
+    pub(crate) authorization: Arc<Authorization>,
+    pub(crate) budget: Balance,
+    pub(crate) fail_open: FailOpen,
 }
 
 #[derive(Debug, Clone)]
-struct Settings {
-    tenant: Arc<str>,
-    deadline: Duration,
-    at_least: Revision,
-    retries: Retries,
+pub(crate) struct Settings {
+    pub(crate) tenant: Arc<str>,
+    pub(crate) deadline: Duration,
+    pub(crate) at_least: Revision,
+    pub(crate) retries: Retries,
+    pub(crate) hedge_after: Option<Duration>,
 }
 
-// === impl Builder ===
+// === impl Settings ===
 
-impl Builder {
-    /// The tenant that every call is about; empty means `default`.
-    pub fn tenant(mut self, tenant: impl Into<Arc<str>>) -> Self {
-        self.settings.tenant = tenant.into();
-        self
-    }
-
-    /// How long each call takes at most, its retries included: [`DEFAULT_DEADLINE`] unless set,
-    /// [`MAX_DEADLINE`] at most.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.settings.deadline = deadline.min(MAX_DEADLINE);
-        self
-    }
-
-    /// How long connecting takes at most: 5 seconds unless set.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// Names the calling program to the server, before this library's own name.
-    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
-        self.user_agent = name.into();
-        self
-    }
-
-    /// How calls that are safe to send twice are retried.
-    pub fn retries(mut self, retries: Retries) -> Self {
-        self.settings.retries = retries;
-        self
-    }
-
-    /// Proves who calls with this token. It is sent with every call, over `https` or to loopback.
-    pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.bearer = Bearer::Token(token.into());
-        self
-    }
-
-    /// Proves who calls with the token in a file, which is read again every few seconds, so that it
-    /// can be replaced.
-    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.bearer = Bearer::File(path.into());
-        self
-    }
-
-    /// Takes a server for what it says it is if a certificate in this PEM file vouches for it, and not
-    /// if only one of the system's does.
-    pub fn ca(mut self, path: impl Into<PathBuf>) -> Self {
-        self.files.ca = Some(path.into());
-        self
-    }
-
-    /// The name that the server's certificate has to have, where it is not that of the address.
-    pub fn server_name(mut self, name: impl Into<String>) -> Self {
-        self.files.server_name = Some(name.into());
-        self
-    }
-
-    /// Proves who calls with a certificate (mutual TLS): PEM files of it, and of its key.
-    pub fn identity(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        self.files.identity = Some((cert.into(), key.into()));
-        self
-    }
-
-    /// Connects.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if the address cannot be used, [`Error::Unreachable`] if nobody answers
-    /// there in time.
-    pub async fn connect(self) -> Result<Client, Error> {
-        let endpoint = self.endpoint()?;
-        let channel = endpoint.connect().await.map_err(|error| Error::Unreachable {
-            endpoint: self.endpoint.clone(),
-            message: cause_in_words(&error),
-        })?;
-        self.client(channel)
-    }
-
-    /// Connects with the first call, so that a server may start after its clients.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if the address cannot be used.
-    pub fn connect_lazy(self) -> Result<Client, Error> {
-        let channel = self.endpoint()?.connect_lazy();
-        self.client(channel)
-    }
-
-    fn endpoint(&self) -> Result<Endpoint, Error> {
-        let unusable = |why: &str| Error::Setting {
-            message: format!(
-                "`{}` is not the address of a server: {why}; write it like `http://127.0.0.1:7070`",
-                self.endpoint
-            ),
-        };
-        let secret = self.endpoint.starts_with("https://");
-        if !secret && !self.endpoint.starts_with("http://") {
-            return Err(unusable("it does not begin with `http://` or `https://`"));
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tenant: Arc::from(""),
+            deadline: DEFAULT_DEADLINE,
+            at_least: Revision::default(),
+            retries: Retries::default(),
+            hedge_after: None,
         }
-        if !secret && !self.files.is_empty() {
-            return Err(unusable("there are no certificates without `https://`"));
-        }
-        let endpoint = Endpoint::from_shared(self.endpoint.clone())
-            .map_err(|error| unusable(&cause_in_words(&error)))?;
-        // A port that is none would otherwise count as no port, which means 80.
-        let authority = endpoint.uri().authority().map_or("", |authority| authority.as_str());
-        let after_host = authority.rsplit(']').next().unwrap_or(authority);
-        if after_host.contains(':') && endpoint.uri().port_u16().is_none() {
-            return Err(unusable("its port is not a number from 0 to 65535"));
-        }
-        let endpoint = match secret {
-            false => endpoint,
-            true => endpoint
-                .tls_config(self.files.config()?)
-                .map_err(|error| Error::Setting { message: cause_in_words(&error) })?,
-        };
-        let endpoint = endpoint.connect_timeout(self.connect_timeout);
-        endpoint.user_agent(self.user_agent.clone()).map_err(|_| Error::Setting {
-            message: format!("`{}` is not a user agent", self.user_agent.escape_debug()),
-        })
-    }
-
-    fn client(self, channel: Channel) -> Result<Client, Error> {
-        // It was an address, or there would be no channel.
-        let uri = self.endpoint.parse().unwrap_or_default();
-        Ok(Client {
-            channel,
-            authorization: Arc::new(self.bearer.authorization(&uri)?),
-            endpoint: self.endpoint.into(),
-            budget: Arc::new(Budget::full()),
-            settings: self.settings,
-        })
     }
 }
 
 // === impl Client ===
 
 impl Client {
+    pub(crate) fn new(shared: Shared, settings: Settings) -> Self {
+        Self { shared: Arc::new(shared), settings, stay: None }
+    }
+
     /// Connects to a server, such as `http://127.0.0.1:7070`, with every setting at its default.
     ///
     /// # Errors
@@ -208,21 +79,9 @@ impl Client {
         Self::builder(endpoint).connect().await
     }
 
-    /// Begins a client of the server at this address.
+    /// Begins a client of the server at this address; of several with [`Builder::endpoint`].
     pub fn builder(endpoint: impl Into<String>) -> Builder {
-        Builder {
-            endpoint: endpoint.into(),
-            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
-            user_agent: concat!("pdp-client/", env!("CARGO_PKG_VERSION")).to_owned(),
-            bearer: Bearer::None,
-            files: Files::default(),
-            settings: Settings {
-                tenant: Arc::from(""),
-                deadline: DEFAULT_DEADLINE,
-                at_least: Revision::default(),
-                retries: Retries::default(),
-            },
-        }
+        Builder::new(endpoint.into())
     }
 
     /// The same client for calls about another tenant.
@@ -247,10 +106,20 @@ impl Client {
         Self { settings, ..self.clone() }
     }
 
-    /// The address of the server.
+    /// The same client for the pages of one list, which come from one server for as long as that can be reached.
+    pub(crate) fn for_pages(&self) -> Self {
+        Self { stay: Some(Stay::new()), ..self.clone() }
+    }
+
+    /// The address of the server; of several the one that was named first.
     #[must_use]
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        self.endpoints().next().unwrap_or_default()
+    }
+
+    /// The addresses of the servers, in the order in which they were named.
+    pub fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.shared.balancer.subchannels().iter().map(|subchannel| subchannel.address())
     }
 
     /// The tenant that calls are about; empty means `default`.
@@ -261,7 +130,7 @@ impl Client {
 
     /// Puts on a request what proves who calls.
     pub(crate) fn authorize<T>(&self, request: &mut Request<T>) -> Result<(), Error> {
-        self.authorization.put(request)
+        self.shared.authorization.put(request)
     }
 
     pub(crate) const fn deadline(&self) -> Duration {
@@ -276,32 +145,24 @@ impl Client {
         self.settings.retries
     }
 
-    pub(crate) fn budget(&self) -> &Budget {
-        &self.budget
+    pub(crate) const fn hedge_after(&self) -> Option<Duration> {
+        self.settings.hedge_after
     }
 
-    pub(crate) fn channel(&self) -> Channel {
-        self.channel.clone()
+    pub(crate) const fn stay(&self) -> Option<&Stay> {
+        self.stay.as_ref()
     }
 
-    pub(crate) fn audits(&self) -> AuditServiceClient<Channel> {
-        AuditServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
+    pub(crate) fn balancer(&self) -> &Balancer {
+        &self.shared.balancer
     }
 
-    pub(crate) fn decisions(&self) -> DecisionServiceClient<Channel> {
-        DecisionServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
+    pub(crate) fn budget(&self) -> &Balance {
+        &self.shared.budget
     }
 
-    pub(crate) fn policies(&self) -> PolicyServiceClient<Channel> {
-        PolicyServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
-    }
-
-    pub(crate) fn session_calls(&self) -> SessionServiceClient<Channel> {
-        SessionServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
-    }
-
-    pub(crate) fn tenants(&self) -> TenantServiceClient<Channel> {
-        TenantServiceClient::new(self.channel()).max_decoding_message_size(MAX_RESPONSE_BYTES)
+    pub(crate) fn fail_open(&self) -> &FailOpen {
+        &self.shared.fail_open
     }
 }
 

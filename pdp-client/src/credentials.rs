@@ -61,16 +61,17 @@ impl fmt::Debug for Bearer {
 }
 
 impl Bearer {
-    /// What puts it on requests to this address. A token is not sent where others could read it.
-    pub(crate) fn authorization(self, endpoint: &Uri) -> Result<Authorization, Error> {
-        let secret = endpoint.scheme_str() == Some("https") || is_loopback(endpoint);
-        match self {
-            Self::None => Ok(Authorization::None),
-            Self::Token(_) | Self::File(_) if !secret => Err(setting(format!(
+    /// What puts it on requests to these addresses. A token is not sent where others could read it.
+    pub(crate) fn authorization(self, endpoints: &[Uri]) -> Result<Authorization, Error> {
+        let is_open =
+            |endpoint: &&Uri| endpoint.scheme_str() != Some("https") && !is_loopback(endpoint);
+        match (self, endpoints.iter().find(is_open)) {
+            (Self::None, _) => Ok(Authorization::None),
+            (Self::Token(_) | Self::File(_), Some(endpoint)) => Err(setting(format!(
                 "a token would be sent to {endpoint} in clear; use an address with `https://`"
             ))),
-            Self::Token(token) => value(&token).map(Authorization::Fixed),
-            Self::File(path) => {
+            (Self::Token(token), None) => value(&token).map(Authorization::Fixed),
+            (Self::File(path), None) => {
                 let token = token_in(&path)?;
                 let read = Mutex::new(Some((Instant::now(), token)));
                 Ok(Authorization::File { path, read })
@@ -180,8 +181,9 @@ mod tests {
     use super::*;
 
     fn sent(bearer: Bearer, endpoint: &'static str) -> Result<String, String> {
-        let authorization =
-            bearer.authorization(&Uri::from_static(endpoint)).map_err(|error| error.to_string())?;
+        let authorization = bearer
+            .authorization(&[Uri::from_static(endpoint)])
+            .map_err(|error| error.to_string())?;
         let mut request = Request::new(());
         authorization.put(&mut request).map_err(|error| error.to_string())?;
         let value = request.metadata().get("authorization").cloned();
@@ -199,6 +201,8 @@ mod tests {
         let refused = sent(token(), "http://pdp:7070").unwrap_err();
         assert!(refused.starts_with("a token would be sent to http://pdp:7070/ in clear"));
         assert_eq!(sent(Bearer::None, "http://pdp:7070").as_deref(), Ok(""));
+        let both = ["https://pdp", "http://pdp"].map(Uri::from_static);
+        assert!(token().authorization(&both).is_err(), "one that others read is one too many");
     }
 
     #[test]

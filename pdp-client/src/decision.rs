@@ -4,6 +4,8 @@ use std::fmt;
 
 use pdp_proto::v1;
 
+use crate::attempt::Repeat;
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::obligation::Obligations;
@@ -181,11 +183,11 @@ impl Client {
             question: Some(question.to_wire()),
             at_least: self.oldest().get(),
         };
-        let send = |client: &Self, request| {
-            let mut service = client.decisions();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.decisions();
             async move { service.check(request).await }
         };
-        let v1::CheckResponse { decision } = self.unary(true, request, send).await?;
+        let v1::CheckResponse { decision } = self.unary(Repeat::Read, request, send).await?;
         Decision::from_wire(decision, self.oldest())?.about(&question.permission)
     }
 
@@ -200,11 +202,12 @@ impl Client {
             questions: questions.iter().map(Question::to_wire).collect(),
             at_least: self.oldest().get(),
         };
-        let send = |client: &Self, request| {
-            let mut service = client.decisions();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.decisions();
             async move { service.batch_check(request).await }
         };
-        let v1::BatchCheckResponse { results, revision } = self.unary(true, request, send).await?;
+        let v1::BatchCheckResponse { results, revision } =
+            self.unary(Repeat::Read, request, send).await?;
         let revision = Revision::new(revision);
         fresh_enough(revision, self.oldest())?;
         if results.len() != questions.len() {
@@ -228,11 +231,11 @@ impl Client {
             question: Some(question.to_wire()),
             at_least: self.oldest().get(),
         };
-        let send = |client: &Self, request| {
-            let mut service = client.decisions();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.decisions();
             async move { service.explain(request).await }
         };
-        let v1::ExplainResponse { explanation } = self.unary(true, request, send).await?;
+        let v1::ExplainResponse { explanation } = self.unary(Repeat::Read, request, send).await?;
         let Some(message) = explanation else {
             return Err(Error::protocol("it holds no explanation"));
         };

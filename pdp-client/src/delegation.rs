@@ -5,6 +5,8 @@ use std::fmt;
 
 use pdp_proto::v1;
 
+use crate::attempt::Repeat;
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::{Decision, Revision};
@@ -340,11 +342,12 @@ impl Client {
             question: Some(question.to_wire()),
             at_least: self.oldest().get(),
         };
-        let send = |client: &Self, request| {
-            let mut service = client.decisions();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.decisions();
             async move { service.check_delegation(request).await }
         };
-        let v1::CheckDelegationResponse { decision } = self.unary(true, request, send).await?;
+        let v1::CheckDelegationResponse { decision } =
+            self.unary(Repeat::Read, request, send).await?;
         Decision::from_wire(decision, self.oldest())
     }
 
@@ -362,11 +365,11 @@ impl Client {
             question: Some(question.to_wire()),
             at_least: self.oldest().get(),
         };
-        let send = |client: &Self, request| {
-            let mut service = client.decisions();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.decisions();
             async move { service.explain_delegation(request).await }
         };
-        let response = self.unary(true, request, send).await?;
+        let response = self.unary(Repeat::Read, request, send).await?;
         let v1::ExplainDelegationResponse { explanation } = response;
         let message = explanation.ok_or_else(|| Error::protocol("it holds no explanation"))?;
         DelegationExplanation::from_wire(message, self.oldest())

@@ -1,13 +1,16 @@
 //! Whether a server serves, by the standard health protocol.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use tokio::time::sleep;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use crate::attempt::Repeat;
+use crate::balance::{Load, Picked, Subchannel};
 use crate::call::{Deadline, Error, random_part};
 use crate::client::Client;
 use crate::retry::Retries;
@@ -57,22 +60,23 @@ impl fmt::Display for Health {
 // === impl Client ===
 
 impl Client {
-    /// Asks whether a service serves, such as `pdp.v1.DecisionService`; empty: the server as such.
+    /// Asks whether a service serves, such as `pdp.v1.DecisionService`; empty: the server as such. Of several
+    /// servers one is asked that can be reached.
     ///
     /// # Errors
     /// [`Error::Refused`] with the code `NOT_FOUND` if the server has no such service.
     pub async fn health(&self, service: &str) -> Result<Health, Error> {
         let request = || HealthCheckRequest { service: service.to_owned() };
-        let send = |client: &Self, request| {
-            let mut service = HealthClient::new(client.channel());
+        let send = |server: &Subchannel, request| {
+            let mut service = server.health();
             async move { service.check(request).await }
         };
-        self.unary(true, request, send).await.map(Health::from)
+        self.unary(Repeat::Idempotent, request, send).await.map(Health::from)
     }
 
     /// Waits until a service serves, such as after a start; empty: the server as such. A server that
     /// cannot be reached yet is waited for ([`crate::Builder::connect_lazy`]), and so is a service
-    /// that the server does not have.
+    /// that the server does not have. Of several servers one has to serve.
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::DeadlineExceeded`] if it does not within the client's
@@ -81,7 +85,7 @@ impl Client {
         let deadline = self.start();
         let mut attempt = 1;
         loop {
-            let error = match self.watch(deadline, service).await {
+            let error = match self.first_serving(deadline, service).await {
                 Ok(Health::Serving) => return Ok(()),
                 // The server has ended; another may begin.
                 Ok(Health::NotServing | Health::Unknown) => deadline.exceeded(self.endpoint()),
@@ -97,17 +101,50 @@ impl Client {
         }
     }
 
-    /// The last thing that the server says of a service: that it serves, or what it said before the
+    /// What the first server says that serves; where none does before the watches end, what the last of them
+    /// came to.
+    async fn first_serving(&self, deadline: Deadline, service: &str) -> Result<Health, Error> {
+        let watches = self.balancer().each(Load::Stream);
+        let mut watches: Vec<_> =
+            watches.map(|server| Some(Box::pin(self.watch(deadline, server, service)))).collect();
+        let mut last = None;
+        poll_fn(|context| {
+            for slot in &mut watches {
+                let Some(watch) = slot else { continue };
+                match watch.as_mut().poll(context) {
+                    Poll::Ready(Ok(Health::Serving)) => {
+                        return Poll::Ready(Some(Ok(Health::Serving)));
+                    }
+                    Poll::Ready(told) => (*slot, last) = (None, Some(told)),
+                    Poll::Pending => {}
+                }
+            }
+            match watches.iter().all(Option::is_none) {
+                true => Poll::Ready(last.take()),
+                false => Poll::Pending,
+            }
+        })
+        .await
+        .unwrap_or_else(|| Err(deadline.exceeded(self.endpoint())))
+    }
+
+    /// The last thing that a server says of a service: that it serves, or what it said before the
     /// watch ended.
-    async fn watch(&self, deadline: Deadline, service: &str) -> Result<Health, Error> {
+    async fn watch(
+        &self,
+        deadline: Deadline,
+        server: Picked,
+        service: &str,
+    ) -> Result<Health, Error> {
         let request = || HealthCheckRequest { service: service.to_owned() };
-        let send = |client: &Self, request| {
-            let mut service = HealthClient::new(client.channel());
+        let send = |server: &Subchannel, request| {
+            let mut service = server.health();
             async move { service.watch(request).await }
         };
-        let mut told = self.attempts(deadline, false, request, send).await?.into_inner();
+        let (response, server) = self.once(deadline, server, request, send).await?;
+        let mut told = response.into_inner();
         let mut last = Health::Unknown;
-        while let Some(response) = deadline.wait(self.endpoint(), told.message()).await? {
+        while let Some(response) = deadline.wait(server.address(), told.message()).await? {
             last = Health::from(response);
             if last == Health::Serving {
                 break;

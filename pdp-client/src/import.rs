@@ -6,6 +6,7 @@ use prost::Message as _;
 use tonic::Request;
 
 use crate::apply::generate_request_id;
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::Revision;
@@ -106,8 +107,12 @@ impl Client {
             Parts { header: Some(header), changes: changes.into_iter(), next: None, sent: Some(0) };
         let mut request = Request::new(tokio_stream::iter(parts));
         request.set_timeout(deadline.remaining());
-        let mut service = self.policies();
-        let response = deadline.wait(self.endpoint(), service.import(request)).await?.into_inner();
+        self.authorize(&mut request)?;
+        let import = |server: &Subchannel| {
+            let mut service = server.policies();
+            async move { service.import(request).await }
+        };
+        let response = self.only_once(deadline, import).await?;
         let v1::ImportResponse { revision, created, changed, removed, replayed } = response;
         Ok(Imported { revision: Revision::new(revision), created, changed, removed, replayed })
     }

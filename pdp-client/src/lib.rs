@@ -35,7 +35,16 @@
 //!   told and which covers the retries.
 //! - Only what is safe to send twice is retried, and only on `UNAVAILABLE`: reads, change sets, which
 //!   carry a request id unless told otherwise ([`ChangeSet::without_request_id`]), and what is done
-//!   with sessions, which are opened under a request key ([`OpenRequest`]).
+//!   with sessions, which are opened under a request key ([`OpenRequest`]). Retries are a share of the calls
+//!   ([`RetryBudget`]), so that an outage is not multiplied.
+//!
+//! **Several servers** that share one policy are named with [`Builder::endpoint`]. A call goes to one that can be
+//! reached: of two that are drawn, to the one with fewer calls in flight. A server that cannot be reached, or says
+//! that it drains, is left out for a while ([`Ejection`]); a retry goes to another one; streams and the pages of a
+//! list stay where they began. Reads may be hedged ([`Builder::hedge_after`]).
+//!
+//! **It fails closed**. What may go on where no server can be reached is named, permission by permission
+//! ([`FailOpen`]), concerns [`Client::check_or_fail_open`] alone, and is no decision ([`Answer::FailedOpen`]).
 //!
 //! The other families are asked the same way: an action on a vault entity is
 //! [`Permission::vault_action`], a privileged session [`Permission::session`] (its `ALLOW` carries
@@ -56,8 +65,11 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod attempt;
 mod audit;
+mod balance;
 mod behalf;
+mod builder;
 mod call;
 mod client;
 mod credentials;
@@ -65,6 +77,7 @@ mod decision;
 mod delegation;
 #[cfg(feature = "engine")]
 pub mod engine;
+mod fail_open;
 mod health;
 mod import;
 mod list;
@@ -87,13 +100,16 @@ pub use audit::{
     AuditBreak, AuditEvent, AuditHash, AuditKind, AuditQuery, AuditRecord, AuditRecords,
     AuditVerified, AuditedChangeSet, AuditedSession, SessionEvent,
 };
+pub use balance::{Ejection, MAX_ENDPOINTS};
 pub use behalf::{DelegationRefusal, FactChange, RefusedChange};
+pub use builder::Builder;
 pub use call::Error;
-pub use client::{Builder, Client, DEFAULT_DEADLINE, MAX_DEADLINE, MAX_RESPONSE_BYTES};
+pub use client::{Client, DEFAULT_DEADLINE, MAX_DEADLINE, MAX_RESPONSE_BYTES};
 pub use decision::{Batch, Decision, Effect, Explanation, Revision};
 pub use delegation::{
     DelegationAction, DelegationExplanation, DelegationQuestion, Level, Recipient, Relative, Scope,
 };
+pub use fail_open::{Answer, FailOpen, MAX_FAIL_OPEN};
 pub use health::Health;
 pub use import::{Import, Imported};
 pub use list::{ApprovalQuestion, Because, Item, Items, Listing, SubjectKinds};
@@ -105,7 +121,7 @@ pub use policy::{Export, Exported, Found, Listed, Pages};
 pub use question::{Permission, Question, Resource, Subject};
 pub use reason::Reason;
 pub use refusal::{FieldViolation, PreconditionViolation, Refusal};
-pub use retry::Retries;
+pub use retry::{Retries, RetryBudget};
 pub use session::{
     ForceEnd, MAX_FAILURE_BYTES, OpenRequest, Opened, Outcome, Privileges, Renewed, Revocation,
     RevocationState, Session, SessionEnd, SessionPages, SessionState, Sessions, Task, Watch,

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::{Decision, Effect, Revision};
+use crate::fail_open::Answer;
 use crate::question::{Permission, Question, Resource, Subject};
 use crate::reason::Reason;
 
@@ -119,6 +120,18 @@ impl LocalClient {
         match self.decide(question) {
             Some(decision) => Ok(decision),
             None => self.0.client.check(question).await,
+        }
+    }
+
+    /// The same, and lets through what [`Client::check_or_fail_open`] would where the server has to be asked and
+    /// cannot be reached.
+    ///
+    /// # Errors
+    /// As [`Client::check_or_fail_open`], where the server has to be asked.
+    pub async fn check_or_fail_open(&self, question: &Question) -> Result<Answer, Error> {
+        match self.decide(question) {
+            Some(decision) => Ok(Answer::Decided(decision)),
+            None => self.0.client.check_or_fail_open(question).await,
         }
     }
 

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use pdp_proto::v1;
 use tonic::Streaming;
 
+use crate::attempt::Repeat;
+use crate::balance::{Picked, Subchannel};
 use crate::call::{Deadline, Error};
 use crate::client::Client;
 use crate::decision::Revision;
@@ -18,7 +20,7 @@ const PAGE_SIZE: u32 = 1_000;
 pub struct Export {
     stream: Streaming<v1::ExportResponse>,
     deadline: Deadline,
-    endpoint: String,
+    server: Picked,
     position: Option<Position>,
 }
 
@@ -72,13 +74,14 @@ impl Client {
     pub async fn export(&self) -> Result<Export, Error> {
         let deadline = self.start();
         let request = || v1::ExportRequest { tenant: self.tenant().to_owned() };
-        let send = |client: &Self, request| {
-            let mut service = client.policies();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.policies();
             async move { service.export(request).await }
         };
-        let stream = self.attempts(deadline, true, request, send).await?.into_inner();
-        let endpoint = self.endpoint().to_owned();
-        Ok(Export { stream, deadline, endpoint, position: None })
+        // It is long, and two at once would help nobody.
+        let repeat = Repeat::Idempotent;
+        let (response, server) = self.attempts(deadline, repeat, request, send).await?;
+        Ok(Export { stream: response.into_inner(), deadline, server, position: None })
     }
 
     /// Reads one fact.
@@ -90,11 +93,11 @@ impl Client {
             tenant: self.tenant().to_owned(),
             key: Some(key.clone()),
         };
-        let send = |client: &Self, request| {
-            let mut service = client.policies();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.policies();
             async move { service.get(request).await }
         };
-        let response = self.unary(true, request, send).await?;
+        let response = self.unary(Repeat::Read, request, send).await?;
         let v1::PolicyServiceGetResponse { fact, revision } = response;
         let fact = fact.ok_or_else(|| Error::protocol("it holds no fact"))?;
         Ok(Found { fact, revision: Revision::new(revision) })
@@ -104,7 +107,7 @@ impl Client {
     #[must_use]
     pub fn list(&self, kind: v1::FactKind) -> Pages {
         Pages {
-            client: self.clone(),
+            client: self.for_pages(),
             kind,
             revision: None,
             next: Some(String::new()),
@@ -121,8 +124,9 @@ impl Export {
     /// # Errors
     /// [`Error`] if the export breaks off: what came before is not the whole policy.
     pub async fn next(&mut self) -> Result<Option<Vec<v1::Fact>>, Error> {
-        let part = self.deadline.wait(&self.endpoint, self.stream.message()).await?;
-        let Some(v1::ExportResponse { revision, facts, position }) = part else {
+        let part = self.deadline.wait(self.server.address(), self.stream.message()).await;
+        self.server.note(part.as_ref());
+        let Some(v1::ExportResponse { revision, facts, position }) = part? else {
             return match self.position {
                 Some(_) => Ok(None),
                 None => Err(Error::protocol("the export holds no message")),
@@ -201,11 +205,11 @@ impl Pages {
             page_size: PAGE_SIZE,
             page_token: page_token.clone(),
         };
-        let send = |client: &Client, request| {
-            let mut service = client.policies();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.policies();
             async move { service.list(request).await }
         };
-        let response = self.client.unary(true, request, send).await?;
+        let response = self.client.unary(Repeat::Read, request, send).await?;
         let v1::PolicyServiceListResponse { facts, next_page_token, revision } = response;
         self.next = following(&page_token, next_page_token)?;
         self.revision = Some(Revision::new(revision));

@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
-use tonic::{Code, Streaming};
+use tonic::Streaming;
 
+use crate::balance::Picked;
 use crate::call::{Error, random_part};
 use crate::client::Client;
 use crate::retry::Retries;
@@ -19,7 +20,8 @@ pub(crate) const BACKOFF: Retries = Retries {
 };
 
 /// The call that begins a stream.
-pub(crate) type Connecting<M> = Pin<Box<dyn Future<Output = Result<Streaming<M>, Error>> + Send>>;
+pub(crate) type Connecting<M> =
+    Pin<Box<dyn Future<Output = Result<(Streaming<M>, Picked), Error>> + Send>>;
 
 /// A stream that goes on for as long as it is asked.
 pub(crate) struct Reconnecting<M> {
@@ -48,7 +50,7 @@ enum Stream<M> {
     Idle,
     Pausing(Pin<Box<Sleep>>),
     Connecting(Connecting<M>),
-    Connected { messages: Box<Streaming<M>>, since: Instant, heard: Instant },
+    Connected { messages: Box<Streaming<M>>, server: Picked, since: Instant, heard: Instant },
 }
 
 // === impl Reconnecting ===
@@ -74,23 +76,25 @@ impl<M> Reconnecting<M> {
                     self.stream = Stream::Connecting(connect(self.client.clone())?);
                 }
                 Stream::Connecting(connecting) => match connecting.as_mut().await {
-                    Ok(messages) => {
+                    Ok((messages, server)) => {
                         let (messages, now) = (Box::new(messages), Instant::now());
-                        self.stream = Stream::Connected { messages, since: now, heard: now };
+                        self.stream =
+                            Stream::Connected { messages, server, since: now, heard: now };
                     }
                     Err(error) => return self.lost(error, Duration::ZERO),
                 },
-                Stream::Connected { messages, since, heard } => {
-                    let (client, silence) = (&self.client, self.silence);
+                Stream::Connected { messages, server, since, heard } => {
+                    let silence = self.silence;
                     let error = match timeout_at(*heard + silence, messages.message()).await {
                         Ok(Ok(Some(message))) => {
                             *heard = Instant::now();
                             return Ok(Heard::Message(message));
                         }
-                        Ok(Ok(None)) => client.lost("the server ended the watch"),
-                        Ok(Err(status)) => client.failed(&status),
-                        Err(_elapsed) => client.lost("it has fallen silent"),
+                        Ok(Ok(None)) => Error::lost(server.address(), "the server ended the watch"),
+                        Ok(Err(status)) => Error::from_status(server.address(), &status),
+                        Err(_elapsed) => Error::lost(server.address(), "it has fallen silent"),
                     };
+                    server.note::<()>(Err(&error));
                     let lasted = since.elapsed();
                     return self.lost(error, lasted);
                 }
@@ -111,7 +115,7 @@ impl<M> Reconnecting<M> {
         self.failures = self.failures.saturating_add(1);
         let pause = self.backoff.pause(self.failures, random_part(), error.retry_delay());
         self.stream = Stream::Pausing(Box::pin(sleep(pause)));
-        if is_final(&error) { Err(error) } else { Ok(Heard::Lost { error, pause }) }
+        if error.is_final() { Err(error) } else { Ok(Heard::Lost { error, pause }) }
     }
 }
 
@@ -134,23 +138,10 @@ impl<M> fmt::Debug for Reconnecting<M> {
     }
 }
 
-/// Whether a new attempt would be told the same.
-fn is_final(error: &Error) -> bool {
-    matches!(
-        error.code(),
-        Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::FailedPrecondition
-            | Code::OutOfRange
-            | Code::Unimplemented
-            | Code::Unauthenticated
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+
     use super::*;
     use crate::refusal::Refusal;
 
@@ -177,10 +168,10 @@ mod tests {
     #[test]
     fn what_does_not_change_is_told_and_the_rest_is_tried_again() {
         for code in [Code::NotFound, Code::InvalidArgument, Code::PermissionDenied] {
-            assert!(is_final(&refused(code)), "{code:?}");
+            assert!(refused(code).is_final(), "{code:?}");
         }
         for code in [Code::Unavailable, Code::ResourceExhausted, Code::Internal, Code::Cancelled] {
-            assert!(!is_final(&refused(code)), "{code:?}");
+            assert!(!refused(code).is_final(), "{code:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 
+use crate::balance::{Picked, Subchannel};
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::{Decision, Revision, refusal_from_wire};
@@ -25,7 +26,7 @@ const MAX_UNANSWERED: usize = 4_096;
 pub struct CheckQuestions {
     client: Client,
     send: mpsc::Sender<v1::CheckStreamRequest>,
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Shared>,
     room: Arc<Semaphore>,
 }
 
@@ -34,14 +35,21 @@ pub struct CheckQuestions {
 pub struct CheckAnswers {
     client: Client,
     answers: Streaming<v1::CheckStreamResponse>,
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Shared>,
     /// For questions; closed once there are no more answers.
     room: Arc<Semaphore>,
 }
 
+/// What both ends have.
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    server: Picked,
+}
+
 /// What both ends know.
 #[derive(Debug, Default)]
-struct Shared {
+struct State {
     /// What was asked and is not answered, in its order.
     unanswered: VecDeque<Unanswered>,
     /// How many were asked.
@@ -103,11 +111,15 @@ impl Client {
     /// [`Error`] if the server does not open one within the deadline.
     pub async fn check_stream(&self) -> Result<(CheckQuestions, CheckAnswers), Error> {
         let (send, questions) = mpsc::channel(MAX_UNANSWERED);
-        let mut service = self.decisions();
         // Without a timeout of its own: it stays open.
-        let opening = service.check_stream(Request::new(ReceiverStream::new(questions)));
-        let answers = self.start().wait(self.endpoint(), opening).await?.into_inner();
-        let shared = Arc::<Mutex<Shared>>::default();
+        let mut request = Request::new(ReceiverStream::new(questions));
+        self.authorize(&mut request)?;
+        let opening = |server: &Subchannel| {
+            let mut service = server.decisions();
+            async move { service.check_stream(request).await }
+        };
+        let (answers, server) = self.open(opening).await?;
+        let shared = Arc::new(Shared { state: Mutex::default(), server });
         let room = Arc::new(Semaphore::new(MAX_UNANSWERED));
         let (client, other, place) = (self.clone(), Arc::clone(&shared), Arc::clone(&room));
         let asking = CheckQuestions { client, send, shared: other, room: place };
@@ -127,7 +139,7 @@ impl CheckQuestions {
         let (room, send) = (self.room.acquire().await, self.send.reserve().await);
         let (Ok(room), Ok(send)) = (room, send) else { return Err(self.over()) };
         let (at_least, tenant) = (self.client.oldest(), self.client.tenant().to_owned());
-        let mut shared = held(&self.shared);
+        let mut shared = self.shared.held();
         if shared.broken.is_some() {
             drop(shared);
             return Err(self.over());
@@ -148,10 +160,10 @@ impl CheckQuestions {
     }
 
     fn over(&self) -> Error {
-        let broken = held(&self.shared).broken.clone();
+        let broken = self.shared.held().broken.clone();
         broken.map_or_else(
-            || self.client.lost("the stream of checks is over"),
-            |broken| broken.error(&self.client),
+            || Error::lost(self.shared.server.address(), "the stream of checks is over"),
+            |broken| broken.error(&self.shared.server),
         )
     }
 }
@@ -168,7 +180,7 @@ impl CheckAnswers {
     pub async fn next(&mut self) -> Option<Result<Decision, Error>> {
         loop {
             let due = {
-                let shared = held(&self.shared);
+                let shared = self.shared.held();
                 if let Some(broken) = shared.broken.clone() {
                     return self.unanswered(shared, &broken);
                 }
@@ -186,7 +198,9 @@ impl CheckAnswers {
                 Err(_elapsed) if due.is_some() => Break::Late(self.client.deadline()),
                 Err(_elapsed) => continue,
             };
-            held(&self.shared).broken = Some(broken);
+            let server = &self.shared.server;
+            server.note::<()>(Err(&broken.error(server)));
+            self.shared.held().broken = Some(broken);
             self.room.close();
         }
     }
@@ -195,7 +209,7 @@ impl CheckAnswers {
     fn read(&self, answer: v1::CheckStreamResponse) -> Result<Result<Decision, Error>, Break> {
         use v1::check_stream_response::Result as Wire;
         let v1::CheckStreamResponse { number, result } = answer;
-        let mut shared = held(&self.shared);
+        let mut shared = self.shared.held();
         let next = shared.unanswered.front().map(|it| it.number);
         if next != Some(number) {
             let expected = next.map_or_else(|| "nothing".to_owned(), |next| next.to_string());
@@ -219,10 +233,10 @@ impl CheckAnswers {
     /// What a question gets that is not answered any more.
     fn unanswered(
         &self,
-        mut shared: MutexGuard<'_, Shared>,
+        mut shared: MutexGuard<'_, State>,
         broken: &Break,
     ) -> Option<Result<Decision, Error>> {
-        shared.unanswered.pop_front().map(|_| Err(broken.error(&self.client)))
+        shared.unanswered.pop_front().map(|_| Err(broken.error(&self.shared.server)))
     }
 }
 
@@ -235,20 +249,24 @@ impl Drop for CheckAnswers {
 // === impl Break ===
 
 impl Break {
-    fn error(&self, client: &Client) -> Error {
+    fn error(&self, server: &Subchannel) -> Error {
+        let endpoint = server.address();
         match self {
-            Self::Ended => client.lost("the stream of checks ended without an answer"),
-            Self::Told(status) => client.failed(status),
+            Self::Ended => Error::lost(endpoint, "the stream of checks ended without an answer"),
+            Self::Told(status) => Error::from_status(endpoint, status),
             Self::Late(deadline) => {
-                let endpoint = client.endpoint().to_owned();
-                Error::DeadlineExceeded { endpoint, deadline: *deadline }
+                Error::DeadlineExceeded { endpoint: endpoint.to_owned(), deadline: *deadline }
             }
             Self::Protocol(message) => Error::protocol(message.clone()),
         }
     }
 }
 
-/// Nothing that is done with the lock panics.
-fn held(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+// === impl Shared ===
+
+impl Shared {
+    /// Nothing that is done with the lock panics.
+    fn held(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

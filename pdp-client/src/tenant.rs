@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use pdp_proto::v1;
 
+use crate::attempt::Repeat;
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::Revision;
@@ -46,11 +48,12 @@ impl Client {
     /// [`Error::Refused`] with the reason `TENANT_EXISTS` if there is one of this id.
     pub async fn create_tenant(&self, id: &str) -> Result<Tenant, Error> {
         let request = || v1::TenantServiceCreateRequest { tenant: id.to_owned() };
-        let send = |client: &Self, request| {
-            let mut service = client.tenants();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.tenants();
             async move { service.create(request).await }
         };
-        let v1::TenantServiceCreateResponse { tenant } = self.unary(false, request, send).await?;
+        let v1::TenantServiceCreateResponse { tenant } =
+            self.unary(Repeat::Never, request, send).await?;
         tenant.map(Tenant::from).ok_or_else(|| Error::protocol("it holds no tenant"))
     }
 
@@ -61,18 +64,18 @@ impl Client {
     /// `TENANT_PROTECTED` for `default`.
     pub async fn delete_tenant(&self, id: &str) -> Result<(), Error> {
         let request = || v1::TenantServiceDeleteRequest { tenant: id.to_owned() };
-        let send = |client: &Self, request| {
-            let mut service = client.tenants();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.tenants();
             async move { service.delete(request).await }
         };
-        let v1::TenantServiceDeleteResponse {} = self.unary(false, request, send).await?;
+        let v1::TenantServiceDeleteResponse {} = self.unary(Repeat::Never, request, send).await?;
         Ok(())
     }
 
     /// Lists the tenants, ordered by id.
     #[must_use]
     pub fn list_tenants(&self) -> Tenants {
-        Tenants { client: self.clone(), next: Some(String::new()), waiting: VecDeque::new() }
+        Tenants { client: self.for_pages(), next: Some(String::new()), waiting: VecDeque::new() }
     }
 }
 
@@ -110,11 +113,11 @@ impl Tenants {
             page_size: PAGE_SIZE,
             page_token: page_token.clone(),
         };
-        let send = |client: &Client, request| {
-            let mut service = client.tenants();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.tenants();
             async move { service.list(request).await }
         };
-        let response = self.client.unary(true, request, send).await?;
+        let response = self.client.unary(Repeat::Read, request, send).await?;
         let v1::TenantServiceListResponse { tenants, next_page_token } = response;
         self.next = following(&page_token, next_page_token)?;
         self.waiting.extend(tenants.into_iter().map(Tenant::from));

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use pdp_proto::v1;
 use tonic::Request;
 
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::Revision;
@@ -185,10 +186,11 @@ fn connect(client: Client, after: Option<Position>) -> Connecting<v1::PolicyServ
         let after = after.map(Position::to_wire);
         let mut request = Request::new(v1::PolicyServiceWatchRequest { tenant, after });
         client.authorize(&mut request)?;
-        let mut service = client.policies();
-        let answer = service.watch(request);
-        let response = client.start().wait(client.endpoint(), answer).await?;
-        Ok(response.into_inner())
+        let watch = |server: &Subchannel| {
+            let mut service = server.policies();
+            async move { service.watch(request).await }
+        };
+        client.open(watch).await
     })
 }
 

@@ -3,6 +3,8 @@
 use pdp_proto::v1;
 
 use super::{ApprovalQuestion, Because, Fetched, Item, Listing, Page, SubjectKinds, Turn};
+use crate::attempt::Repeat;
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::{Effect, Explanation, Revision, fresh_enough};
@@ -15,7 +17,7 @@ impl Client {
     /// What may somebody do on one resource? Every operation, native right, vault action and
     /// session that a check says `ALLOW` to.
     pub fn list_permissions(&self, subject: Subject, resource: Resource) -> Listing<Permission> {
-        let client = self.clone();
+        let client = self.for_pages();
         Listing::new(move |turn| {
             let (client, wire) = (client.clone(), (subject.to_wire(), resource.to_wire()));
             Box::pin(permissions(client, wire.0, wire.1, turn)) as Fetched<_>
@@ -30,7 +32,7 @@ impl Client {
         permission: Permission,
         type_name: impl Into<String>,
     ) -> Listing<Resource> {
-        let (client, type_name) = (self.clone(), type_name.into());
+        let (client, type_name) = (self.for_pages(), type_name.into());
         Listing::new(move |turn| {
             let (client, subject) = (client.clone(), subject.to_wire());
             let asked = (permission.clone(), type_name.clone());
@@ -45,7 +47,7 @@ impl Client {
         resource: Resource,
         kinds: SubjectKinds,
     ) -> Listing<Subject> {
-        let client = self.clone();
+        let client = self.for_pages();
         Listing::new(move |turn| {
             let (client, permission) = (client.clone(), permission.clone());
             Box::pin(subjects(client, permission, resource.to_wire(), kinds, turn)) as Fetched<_>
@@ -55,7 +57,7 @@ impl Client {
     /// Which people could agree to what needs an approval? Their ids. Nobody is an empty list, and
     /// never an `ALLOW`.
     pub fn list_approvers(&self, question: impl Into<ApprovalQuestion>) -> Listing<String> {
-        let (client, question) = (self.clone(), question.into());
+        let (client, question) = (self.for_pages(), question.into());
         Listing::new(move |turn| {
             Box::pin(approvers(client.clone(), question.clone(), turn)) as Fetched<_>
         })
@@ -78,11 +80,11 @@ async fn permissions(
         explain,
         at_least: client.oldest().get(),
     };
-    let send = |client: &Client, request| {
-        let mut service = client.decisions();
+    let send = |server: &Subchannel, request| {
+        let mut service = server.decisions();
         async move { service.list_permissions(request).await }
     };
-    let response = client.unary(true, request, send).await?;
+    let response = client.unary(Repeat::Read, request, send).await?;
     let v1::ListPermissionsResponse { permissions, next_page_token, revision } = response;
     let items = permissions.into_iter().map(|listed| {
         use v1::listed_permission::Permission as Wire;
@@ -124,11 +126,11 @@ async fn resources(
         explain,
         at_least: client.oldest().get(),
     };
-    let send = |client: &Client, request| {
-        let mut service = client.decisions();
+    let send = |server: &Subchannel, request| {
+        let mut service = server.decisions();
         async move { service.list_resources(request).await }
     };
-    let response = client.unary(true, request, send).await?;
+    let response = client.unary(Repeat::Read, request, send).await?;
     let v1::ListResourcesResponse { resources, next_page_token, revision } = response;
     let items = resources.into_iter().map(|listed| {
         let v1::ListedResource { id, explanation } = listed;
@@ -162,11 +164,11 @@ async fn subjects(
         explain,
         at_least: client.oldest().get(),
     };
-    let send = |client: &Client, request| {
-        let mut service = client.decisions();
+    let send = |server: &Subchannel, request| {
+        let mut service = server.decisions();
         async move { service.list_subjects(request).await }
     };
-    let response = client.unary(true, request, send).await?;
+    let response = client.unary(Repeat::Read, request, send).await?;
     let v1::ListSubjectsResponse { subjects, next_page_token, revision } = response;
     let items = subjects.into_iter().map(|listed| {
         use v1::subject::Subject as Wire;
@@ -204,11 +206,11 @@ async fn approvers(
         explain,
         at_least: client.oldest().get(),
     };
-    let send = |client: &Client, request| {
-        let mut service = client.decisions();
+    let send = |server: &Subchannel, request| {
+        let mut service = server.decisions();
         async move { service.list_approvers(request).await }
     };
-    let response = client.unary(true, request, send).await?;
+    let response = client.unary(Repeat::Read, request, send).await?;
     let v1::ListApproversResponse { approvers, next_page_token, revision } = response;
     let items = approvers.into_iter().map(|listed| {
         use v1::listed_approver::Because as Wire;

@@ -3,6 +3,8 @@
 use pdp_proto::v1;
 
 use super::{Outcome, Revocation, Session, SessionPages, Watch, Watched};
+use crate::attempt::Repeat;
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::decision::Decision;
@@ -246,11 +248,11 @@ impl Sessions {
             level,
             at_least: self.client.oldest().get(),
         };
-        let send = |client: &Client, request| {
-            let mut service = client.session_calls();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.session_calls();
             async move { service.open(request).await }
         };
-        let response = self.client.unary(true, || message.clone(), send).await?;
+        let response = self.client.unary(Repeat::Idempotent, || message.clone(), send).await?;
         Opened::from_wire(response, &self.client, asked)
     }
 
@@ -265,11 +267,11 @@ impl Sessions {
             session: session.to_owned(),
             at_least: self.client.oldest().get(),
         };
-        let send = |client: &Client, request| {
-            let mut service = client.session_calls();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.session_calls();
             async move { service.renew(request).await }
         };
-        let response = self.client.unary(true, request, send).await?;
+        let response = self.client.unary(Repeat::Idempotent, request, send).await?;
         Renewed::from_wire(response, &self.client, session)
     }
 
@@ -283,11 +285,11 @@ impl Sessions {
             tenant: self.client.tenant().to_owned(),
             session: session.to_owned(),
         };
-        let send = |client: &Client, request| {
-            let mut service = client.session_calls();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.session_calls();
             async move { service.close(request).await }
         };
-        let response = self.client.unary(true, request, send).await?;
+        let response = self.client.unary(Repeat::Idempotent, request, send).await?;
         let v1::SessionServiceCloseResponse { session: wire } = response;
         let closed = Session::from_wire(wire)?.of(session)?;
         if closed.is_open() {
@@ -310,11 +312,12 @@ impl Sessions {
             let tenant = self.client.tenant().to_owned();
             v1::ForceEndRequest { tenant, person, computer, level, note }
         };
-        let send = |client: &Client, request| {
-            let mut service = client.session_calls();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.session_calls();
             async move { service.force_end(request).await }
         };
-        let v1::ForceEndResponse { ended } = self.client.unary(true, request, send).await?;
+        let v1::ForceEndResponse { ended } =
+            self.client.unary(Repeat::Idempotent, request, send).await?;
         Ok(ended)
     }
 
@@ -345,7 +348,7 @@ impl Sessions {
     /// Lists sessions, in the order in which they were opened: every open one, and those that have ended
     /// as long as they are remembered.
     pub fn list(&self) -> SessionPages {
-        SessionPages::new(self.client.clone())
+        SessionPages::new(self.client.for_pages())
     }
 
     /// Watches for work that is due.
@@ -370,11 +373,11 @@ impl Sessions {
             revocation: revocation.to_owned(),
             outcome: Some(outcome.to_wire()),
         };
-        let send = |client: &Client, request| {
-            let mut service = client.session_calls();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.session_calls();
             async move { service.acknowledge_revocation(request).await }
         };
-        let response = self.client.unary(true, request, send).await?;
+        let response = self.client.unary(Repeat::Idempotent, request, send).await?;
         let v1::AcknowledgeRevocationResponse { revocation: wire } = response;
         let answered = Revocation::from_wire(wire)?;
         if answered.id != revocation {
@@ -394,11 +397,11 @@ impl Sessions {
             tenant: self.client.tenant().to_owned(),
             by: Some(by.clone()),
         };
-        let send = |client: &Client, request| {
-            let mut service = client.session_calls();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.session_calls();
             async move { service.get(request).await }
         };
-        let response = self.client.unary(true, request, send).await?;
+        let response = self.client.unary(Repeat::Read, request, send).await?;
         let v1::SessionServiceGetResponse { session } = response;
         Session::from_wire(session)
     }

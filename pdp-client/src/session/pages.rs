@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use pdp_proto::v1;
 
 use super::Session;
+use crate::attempt::Repeat;
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::policy::following;
@@ -107,11 +109,11 @@ impl SessionPages {
             page_size: PAGE_SIZE,
             page_token: page_token.clone(),
         };
-        let send = |client: &Client, request| {
-            let mut service = client.session_calls();
+        let send = |server: &Subchannel, request| {
+            let mut service = server.session_calls();
             async move { service.list(request).await }
         };
-        let response = self.client.unary(true, request, send).await?;
+        let response = self.client.unary(Repeat::Read, request, send).await?;
         let v1::SessionServiceListResponse { sessions, next_page_token } = response;
         let sessions = sessions.into_iter().map(|wire| Session::from_wire(Some(wire)));
         let sessions = sessions.collect::<Result<Vec<_>, _>>()?;

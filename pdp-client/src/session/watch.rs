@@ -6,6 +6,7 @@ use pdp_proto::v1;
 use tonic::Request;
 
 use super::Revocation;
+use crate::balance::Subchannel;
 use crate::call::Error;
 use crate::client::Client;
 use crate::reconnect::{BACKOFF, Connecting, Heard, Reconnecting};
@@ -125,12 +126,13 @@ impl Watch {
     fn connect(&self, client: Client) -> Result<Connecting<v1::WatchRevocationsResponse>, Error> {
         let request = self.to_wire(client.tenant())?;
         Ok(Box::pin(async move {
-            let mut service = client.session_calls();
             let mut request = Request::new(request);
             client.authorize(&mut request)?;
-            let answer = service.watch_revocations(request);
-            let response = client.start().wait(client.endpoint(), answer).await?;
-            Ok(response.into_inner())
+            let watch = |server: &Subchannel| {
+                let mut service = server.session_calls();
+                async move { service.watch_revocations(request).await }
+            };
+            client.open(watch).await
         }))
     }
 }
