@@ -438,8 +438,9 @@ impl Config {
         bounds("max_evaluations", self.max_evaluations, 1..=MAX_BATCH)?;
         bounds("max_body_bytes", self.max_body_bytes, MESSAGE_BYTES)?;
         self.overload.check(self.max_message_bytes.max(self.max_body_bytes))?;
-        let timeout_ms = usize::try_from(self.http_timeout.as_millis()).unwrap_or(usize::MAX);
-        bounds("http_timeout_ms", timeout_ms, LEAST_TIMEOUT_MS..=usize::MAX)?;
+        let in_ms = |ms: u128| usize::try_from(ms).unwrap_or(usize::MAX);
+        let within = LEAST_TIMEOUT_MS..=in_ms(MAX_MS.into());
+        bounds("http_timeout_ms", in_ms(self.http_timeout.as_millis()), within)?;
         self.traces.check()
     }
 }

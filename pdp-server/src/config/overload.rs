@@ -11,7 +11,7 @@ use super::{
     DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_DEADLINE, DEFAULT_MAX_HEALTH_STREAMS,
     DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_QUEUE, DEFAULT_MAX_REQUESTS, DEFAULT_MAX_RUNNING_LISTS,
     DEFAULT_MAX_THREAD_REQUESTS, DEFAULT_PING_INTERVAL, DEFAULT_PING_TIMEOUT,
-    DEFAULT_TLS_HANDSHAKE, LEAST_TIMEOUT_MS, Settings, bounds, millis,
+    DEFAULT_TLS_HANDSHAKE, LEAST_TIMEOUT_MS, MAX_MS, Settings, bounds, millis,
 };
 
 use crate::rpc::{MAX_BATCH, MAX_CHANGES, MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE, PageSizes};
@@ -145,6 +145,7 @@ impl Overload {
         let number = |rate: u64| usize::try_from(rate).unwrap_or(usize::MAX);
         let count = |count: u32| number(u64::from(count));
         let in_ms = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(usize::MAX);
+        let most_ms = number(MAX_MS);
         for (name, given, least, most) in [
             ("max_batch", self.max_batch, 1, MAX_BATCH),
             ("max_changes", self.max_changes, 1, MAX_CHANGES),
@@ -163,16 +164,16 @@ impl Overload {
             ("max_connection_requests", count(self.max_connection_requests), 1, 1 << 16),
             ("max_thread_requests", self.max_thread_requests, 1, MOST_REQUESTS),
             ("max_requests", self.max_requests, 1, MOST_REQUESTS),
-            ("max_queue_ms", in_ms(self.max_queue), 1, usize::MAX),
+            ("max_queue_ms", in_ms(self.max_queue), 1, most_ms),
             ("max_caller_requests", self.max_caller_requests, 1, MOST_REQUESTS),
             ("max_caller_rate", number(self.max_caller_rate), 1, MOST_RATE),
-            ("max_deadline_ms", in_ms(self.max_deadline), LEAST_TIMEOUT_MS, usize::MAX),
-            ("max_connection_age_ms", in_ms(self.max_connection_age), LEAST_AGE_MS, usize::MAX),
-            ("connection_idle_ms", in_ms(self.connection_idle), LEAST_AGE_MS, usize::MAX),
-            ("grpc_timeout_ms", in_ms(self.grpc_timeout), LEAST_TIMEOUT_MS, usize::MAX),
-            ("ping_interval_ms", in_ms(self.ping_interval), LEAST_TIMEOUT_MS, usize::MAX),
-            ("ping_timeout_ms", in_ms(self.ping_timeout), LEAST_TIMEOUT_MS, usize::MAX),
-            ("tls_handshake_ms", in_ms(self.tls_handshake), LEAST_TIMEOUT_MS, usize::MAX),
+            ("max_deadline_ms", in_ms(self.max_deadline), LEAST_TIMEOUT_MS, most_ms),
+            ("max_connection_age_ms", in_ms(self.max_connection_age), LEAST_AGE_MS, most_ms),
+            ("connection_idle_ms", in_ms(self.connection_idle), LEAST_AGE_MS, most_ms),
+            ("grpc_timeout_ms", in_ms(self.grpc_timeout), LEAST_TIMEOUT_MS, most_ms),
+            ("ping_interval_ms", in_ms(self.ping_interval), LEAST_TIMEOUT_MS, most_ms),
+            ("ping_timeout_ms", in_ms(self.ping_timeout), LEAST_TIMEOUT_MS, most_ms),
+            ("tls_handshake_ms", in_ms(self.tls_handshake), LEAST_TIMEOUT_MS, most_ms),
         ] {
             bounds(name, given, least..=most)?;
         }
