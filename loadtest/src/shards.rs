@@ -229,15 +229,14 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn simulated() -> Vec<Placed> {
-        let settings = Settings { tenants: 2_000, shards: 8, seed: 1 };
-        settings.simulate().placed
-    }
-
     #[test]
     fn a_table_is_even_and_the_others_are_as_they_are() {
-        let [modulo, rendezvous, table] = simulated().try_into().unwrap();
-        assert!(table.peak <= SLACK && table.peak_after <= SLACK, "{table:?}");
+        let Simulated { largest, placed } =
+            Settings { tenants: 2_000, shards: 8, seed: 1 }.simulate();
+        let [modulo, rendezvous, table] = placed.try_into().unwrap();
+        assert!(table.peak <= SLACK.max(largest) + 1e-9, "{table:?}");
+        // The same tenant is more of a smaller mean.
+        assert!(table.peak_after <= SLACK.max(largest * 9.0 / 8.0) + 1e-9, "{table:?}");
         for hashed in [modulo, rendezvous] {
             assert!(hashed.peak > table.peak && hashed.rebalanced == 0.0, "{hashed:?}");
         }
