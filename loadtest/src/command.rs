@@ -13,7 +13,7 @@ mod targets;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -75,6 +75,39 @@ impl Cli {
             Command::Shards(it) => it.run(),
             Command::ScalePart(it) => it.run(),
         }
+    }
+}
+
+/// Where the report of a measurement goes.
+#[derive(Debug, clap::Args)]
+struct Output {
+    /// Print JSON instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Also write the JSON to a file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Exit with 1 if a bound is not met
+    #[arg(long)]
+    strict: bool,
+}
+
+// === impl Output ===
+
+impl Output {
+    /// Gives a report as it is wanted; `missed` is whether a bound is not met.
+    fn give(
+        &self,
+        report: &impl serde::Serialize,
+        text: &str,
+        missed: bool,
+    ) -> anyhow::Result<ExitCode> {
+        let json = json(report)?;
+        if let Some(path) = &self.out {
+            save(path, &json)?;
+        }
+        tell(if self.json { &json } else { text })?;
+        Ok(if missed && self.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 

@@ -1,13 +1,12 @@
 //! `loadtest hostile`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use pdp_loadtest::hostile::Settings;
 use pdp_loadtest::report::{HostileReport, Machine};
 
-use super::{json, progress, save, tell};
+use super::{Output, progress};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct HostileArgs {
@@ -32,15 +31,8 @@ pub(super) struct HostileArgs {
     /// How many questions there are
     #[arg(long, default_value_t = 20_000)]
     questions: usize,
-    /// Print JSON instead of the table
-    #[arg(long)]
-    json: bool,
-    /// Also write the JSON to a file
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Exit with 1 if somebody is felt more than is allowed
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 // === impl HostileArgs ===
@@ -53,10 +45,6 @@ impl HostileArgs {
         let evening = settings.measure(&mut progress)?;
         let missed = evening.felt.iter().any(|felt| !felt.met);
         let report = HostileReport { machine: Machine::this(), size, seed, rounds, evening };
-        if let Some(path) = &self.out {
-            save(path, &json(&report)?)?;
-        }
-        tell(&if self.json { json(&report)? } else { report.text() })?;
-        Ok(if missed && self.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        self.output.give(&report, &report.text(), missed)
     }
 }

@@ -1,13 +1,12 @@
 //! `loadtest overload`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use pdp_loadtest::overload::Settings;
 use pdp_loadtest::report::{Machine, OverloadReport};
 
-use super::{json, progress, save, tell};
+use super::{Output, progress};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct OverloadArgs {
@@ -32,15 +31,8 @@ pub(super) struct OverloadArgs {
     /// How long the server lets a request wait, in milliseconds
     #[arg(long, default_value_t = Settings::default().max_queue_ms)]
     max_queue_ms: u64,
-    /// Print JSON instead of the table
-    #[arg(long)]
-    json: bool,
-    /// Also write the JSON to a file
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Exit with 1 if a figure is not met
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 // === impl OverloadArgs ===
@@ -53,10 +45,6 @@ impl OverloadArgs {
         let overloaded = settings.measure(&mut progress)?;
         let missed = overloaded.figures.iter().any(|figure| !figure.met);
         let report = OverloadReport { machine: Machine::this(), size, seed, batch, overloaded };
-        if let Some(path) = &self.out {
-            save(path, &json(&report)?)?;
-        }
-        tell(&if self.json { json(&report)? } else { report.text() })?;
-        Ok(if missed && self.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        self.output.give(&report, &report.text(), missed)
     }
 }

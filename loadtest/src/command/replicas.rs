@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use pdp_loadtest::replicas::Settings;
 use pdp_loadtest::report::{Machine, ReplicasReport};
 
-use super::{json, progress, save, tell};
+use super::{Output, progress};
 
 /// Names etcd's program where no option does.
 const ETCD: &str = "PDP_ETCD";
@@ -48,15 +48,8 @@ pub(super) struct ReplicasArgs {
     /// Where data goes while it is measured; a disk, as commits wait for it
     #[arg(long, value_name = "FOLDER", default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
-    /// Print JSON instead of the table
-    #[arg(long)]
-    json: bool,
-    /// Also write the JSON to a file
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Exit with 1 if a target is not met
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 // === impl ReplicasArgs ===
@@ -85,10 +78,6 @@ impl ReplicasArgs {
         let replicated = runtime.block_on(settings.measure(&mut progress))?;
         let missed = !replicated.is_shown_in_time() || !replicated.has_room();
         let report = ReplicasReport { machine: Machine::this(), size, seed, replicated };
-        if let Some(path) = &self.out {
-            save(path, &json(&report)?)?;
-        }
-        tell(&if self.json { json(&report)? } else { report.text() })?;
-        Ok(if missed && self.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        self.output.give(&report, &report.text(), missed)
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pdp_loadtest::report::{Machine, SoakReport};
 use pdp_loadtest::soak::{ServerProcess, Settings, serve_until_told};
 
-use super::{json, progress, save, tell};
+use super::{Output, progress};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Soak {
@@ -31,15 +31,8 @@ pub(super) struct Soak {
     /// How many sessions have come and gone before
     #[arg(long, default_value_t = Settings::default().sessions_before)]
     sessions_before: usize,
-    /// Print JSON instead of the table
-    #[arg(long)]
-    json: bool,
-    /// Also write the JSON to a file
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Exit with 1 if something grows more than it may
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// The server of a soak.
@@ -64,11 +57,7 @@ impl Soak {
         let soaked = settings.measure(start, &mut progress)?;
         let missed = soaked.grown.iter().any(|grown| !grown.met);
         let report = SoakReport { machine: Machine::this(), size, seed, soaked };
-        if let Some(path) = &self.out {
-            save(path, &json(&report)?)?;
-        }
-        tell(&if self.json { json(&report)? } else { report.text() })?;
-        Ok(if missed && self.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        self.output.give(&report, &report.text(), missed)
     }
 }
 

@@ -1,13 +1,12 @@
 //! `loadtest targets`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use pdp_loadtest::report::{Machine, TargetsReport};
 use pdp_loadtest::targets::{Settings, measure};
 
-use super::{json, progress, save, tell};
+use super::{Output, progress};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct TargetsArgs {
@@ -35,15 +34,8 @@ pub(super) struct TargetsArgs {
     /// How many questions of each mix
     #[arg(long, default_value_t = 100_000)]
     questions: usize,
-    /// Print JSON instead of the table
-    #[arg(long)]
-    json: bool,
-    /// Also write the JSON to a file
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Exit with 1 if a target is measured and not met
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 // === impl TargetsArgs ===
@@ -64,10 +56,6 @@ impl TargetsArgs {
         let missed = targets.iter().any(|target| target.verdict == "not met");
         let Settings { size, seed, rounds, .. } = settings;
         let report = TargetsReport { machine: Machine::this(), size, seed, rounds, targets };
-        if let Some(path) = &self.out {
-            save(path, &json(&report)?)?;
-        }
-        tell(&if self.json { json(&report)? } else { report.text() })?;
-        Ok(if missed && self.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        self.output.give(&report, &report.text(), missed)
     }
 }

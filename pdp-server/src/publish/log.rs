@@ -144,6 +144,20 @@ impl Outright for TenantError {
     }
 }
 
+// === impl LogError ===
+
+impl LogError {
+    /// What is wrong, without what that means for a change that was sent.
+    pub(crate) fn detail(&self) -> &str {
+        match self {
+            Self::Unavailable(detail)
+            | Self::Full(detail)
+            | Self::Unusable(detail)
+            | Self::Diverged(detail) => detail,
+        }
+    }
+}
+
 // === impl Publisher ===
 
 impl Publisher {

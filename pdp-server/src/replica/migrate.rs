@@ -28,10 +28,10 @@ pub enum MigrateError {
     #[error(transparent)]
     Backup(#[from] BackupError),
     /// etcd does not take it.
-    #[error("{0}; nothing was changed")]
+    #[error("etcd does not take the policy ({}), and nothing was changed", .0.detail())]
     Log(LogError),
     /// It may have taken it.
-    #[error("whether etcd has taken the policy is not known ({0}); run it again")]
+    #[error("whether etcd has taken the policy is not known ({}); run it again", .0.detail())]
     Unknown(LogError),
 }
 
