@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cores;
 pub mod drive;
 pub mod embedded;
 pub mod floor;

@@ -2,9 +2,9 @@
 //! answered as quickly as before, whether it does as much as before, whether it keeps its memory, and
 //! whether it says that it is well.
 //!
-//! One thread decides, so that a core is left for the client. Batches are asked, because they cost the
-//! client little: one that sends single Checks has no time left to send five times too many. Client and
-//! server are one process, whose memory is both of theirs.
+//! One thread decides, so that a core is left for the client, and where the machine has two, each stays on its own.
+//! Batches are asked, because they cost the client little: one that sends single Checks has no time left to send five
+//! times too many. Client and server are one process, whose memory is both of theirs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,7 @@ use pdp_server::config::{DEFAULT_MAX_QUEUE, GrpcThreads, Settings as Served};
 use prost::bytes::Bytes;
 use tokio::runtime::Runtime;
 
+use crate::cores::Cores;
 use crate::drive::{Connection, Script, Timing, closed_loop, open_loop};
 use crate::embedded::{Embedded, Filled};
 use crate::memory::resident;
@@ -79,6 +80,8 @@ pub struct Settings {
 /// What came out.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Overloaded {
+    /// Whether client and server had cores of their own.
+    pub apart: bool,
     /// Over the rounds, those with a bound first.
     pub figures: Vec<Figure>,
     /// How many times health was asked for in all, and how often it was told in time.
@@ -181,12 +184,13 @@ impl Settings {
         // `Embedded` would let every request wait.
         let max_queue_ms = Some(self.max_queue_ms);
         let served = Served { grpc_threads: threads, max_queue_ms, ..Served::default() };
-        let server = Embedded::start_with(filled.path(), served)?;
-        let runtime = Runtime::new()?;
-        let overloaded = runtime.block_on(self.rounds(server.endpoint(), &script, say))?;
-        drop(runtime);
+        let cores = Cores::parted();
+        let server = cores.server(|| Embedded::start_with(filled.path(), served))?;
+        let rounds = cores
+            .client(|| Runtime::new()?.block_on(self.rounds(server.endpoint(), &script, say)))?;
         server.stop()?;
-        Ok(overloaded)
+        let (apart, figures) = (cores.are_parted(), figures(&rounds));
+        Ok(Overloaded { apart, figures, health: Health::of(&rounds) })
     }
 
     async fn rounds(
@@ -194,7 +198,7 @@ impl Settings {
         endpoint: &str,
         script: &Script,
         say: &mut dyn FnMut(&str),
-    ) -> Result<Overloaded, TargetsError> {
+    ) -> Result<Vec<Round>, TargetsError> {
         let mut to = Connection::open_many(endpoint, self.connections).await?;
         if let Some(first) = to.first_mut() {
             until_ready(first, &script.requests).await?;
@@ -204,7 +208,7 @@ impl Settings {
             say(&format!("round {number} of {MIN_ROUNDS}"));
             rounds.push(self.round(endpoint, &to, script).await?);
         }
-        Ok(Overloaded { figures: figures(&rounds), health: Health::of(&rounds) })
+        Ok(rounds)
     }
 
     async fn round(

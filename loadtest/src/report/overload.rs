@@ -26,12 +26,17 @@ impl OverloadReport {
     #[must_use]
     pub fn text(&self) -> String {
         let Self { machine, size, seed, batch, overloaded } = self;
-        let Overloaded { figures, health } = overloaded;
+        let Overloaded { apart, figures, health } = overloaded;
+        let cores = if *apart {
+            "a core for the server alone"
+        } else {
+            "client and server share the cores"
+        };
         let mut out = format!("{}\n", machine.text());
         put(
             &mut out,
             format_args!(
-                "{size} assignments, seed {seed}; batches of {batch}; {MIN_ROUNDS} rounds: median (least to most)\n"
+                "{size} assignments, seed {seed}; batches of {batch}; {cores}; {MIN_ROUNDS} rounds: median (least to most)\n"
             ),
         );
         for Figure { name, value, bound, met } in figures {
@@ -70,11 +75,12 @@ mod tests {
         let unknown = Figure { name: "memory", value: None, bound, met: false };
         let reported = Figure { name: "refused", value, bound: None, met: true };
         let health = Health { asked: 3, told: 3, worst_us: 1_500.0 };
-        let overloaded = Overloaded { figures: vec![met, unknown, reported], health };
+        let figures = vec![met, unknown, reported];
+        let overloaded = Overloaded { apart: true, figures, health };
         let machine = Machine::this();
         let report = OverloadReport { machine, size: 10, seed: 1, batch: 7, overloaded };
         let text = report.text();
-        assert!(text.contains("batches of 7; 5 rounds"), "{text}");
+        assert!(text.contains("batches of 7; a core for the server alone; 5 rounds"), "{text}");
         let line = |name| text.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(line("answers").ends_with(" met") && line("answers").contains(">= 0.8"), "{text}");
         assert!(line("answers").contains("0.90 (0.70 to 1.00)"), "{text}");

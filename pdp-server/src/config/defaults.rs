@@ -66,9 +66,9 @@ pub const DEFAULT_MAX_THREAD_REQUESTS: usize = 4_096;
 /// The default of `max_requests`: the same over the threads of a large machine.
 pub const DEFAULT_MAX_REQUESTS: usize = 32_768;
 
-/// The default of `max_queue_ms`: a hundred decisions and more, or one of the largest batches. A wait that stays longer than
+/// The default of `max_queue_ms`: a few batches of a hundred, or one of the largest. A wait that stays longer than
 /// that does not become shorter by taking on more, and what is taken on is answered about as quickly as at half load.
-pub const DEFAULT_MAX_QUEUE: Duration = Duration::from_millis(2);
+pub const DEFAULT_MAX_QUEUE: Duration = Duration::from_millis(1);
 
 /// The default of `max_caller_requests`: one caller may use a thread fully, and not all of them.
 pub const DEFAULT_MAX_CALLER_REQUESTS: usize = 4_096;

@@ -1,0 +1,178 @@
+use super::*;
+use crate::threads::rest;
+
+const LIMITS: AdmissionLimits = AdmissionLimits {
+    thread_requests: 50,
+    requests: 80,
+    queue: Duration::from_millis(5),
+    caller_requests: 3,
+    caller_rate: 10,
+    buffered_bytes: 1_000,
+};
+
+/// What counts and refuses nothing.
+pub(crate) fn everything() -> Arc<Admission> {
+    let limits = AdmissionLimits {
+        thread_requests: usize::MAX,
+        requests: usize::MAX,
+        queue: Duration::MAX,
+        caller_requests: usize::MAX,
+        caller_rate: 1_000_000_000,
+        buffered_bytes: usize::MAX,
+    };
+    Admission::new(limits, Arc::new(Metrics::new()))
+}
+
+pub(crate) fn unlimited() -> Arc<Load> {
+    Load::new(&everything())
+}
+
+fn loads() -> (Arc<Admission>, [Arc<Load>; 2]) {
+    let all = Admission::new(LIMITS, Arc::new(Metrics::new()));
+    let loads = [Load::new(&all), Load::new(&all)];
+    (all, loads)
+}
+
+#[test]
+fn requests_in_flight_are_bounded_on_a_thread_and_in_all() {
+    let (all, [one, other]) = loads();
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        let (counted, shed) = one.arrive(all.epoch, false);
+        assert_eq!(shed, None);
+        held.push(counted);
+    }
+    assert_eq!(one.arrive(all.epoch, false).1, Some(Shed::Thread { maximum: 50 }));
+    for _ in 0..30 {
+        let (counted, shed) = other.arrive(all.epoch, false);
+        assert_eq!(shed, None);
+        held.push(counted);
+    }
+    assert_eq!(other.arrive(all.epoch, false).1, Some(Shed::All { maximum: 80 }));
+    assert_eq!(all.in_flight(), 80);
+    held.clear();
+    assert_eq!((all.in_flight(), one.queued.load(Relaxed)), (0, 0));
+    assert_eq!(one.arrive(all.epoch, false).1, None);
+}
+
+#[test]
+fn bytes_are_bounded_in_all_and_given_back() {
+    let (all, _) = loads();
+    assert_eq!(all.buffer(600), Ok(()));
+    assert_eq!(all.buffer(401), Err(Shed::Bytes { maximum: 1_000 }));
+    assert_eq!(all.buffer(400), Ok(()));
+    assert_eq!(all.buffered_bytes(), 1_000);
+    all.let_go(600);
+    assert_eq!(all.buffer(600), Ok(()));
+}
+
+#[test]
+fn what_waits_is_counted_over_all_threads() {
+    let (all, [one, other]) = loads();
+    let mut held = [
+        one.arrive(all.epoch, false).0,
+        one.arrive(all.epoch, false).0,
+        other.arrive(all.epoch, false).0,
+    ];
+    assert_eq!(all.queued(), 3);
+    held[0].begin();
+    assert_eq!(all.queued(), 2);
+    drop((held, one));
+    assert_eq!(all.queued(), 0);
+}
+
+/// Turns that take so long each while others wait.
+fn learn(load: &Load, turns: u64, each_ns: u64) {
+    for at in 1..=turns {
+        load.queued.store(2, Relaxed);
+        load.turn(at * each_ns);
+    }
+    load.queued.store(0, Relaxed);
+}
+
+#[test]
+fn a_queue_that_stays_is_kept_short_and_a_burst_is_let_in() {
+    let (all, [load, _]) = loads();
+    learn(&load, 100, 1_000_000);
+    assert_eq!(load.turn_ns.load(Relaxed) / 10_000, 100);
+    let start = all.epoch + Duration::from_secs(1);
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut held: Vec<_> = (0..40).map(|_| load.arrive(at(0), false)).collect();
+    assert!(held.iter().all(|(_, shed)| shed.is_none()), "40 ms of work at once are a burst");
+    let refused = Some(Shed::Queue { maximum: LIMITS.queue });
+    assert_eq!(load.arrive(at(101), false).1, refused, "which has become a queue");
+    held.truncate(4);
+    assert_eq!(load.arrive(at(102), false).1, None, "4 ms are within the limit");
+    held.clear();
+    let came = |ms| {
+        let held: Vec<_> = (0..40).map(|_| load.arrive(at(ms), false)).collect();
+        held.iter().filter(|(_, shed)| shed.is_none()).count()
+    };
+    assert_eq!(came(103), 6, "nobody waits, and the next may be the same overload");
+    assert_eq!(came(204), 40, "nothing was refused for a while: the next burst");
+}
+
+#[test]
+fn bodies_that_have_not_come_wait_where_the_thread_has_not_rested() {
+    let (all, [load, _]) = loads();
+    let at = |ms| all.epoch + Duration::from_millis(ms);
+    rest(at(0));
+    let begun = |ms| {
+        let (mut counted, shed) = load.arrive(at(ms), true);
+        counted.begin();
+        (counted, shed)
+    };
+    learn(&load, 100, 1_000_000);
+    let refused = Some(Shed::Queue { maximum: LIMITS.queue });
+    let mut held: Vec<_> = (0..20).map(|_| begun(50)).collect();
+    assert!(held.iter().all(|(_, shed)| shed.is_none()), "it may be their senders who are slow");
+    assert_eq!(begun(101).1, refused, "or else it would have rested");
+    rest(at(101));
+    assert_eq!(begun(102).1, refused, "a rest is no proof that it has time");
+    rest(at(203));
+    assert_eq!(begun(204).1, None, "nothing was refused for a while");
+    held.truncate(5);
+    assert_eq!(begun(350).1, None, "5 ms are within the limit");
+    assert_eq!(load.undecided.load(Relaxed), 5);
+}
+
+#[test]
+fn what_costs_no_more_than_a_refusal_is_hardly_refused() {
+    let limits = AdmissionLimits { thread_requests: 2_000, requests: 2_000, ..LIMITS };
+    let load = Load::new(&Admission::new(limits, Arc::new(Metrics::new())));
+    learn(&load, 100, 40_000);
+    let held: Vec<_> =
+        (0..2_000).map(|_| load.arrive(load.all.epoch + Duration::from_secs(1), false)).collect();
+    let taken = held.iter().filter(|(_, shed)| shed.is_none()).count();
+    assert_eq!(taken, 1_251, "50 ms of work");
+}
+
+#[test]
+fn one_long_pause_is_not_taken_for_slowness() {
+    let (_, [load, _]) = loads();
+    learn(&load, 100, 10_000);
+    load.queued.store(2, Relaxed);
+    load.turn(1_000_000_000);
+    assert!(load.turn_ns.load(Relaxed) < 16_000);
+    load.queued.store(0, Relaxed);
+}
+
+#[test]
+fn what_was_measured_in_a_bad_moment_wears_off() {
+    let (all, [load, _]) = loads();
+    learn(&load, 2, 60_000_000_000);
+    let (_waits, shed) = load.arrive(all.epoch, false);
+    assert_eq!(shed, None);
+    let refused = std::iter::from_fn(|| load.arrive(all.epoch, false).1).count();
+    assert!((1..200).contains(&refused), "{refused}");
+}
+
+#[test]
+fn a_refusal_does_not_wait() {
+    let (all, [load, _]) = loads();
+    let held: Vec<_> = (0..50).map(|_| load.arrive(all.epoch, false)).collect();
+    let (mut refused, shed) = load.arrive(all.epoch, false);
+    assert!(shed.is_some());
+    refused.begin();
+    assert_eq!(load.queued.load(Relaxed), held.len());
+}
