@@ -84,6 +84,7 @@ mod list;
 #[cfg(feature = "local")]
 mod local;
 mod obligation;
+mod permissions;
 mod policy;
 mod question;
 mod reason;
@@ -117,6 +118,9 @@ pub use list::{ApprovalQuestion, Because, Item, Items, Listing, SubjectKinds};
 pub use local::{LocalClient, LocalOptions};
 pub use obligation::{AccountMode, Obligations, OnEnd, Privileged};
 pub use pdp_proto::v1;
+pub use permissions::{
+    Held, PermissionChange, PermissionEvent, PermissionQuery, PermissionWatch, Seen,
+};
 pub use policy::{Export, Exported, Found, Listed, Pages};
 pub use question::{Permission, Question, Resource, Subject};
 pub use reason::Reason;

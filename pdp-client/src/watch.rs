@@ -16,7 +16,7 @@ use crate::reconnect::{Connecting, Heard, Reconnecting};
 
 /// How long a stream may be silent before it counts as broken: two of the server's heartbeats, which
 /// come every 10 seconds, and some time on the way.
-const SILENCE: Duration = Duration::from_secs(25);
+pub(crate) const SILENCE: Duration = Duration::from_secs(25);
 
 /// How many bytes a mark has.
 const MARK_BYTES: usize = 32;

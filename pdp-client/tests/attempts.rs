@@ -168,6 +168,16 @@ impl v1::decision_service_server::DecisionService for Scripted {
         self.play(&request).await?;
         Ok(Response::new(v1::ListApproversResponse { revision: 5, ..Default::default() }))
     }
+
+    type WatchPermissionsStream = tokio_stream::Empty<Result<v1::WatchPermissionsResponse, Status>>;
+
+    async fn watch_permissions(
+        &self,
+        request: Request<v1::WatchPermissionsRequest>,
+    ) -> Result<Response<Self::WatchPermissionsStream>, Status> {
+        self.play(&request).await?;
+        Ok(Response::new(tokio_stream::empty()))
+    }
 }
 
 fn allow(revision: u64) -> v1::Decision {

@@ -29,6 +29,7 @@ mod noted;
 mod outbound;
 mod page;
 mod patience;
+mod permissions;
 mod policy;
 mod question;
 mod running;

@@ -32,7 +32,7 @@ use shape::{
     APPLY_JSON, APPROVERS_JSON, CHECK_JSON, DELEGATION_JSON, EXPLAIN_JSON, EXPORT_JSON, FACTS_JSON,
     GET_JSON, HEALTH_JSON, PERMISSIONS_JSON, RESOURCES_JSON, SUBJECTS_JSON, TEST_JSON,
 };
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Effective, Watch};
 
 const STATUSES: &str = "\
 Exit status:

@@ -1,4 +1,6 @@
-//! `watch`: change sets as they are committed.
+//! `watch`: change sets as they are committed, or effective permissions as they change.
+
+mod held;
 
 use pdp_client::engine::change_from_wire;
 use pdp_client::{CommittedSet, PolicyEvent, Position};
@@ -20,7 +22,10 @@ pub(crate) async fn watch(
     options: Watch,
     screen: &mut Screen,
 ) -> Result<Exit, Problem> {
-    let Watch { after, count } = options;
+    let Watch { after, count, effective } = options;
+    if let Some(query) = held::query(effective)? {
+        return held::watch(server, (query, count), screen).await;
+    }
     let client = server.connect().await?;
     let mut watch = client.watch_policy(after);
     let (mut seen, mut begun) = (0, false);

@@ -19,12 +19,14 @@ mod places;
 mod psm;
 mod reach;
 mod timeset;
+mod touch;
 mod vault;
 
 use std::sync::Arc;
 
 pub use budget::{CompileLimits, TooLarge};
 pub use delta::{recompile, recompile_within};
+pub use touch::{sessions_touch, touches};
 
 use crate::facts::Facts;
 use crate::query::Revision;

@@ -7,7 +7,9 @@
 //! had: candidates are cheap, and only those of the part are checked.
 
 mod approvers;
+mod boundary;
 mod candidates;
+mod effective;
 mod permissions;
 mod resources;
 mod subjects;
@@ -15,6 +17,12 @@ mod subjects;
 use std::cell::Cell;
 
 pub use approvers::{APPROVE_USE, ApprovalQuestion, list_approvers, list_approvers_part};
+pub use boundary::next_instant;
+pub(crate) use boundary::{covering, grants_on};
+pub use effective::{
+    About, Effective, EffectiveError, Other as EffectiveOther, Part as EffectivePart, effective,
+    is_question,
+};
 pub use permissions::{list_permissions, list_permissions_part};
 pub use resources::{list_resources, list_resources_part};
 pub use subjects::{SubjectKinds, list_subjects, list_subjects_part};

@@ -143,6 +143,24 @@ pub(crate) fn allows_session(
     Ok(asked.is_ok_and(|asked| asked.decide(now) == Ok(Reason::Granted)))
 }
 
+/// What the decision comes to, with routing; what goes with it is not worked out.
+///
+/// # Errors
+/// [`Malformed`] as for [`check_session`].
+pub(crate) fn session_effect(
+    snapshot: &Snapshot,
+    question: &SessionQuestion<'_>,
+    now: Timestamp,
+) -> Result<Effect, Malformed> {
+    validate(question)?;
+    let decided = Asked::new(snapshot, question).and_then(|asked| asked.decide(now));
+    Ok(match decided {
+        Err(_) => Effect::Deny,
+        Ok(Reason::Granted) => Effect::Allow,
+        Ok(_) => Effect::RequiresApproval,
+    })
+}
+
 /// Whether anybody at all could be allowed a session: what P2, P3, P5 and P8 say of the computer,
 /// whoever asks.
 pub(crate) fn takes_sessions(

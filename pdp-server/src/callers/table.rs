@@ -41,6 +41,7 @@ pub(super) const METHODS: &[(&str, Need)] = &[
     ("/pdp.v1.DecisionService/ExplainDelegation", EXPLAIN),
     ("/pdp.v1.DecisionService/ListSubjects", EXPLAIN),
     ("/pdp.v1.DecisionService/ListApprovers", EXPLAIN),
+    ("/pdp.v1.DecisionService/WatchPermissions", EXPLAIN),
     ("/pdp.v1.PolicyService/Apply", WRITE),
     ("/pdp.v1.PolicyService/Import", WRITE),
     ("/pdp.v1.PolicyService/Export", EXPLAIN),

@@ -110,7 +110,7 @@ impl Publisher {
         }
         if let Some(snapshot) = snapshot {
             // Swap, acknowledge: every look at the snapshot from here on sees it.
-            tenant.show_committed(held, &snapshot, to);
+            tenant.show_committed(held, &snapshot, (to, Some(&applied.deltas)));
         }
         drop(turn);
         Ok(Tried::Done(receipt))

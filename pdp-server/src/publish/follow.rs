@@ -217,8 +217,10 @@ impl Publisher {
         }
         held.revision = to;
         if let Some(snapshot) = snapshot {
+            // Behind what was not shown, nobody knows all that led here.
+            let deltas = (!held.unshown).then_some(applied.deltas.as_slice());
             held.unshown = false;
-            tenant.show_committed(held, &snapshot, to);
+            tenant.show_committed(held, &snapshot, (to, deltas));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use pdp_engine::compile::compile;
-use pdp_engine::facts::Facts;
+use pdp_engine::facts::{Delta, Facts};
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
 use pdp_engine::session::OpenSessions;
@@ -12,6 +12,7 @@ use pdp_engine::snapshot::Snapshot;
 use tokio::sync::watch;
 
 use super::graveyard::Graveyard;
+use super::recent::Recent;
 use super::sessions::Sessions;
 use super::{AccessError, Broken, PolicyState, UnknownTenant, broken};
 use crate::session::{StoredSessions, Turn};
@@ -34,6 +35,10 @@ pub(super) struct Tenant {
     pub(super) sessions: Sessions,
     /// The revision of `snapshot`, for those who wait for one; `None` once the tenant is deleted.
     pub(super) visible: watch::Sender<Option<Revision>>,
+    /// Tells that `snapshot` was changed, and how often its sessions were.
+    pub(super) changed: watch::Sender<u64>,
+    /// The last deltas, for those who watch; taken for the moment of looking or noting.
+    recent: Mutex<Recent>,
 }
 
 /// When a policy was shown, and of how many facts.
@@ -92,6 +97,8 @@ impl Tenant {
             replaced: Mutex::default(),
             sessions,
             visible: watch::Sender::new(Some(revision)),
+            changed: watch::Sender::new(0),
+            recent: Mutex::new(Recent::since(revision)),
         }
     }
 
@@ -107,17 +114,22 @@ impl Tenant {
     /// Shows a policy to decisions, with the sessions as they are.
     pub(super) fn show_policy(&self, policy: &Snapshot, facts: usize) {
         self.show(|shown| policy.with_sessions(shown.sessions().clone()));
+        self.changed.send_modify(|_| {});
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown::now(facts);
         self.sweep();
     }
 
-    /// Shows what is committed: facts, whose policy this is.
+    /// Shows what is committed: facts, whose policy this is, and the deltas that led to them, where they are
+    /// known.
     pub(super) fn show_committed(
         &self,
         mut held: MutexGuard<'_, Held>,
         policy: &Snapshot,
-        revision: Revision,
+        (revision, deltas): (Revision, Option<&[Delta]>),
     ) {
+        // Whoever sees the policy finds how it came to be.
+        let deltas = deltas.filter(|_| self.changed.receiver_count() > 0);
+        self.recent().note(revision, deltas);
         held.revision = revision;
         let facts = held.facts.len();
         drop(held);
@@ -136,7 +148,7 @@ impl Tenant {
         held.unshown = revision < self.snapshot.load().revision();
         if !held.unshown {
             let policy = compile(&held.facts, revision);
-            self.show_committed(held, &policy, revision);
+            self.show_committed(held, &policy, (revision, None));
             self.show_sessions(self.sessions.open());
         }
         Ok(())
@@ -154,6 +166,7 @@ impl Tenant {
     /// dropped: whoever waits for a session should not.
     pub(super) fn show_sessions(&self, sessions: OpenSessions) {
         self.show(|shown| shown.with_sessions(sessions));
+        self.changed.send_modify(|turns| *turns += 1);
     }
 
     /// Keeps from decisions what a turn ends.
@@ -165,7 +178,13 @@ impl Tenant {
                 ended.iter().for_each(|session| sessions.end(&session.as_open()));
                 shown.with_sessions(sessions)
             });
+            self.changed.send_modify(|turns| *turns += 1);
         }
+    }
+
+    /// What is noted of the last deltas; whatever happened meanwhile, each note is whole.
+    pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// It goes on where somebody panicked with the lock: what is swapped is always whole.

@@ -22,7 +22,8 @@ use super::malformed::{Malformed, required};
 use super::noted::with_id;
 use super::patience::patience;
 use super::question::{delegation, question};
-use super::{Door, code, explanation, list};
+use super::stream::LiveStream;
+use super::{Door, code, explanation, list, permissions};
 use crate::callers::Granted;
 use crate::telemetry::{DecisionRpc, Inner, ListRpc, Rpc, Traced};
 
@@ -136,6 +137,15 @@ impl DecisionService for Service {
             explain: request.explain,
         };
         self.list(Rpc::ListApprovers, ListRpc::Approvers, request, wanted, list::approvers).await
+    }
+
+    type WatchPermissionsStream = LiveStream<v1::WatchPermissionsResponse>;
+
+    async fn watch_permissions(
+        &self,
+        request: Request<v1::WatchPermissionsRequest>,
+    ) -> Result<Response<Self::WatchPermissionsStream>, Status> {
+        self.0.answer(Rpc::WatchPermissions, permissions::begin(&self.0, request)).await
     }
 }
 

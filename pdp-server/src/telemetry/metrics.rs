@@ -63,6 +63,7 @@ words! {
         ListResources = "DecisionService/ListResources",
         ListSubjects = "DecisionService/ListSubjects",
         ListApprovers = "DecisionService/ListApprovers",
+        WatchPermissions = "DecisionService/WatchPermissions",
         Apply = "PolicyService/Apply",
         Import = "PolicyService/Import",
         Export = "PolicyService/Export",

@@ -17,6 +17,7 @@ mod guarded;
 mod imports;
 mod lifecycle;
 mod lists;
+mod permissions;
 mod policy;
 mod refused_facts;
 #[path = "../callers/secrets.rs"]

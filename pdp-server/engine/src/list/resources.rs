@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::candidates::{Candidates, Listed};
 use super::{AnyPermission, ListError, Pace, Part, allows, wanted_to_the_end};
-use crate::arena::{ActorIx, LocationIx, ResourceGroupIx, ResourceIx, TypeIx};
+use crate::arena::{ActorIx, LevelIx, LocationIx, ResourceGroupIx, ResourceIx, TypeIx};
 use crate::check::subject;
 use crate::delegate::location;
 use crate::id::ObjectId;
@@ -13,7 +13,7 @@ use crate::permission::{PermissionKind, Qualifier};
 use crate::psm::COMPUTER;
 use crate::query::{Malformed, ObjectRef, PermissionRef, SubjectRef};
 use crate::share::Entity;
-use crate::snapshot::{Computer, EligibleOn, Held, Snapshot};
+use crate::snapshot::{Computer, EligibleFor, EligibleOn, Held, Snapshot};
 use crate::time::Timestamp;
 use crate::walk::{Who, open};
 
@@ -100,7 +100,7 @@ fn checked<H: Listed>(
 }
 
 /// Looks for resources of one type.
-struct Search<'a> {
+pub(super) struct Search<'a> {
     snapshot: &'a Snapshot,
     who: &'a Who<'a>,
     kind: TypeIx,
@@ -111,13 +111,18 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(snapshot: &'a Snapshot, who: &'a Who<'a>, kind: TypeIx, pace: &'a Pace<'a>) -> Self {
+    pub(super) fn new(
+        snapshot: &'a Snapshot,
+        who: &'a Who<'a>,
+        kind: TypeIx,
+        pace: &'a Pace<'a>,
+    ) -> Self {
         let (one_by_one, places) = (Vec::new(), Vec::new());
         Self { snapshot, who, kind, pace, one_by_one, places }
     }
 
     /// Everything that was found, in no order. Places that lie in each other are gone through once.
-    fn found(self) -> Result<Vec<ResourceIx>, ListError> {
+    pub(super) fn found(self) -> Result<Vec<ResourceIx>, ListError> {
         let Self { snapshot, kind, pace, one_by_one: mut found, places, .. } = self;
         let numbers = |at: &LocationIx| {
             let place = &snapshot.locations[*at];
@@ -143,17 +148,23 @@ impl<'a> Search<'a> {
     }
 
     fn of_access_levels(&mut self, permission: PermissionRef<'_>) -> Result<(), ListError> {
-        let (snapshot, who) = (self.snapshot, self.who);
+        let snapshot = self.snapshot;
         let names = &snapshot.kinds[self.kind];
         let names = match permission.kind {
             PermissionKind::Operation => &names.operations,
             PermissionKind::Right => &names.rights,
         };
         let Some(permission) = names.get(permission.name).copied() else { return Ok(()) };
+        self.of_grants(|level| snapshot.says(level, permission) == Some(Qualifier::Allowed))
+    }
+
+    /// What is covered by grants of the type whose levels allow what is asked.
+    pub(super) fn of_grants(&mut self, allows: impl Fn(LevelIx) -> bool) -> Result<(), ListError> {
+        let (snapshot, who) = (self.snapshot, self.who);
         for grant in who.all().flat_map(|actor| &snapshot.cold.grants_of[actor]) {
             self.pace.step()?;
             if snapshot.cold.level_kind[grant.level] != self.kind
-                || snapshot.says(grant.level, permission) != Some(Qualifier::Allowed)
+                || !allows(grant.level)
                 || !snapshot.windows[grant.window].contains(self.who.t)
             {
                 continue;
@@ -213,23 +224,9 @@ impl<'a> Search<'a> {
     }
 
     fn of_vault(&mut self) -> Result<(), ListError> {
-        let vault = &self.snapshot.vault;
-        let mut roots: Vec<ResourceIx> = Vec::new();
-        roots.extend(&vault.owned[self.who.subject]);
-        for actor in self.who.all() {
-            roots.extend(&vault.shared_with[actor]);
-            let groups = vault.groups_shared_with[actor].iter();
-            roots.extend(groups.flat_map(|group| &vault.members[*group]));
-        }
-        for root in roots {
-            let children = vault.children[root].iter().copied();
-            for resource in std::iter::once(root).chain(children) {
-                self.pace.step()?;
-                if self.snapshot.resources[resource].kind == self.kind {
-                    self.one_by_one.push(resource);
-                }
-            }
-        }
+        let found = of_vault(self.snapshot, self.who, self.pace)?.into_iter();
+        let kind = |resource: &ResourceIx| self.snapshot.resources[*resource].kind;
+        self.one_by_one.extend(found.filter(|resource| kind(resource) == self.kind));
         Ok(())
     }
 
@@ -249,21 +246,55 @@ impl<'a> Search<'a> {
             let all = &psm.eligible_for[actor];
             let from = all.partition_point(|it| it.level.as_str() < level);
             let rest = all.get(from..).unwrap_or_default().iter();
-            for eligible in rest.take_while(|it| it.level.as_str() == level) {
-                self.pace.step()?;
-                if !eligible.window.contains(self.who.t) {
-                    continue;
-                }
-                match eligible.on {
-                    EligibleOn::Computer(computer) => self.one_by_one.push(computer),
-                    EligibleOn::Within(location) => self.places.push(location),
-                }
+            self.of_eligibilities(rest.take_while(|it| it.level.as_str() == level))?;
+        }
+        Ok(())
+    }
+
+    /// The computers of eligibilities that count now.
+    pub(super) fn of_eligibilities<'e>(
+        &mut self,
+        all: impl Iterator<Item = &'e EligibleFor>,
+    ) -> Result<(), ListError> {
+        for eligible in all {
+            self.pace.step()?;
+            if !eligible.window.contains(self.who.t) {
+                continue;
+            }
+            match eligible.on {
+                EligibleOn::Computer(computer) => self.one_by_one.push(computer),
+                EligibleOn::Within(location) => self.places.push(location),
             }
         }
         Ok(())
     }
 }
 
-fn group_candidates(snapshot: &Snapshot, who: &Who<'_>) -> Vec<ResourceGroupIx> {
+/// Everything of the vault that is owned or shared, on whatever layer, with what the subject counts as.
+pub(super) fn of_vault(
+    snapshot: &Snapshot,
+    who: &Who<'_>,
+    pace: &Pace<'_>,
+) -> Result<Vec<ResourceIx>, ListError> {
+    let vault = &snapshot.vault;
+    let mut roots: Vec<ResourceIx> = Vec::new();
+    roots.extend(&vault.owned[who.subject]);
+    for actor in who.all() {
+        roots.extend(&vault.shared_with[actor]);
+        let groups = vault.groups_shared_with[actor].iter();
+        roots.extend(groups.flat_map(|group| &vault.members[*group]));
+    }
+    let mut found = Vec::new();
+    for root in roots {
+        let children = vault.children[root].iter().copied();
+        for resource in std::iter::once(root).chain(children) {
+            pace.step()?;
+            found.push(resource);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn group_candidates(snapshot: &Snapshot, who: &Who<'_>) -> Vec<ResourceGroupIx> {
     who.all().flat_map(|actor| snapshot.vault.groups_shared_with[actor].iter().copied()).collect()
 }

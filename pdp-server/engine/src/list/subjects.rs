@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::candidates::Candidates;
 use super::{AnyPermission, ListError, Pace, Part, allows, wanted_to_the_end};
 use crate::actor::ActorRef;
-use crate::arena::{ActorIx, LocationIx, NativeIx, ResourceIx};
+use crate::arena::{ActorIx, LevelIx, LocationIx, NativeIx, PermissionIx, ResourceIx};
 use crate::check::{Target, object, target};
 use crate::id::{AccountId, GroupId, validate_id};
 use crate::level::Relative;
@@ -13,7 +13,7 @@ use crate::permission::Qualifier;
 use crate::query::{Malformed, ObjectRef, SubjectRef, validate_object};
 use crate::resource::BuiltInType;
 use crate::session::{OpenSessions, takes_sessions};
-use crate::share::{Entity, VaultAction};
+use crate::share::{Entity, ShareLevel, VaultAction};
 use crate::snapshot::{Eligible, Grant, Is, Shared, Snapshot};
 use crate::time::Timestamp;
 use crate::walk::open;
@@ -25,6 +25,19 @@ pub enum SubjectKinds {
     People,
     /// People and accounts.
     PeopleAndAccounts,
+}
+
+/// What is asked of an object: one permission, or whichever it may be.
+#[derive(Clone, Copy)]
+pub(super) struct Sought {
+    pub(super) object: ResourceIx,
+    pub(super) permission: Option<PermissionIx>,
+}
+
+impl From<Target> for Sought {
+    fn from(Target { object, permission }: Target) -> Self {
+        Self { object, permission: Some(permission) }
+    }
 }
 
 /// Everybody who may do something on the object, people first, each kind by id. Empty for an
@@ -63,13 +76,16 @@ pub fn list_subjects_part(
     let mut candidates = match permission {
         AnyPermission::Access(permission) => match target(snapshot, object_ref, permission) {
             Ok(target) => {
+                let target = Sought::from(target);
                 grantees = assignees(snapshot, target, now, &pace)?;
                 holders_with(snapshot, &grantees, target, now, &pace)?
             }
             Err(_) => Candidates::new(snapshot),
         },
         AnyPermission::Vault(action) => {
-            let owners = vault_grantees(snapshot, object_ref, action, &mut grantees);
+            let action = VaultAction::from_name(action);
+            let gives = |level: ShareLevel| action.is_some_and(|action| level.gives(action));
+            let owners = vault_grantees(snapshot, object_ref, gives, &mut grantees);
             let mut found = counting_as(snapshot, grantees.clone());
             found.singles(owners);
             found
@@ -107,7 +123,7 @@ pub fn list_subjects_part(
 }
 
 /// Two lists in order as one.
-fn merged<T: Ord>(
+pub(super) fn merged<T: Ord>(
     first: impl Iterator<Item = T>,
     second: impl Iterator<Item = T>,
 ) -> impl Iterator<Item = T> {
@@ -121,7 +137,7 @@ fn merged<T: Ord>(
 
 /// The accounts that open sessions make count as one of these actors: those of the policy go to the
 /// candidates, those that were made for sessions are the answer, in order.
-fn in_sessions(
+pub(super) fn in_sessions(
     snapshot: &Snapshot,
     mut grantees: Vec<ActorIx>,
     candidates: &mut Candidates<'_, ActorIx>,
@@ -147,7 +163,7 @@ fn in_sessions(
 }
 
 /// The native group of this name.
-fn native_named(snapshot: &Snapshot, group: &GroupId) -> Option<NativeIx> {
+pub(super) fn native_named(snapshot: &Snapshot, group: &GroupId) -> Option<NativeIx> {
     let named = ObjectRef { type_name: BuiltInType::Group.as_str(), id: group.as_str() };
     match snapshot.resources[object(snapshot, named).ok()?].is {
         Is::Actor(group) => snapshot.psm.native_of.get(&group).copied(),
@@ -156,7 +172,7 @@ fn native_named(snapshot: &Snapshot, group: &GroupId) -> Option<NativeIx> {
 }
 
 /// The subject as an actor.
-fn actor(snapshot: &Snapshot, subject: SubjectRef<'_>) -> Option<ActorRef> {
+pub(super) fn actor(snapshot: &Snapshot, subject: SubjectRef<'_>) -> Option<ActorRef> {
     let known = match subject {
         SubjectRef::Person(id) => snapshot.people.get(id),
         SubjectRef::Account(id) => snapshot.accounts.get(id),
@@ -171,7 +187,7 @@ fn actor(snapshot: &Snapshot, subject: SubjectRef<'_>) -> Option<ActorRef> {
 }
 
 /// The subject of this handle; nothing else is one.
-fn subject_ref(snapshot: &Snapshot, actor: ActorIx) -> Option<SubjectRef<'_>> {
+pub(super) fn subject_ref(snapshot: &Snapshot, actor: ActorIx) -> Option<SubjectRef<'_>> {
     match &snapshot.cold.actors[actor] {
         ActorRef::Person(id) => Some(SubjectRef::Person(id.as_str())),
         ActorRef::Account(id) => Some(SubjectRef::Account(id.as_str())),
@@ -198,19 +214,28 @@ pub(super) fn holders<'a>(
     now: Timestamp,
     pace: &Pace<'_>,
 ) -> Result<Candidates<'a, ActorIx>, ListError> {
+    let target = Sought::from(target);
     let assignees = assignees(snapshot, target, now, pace)?;
     holders_with(snapshot, &assignees, target, now, pace)
 }
 
-fn allows_target(snapshot: &Snapshot, grant: &Grant, target: Target, now: Timestamp) -> bool {
-    snapshot.says(grant.level, target.permission) == Some(Qualifier::Allowed)
-        && snapshot.windows[grant.window].contains(now)
+fn allows_target(snapshot: &Snapshot, grant: &Grant, target: Sought, now: Timestamp) -> bool {
+    let allows = match target.permission {
+        Some(permission) => snapshot.says(grant.level, permission) == Some(Qualifier::Allowed),
+        None => allows_anything(snapshot, grant.level),
+    };
+    allows && snapshot.windows[grant.window].contains(now)
+}
+
+/// Whether a level allows any permission at all.
+pub(super) fn allows_anything(snapshot: &Snapshot, level: LevelIx) -> bool {
+    snapshot.says[level].contains(&Some(Qualifier::Allowed))
 }
 
 /// Everybody to whom something that is not relative allows the target, in no order.
-fn assignees(
+pub(super) fn assignees(
     snapshot: &Snapshot,
-    target: Target,
+    target: Sought,
     now: Timestamp,
     pace: &Pace<'_>,
 ) -> Result<Vec<ActorIx>, ListError> {
@@ -230,10 +255,10 @@ fn assignees(
 }
 
 /// The subjects that count as one of the assignees, or stand in a relation that allows the target.
-fn holders_with<'a>(
+pub(super) fn holders_with<'a>(
     snapshot: &'a Snapshot,
     assignees: &[ActorIx],
-    target: Target,
+    target: Sought,
     now: Timestamp,
     pace: &Pace<'_>,
 ) -> Result<Candidates<'a, ActorIx>, ListError> {
@@ -353,17 +378,16 @@ fn holders_near(
     Ok(found)
 }
 
-/// Whoever has a share that gives the action, on whatever layer, and the owners.
-fn vault_grantees(
+/// Whoever has a share that gives what is asked, on whatever layer, and the owners.
+pub(super) fn vault_grantees(
     snapshot: &Snapshot,
     object_ref: ObjectRef<'_>,
-    action: &str,
+    asked: impl Fn(ShareLevel) -> bool,
     grantees: &mut Vec<ActorIx>,
 ) -> Vec<ActorIx> {
     let vault = &snapshot.vault;
-    let Some(action) = VaultAction::from_name(action) else { return Vec::new() };
     let gives = |shares: &[Shared]| {
-        let giving = shares.iter().filter(|shared| shared.level.gives(action));
+        let giving = shares.iter().filter(|shared| asked(shared.level));
         giving.map(|shared| shared.to).collect::<Vec<_>>()
     };
     if object_ref.type_name == Entity::GROUP_WORD {
@@ -385,7 +409,7 @@ fn vault_grantees(
     owners
 }
 
-fn session_candidates<'a>(
+pub(super) fn session_candidates<'a>(
     snapshot: &'a Snapshot,
     object_ref: ObjectRef<'_>,
     level: Option<&str>,
