@@ -144,6 +144,8 @@ where
             }
             if let Some((tenant, at_least)) = asked.waits.take() {
                 asked.wait(&tenant, at_least).await;
+                // What it waited for in vain has its answer by now, which comes before the end.
+                continue;
             }
             if asked.taken.is_empty() {
                 match asked.end.take() {
