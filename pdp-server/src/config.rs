@@ -15,6 +15,7 @@ mod origin;
 mod overload;
 mod refused;
 mod show;
+mod sidecar;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -38,6 +39,7 @@ pub use logs::LogFormat;
 pub use origin::Origin;
 pub use overload::Overload;
 pub use refused::ConfigError;
+pub use sidecar::{Sidecar, SidecarSettings, SocketMode};
 pub use traces::Traces;
 pub use variables::unknown;
 
@@ -60,7 +62,7 @@ const IMPORT_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=64 << 30;
 
 // One entry a setting: its type, its flag and variable, its placeholder in the help.
 macro_rules! settings {
-    ($(#[$about:meta])* $Settings:ident $(with $group:ident: $Group:ty)? {
+    ($(#[$about:meta])* $Settings:ident $(with $group:ident: $Group:ty)* {
         $($(#[doc = $doc:literal])+ $name:ident: $type:ty, $variable:literal, $value:literal $(, $extra:meta)*;)+
     }) => {
         #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
@@ -75,7 +77,7 @@ macro_rules! settings {
                 #[doc = "A group of settings."]
                 #[command(flatten)]
                 pub $group: $Group,
-            )?
+            )*
         }
 
         impl $Settings {
@@ -83,7 +85,7 @@ macro_rules! settings {
             #[must_use]
             pub fn names() -> Vec<&'static str> {
                 let own = [$(stringify!($name)),+].into_iter();
-                own$(.chain(<$Group>::names()))?.collect()
+                own$(.chain(<$Group>::names()))*.collect()
             }
 
             /// Sets what a file names; `None` if there is no such setting.
@@ -94,7 +96,7 @@ macro_rules! settings {
                             .map(|value| self.$name = Some(value))
                             .map_err(|error| crate::config::describe::refused(&error, $value)),
                     ),)+
-                    _ => None$(.or_else(|| self.$group.set(name, text)))?,
+                    _ => None$(.or_else(|| self.$group.set(name, text)))*,
                 }
             }
 
@@ -102,7 +104,7 @@ macro_rules! settings {
             pub(in crate::config) fn said(&self) -> Vec<&'static str> {
                 let own = [$((stringify!($name), self.$name.is_some())),+];
                 let own = own.into_iter().filter(|(_, said)| *said).map(|(name, _)| name);
-                own$(.chain(self.$group.said()))?.collect()
+                own$(.chain(self.$group.said()))*.collect()
             }
 
             /// These settings, and where they say nothing, the others.
@@ -110,7 +112,7 @@ macro_rules! settings {
             pub fn or(self, other: Self) -> Self {
                 Self {
                     $($name: self.$name.or(other.$name),)+
-                    $($group: self.$group.or(other.$group),)?
+                    $($group: self.$group.or(other.$group),)*
                 }
             }
         }
@@ -120,7 +122,7 @@ use settings;
 
 settings! {
     /// Settings as they are given; what is absent is not said.
-    Settings with decision_log: DecisionLogSettings {
+    Settings with decision_log: DecisionLogSettings with sidecar: SidecarSettings {
     /// Folder of the policy store
     data: PathBuf, "PDP_DATA", "DIR";
     /// Policy bundle for the tenant `default` of a new store; a policy that is there already stays
@@ -283,6 +285,8 @@ pub struct Config {
     pub decision_log: DecisionLog,
     /// The log that several servers share.
     pub etcd: Etcd,
+    /// The server that is followed, where this one is a sidecar.
+    pub sidecar: Option<Sidecar>,
     /// The largest gRPC message taken, in bytes.
     pub max_message_bytes: usize,
     /// How many streams may be open.
@@ -340,15 +344,12 @@ impl Settings {
 
     fn validated(self) -> Result<Config, ConfigError> {
         let (overload, traces, etcd) = (Overload::of(&self)?, Traces::of(&self), Etcd::of(&self)?);
+        let (tls, sidecar) = (access::tls(&self)?, Sidecar::of(&self)?);
         let Self {
             data,
             load,
             gateway,
             callers,
-            tls_cert,
-            tls_key,
-            tls_client_ca,
-            tls_client_auth,
             grpc,
             http,
             grpc_threads,
@@ -372,7 +373,7 @@ impl Settings {
             max_body_bytes,
             http_timeout_ms,
             decision_log,
-            // What is taken on, what is traced and the log have been read above.
+            // TLS, what is taken on, what is traced, the log and what is followed have been read above.
             ..
         } = self;
         let config = Config {
@@ -380,7 +381,7 @@ impl Settings {
             load,
             gateway: gateway.map(GatewayFile::open).transpose()?,
             callers: callers.map(CallersFile::open).transpose()?,
-            tls: access::tls(tls_cert, tls_key, tls_client_ca, tls_client_auth)?,
+            tls,
             grpc: grpc.unwrap_or_else(|| loopback(7070)),
             http: http.unwrap_or_else(|| loopback(7071)),
             grpc_threads: grpc_threads.unwrap_or_default(),
@@ -390,6 +391,7 @@ impl Settings {
             traces,
             decision_log: decision_log.settled()?,
             etcd,
+            sidecar,
             max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES),
             max_live_streams: max_live_streams.unwrap_or(DEFAULT_MAX_LIVE_STREAMS),
             max_check_streams: max_check_streams.unwrap_or(DEFAULT_MAX_CHECK_STREAMS),
@@ -427,7 +429,7 @@ impl Config {
                 return Err(ConfigError::NamesUser(name));
             }
         }
-        if self.grpc == self.http && self.grpc.port() != 0 {
+        if self.grpc == self.http && self.grpc.port() != 0 && self.sidecar.is_none() {
             return Err(ConfigError::SameAddress(self.grpc));
         }
         bounds("max_message_bytes", self.max_message_bytes, MESSAGE_BYTES)?;

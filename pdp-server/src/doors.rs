@@ -56,7 +56,8 @@ impl Doors {
         let routes = door.routes(&health, mapping, rest)?.prepare();
         let grpc = GateLayer::<Grpc>::new(Arc::clone(&access.gate)).layer(routes);
         let ready = Ready::default();
-        let routes = http_door::Routes::new(ready.clone(), &door, authzen_options(config), rest);
+        let options = Some(authzen_options(config));
+        let routes = http_door::Routes::new(ready.clone(), &door, options, rest);
         let http = routes.behind(Arc::clone(&access.gate));
         door.open(publisher);
         ready.set(true);

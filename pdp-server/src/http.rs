@@ -73,11 +73,12 @@ pub(crate) struct Routes {
 // === impl Routes ===
 
 impl Routes {
-    /// Every route. What may take its time runs `there`.
+    /// Every route; without options for decisions, health and metrics alone: a sidecar has nothing to be backed up,
+    /// and decides over its socket. What may take its time runs `there`.
     pub(crate) fn new(
         ready: Ready,
         door: &Arc<Door>,
-        options: authzen::Options,
+        options: Option<authzen::Options>,
         there: &Handle,
     ) -> Self {
         let [backups, scrapes] = [1, MAX_SCRAPES].map(|most| Arc::new(Semaphore::new(most)));
@@ -87,8 +88,9 @@ impl Routes {
         let own = none
             .add("/healthz/live", get(live))
             .add("/healthz/ready", get(is_ready).with_state(shared.clone()))
-            .add_slow("/metrics", get(metrics).with_state(shared.clone()))
-            .add_slow(ROUTE, get(backup::backup).with_state(shared));
+            .add_slow("/metrics", get(metrics).with_state(shared.clone()));
+        let Some(options) = options else { return own };
+        let own = own.add_slow(ROUTE, get(backup::backup).with_state(shared));
         authzen::add(own, door, options)
     }
 

@@ -14,6 +14,7 @@ pub mod callers;
 pub mod clock;
 pub mod config;
 mod connection;
+mod connector;
 mod decision_id;
 mod decision_log;
 pub mod demo;
@@ -26,6 +27,8 @@ mod reload;
 pub mod replica;
 pub mod rpc;
 pub mod session;
+mod sidecar;
+mod socket;
 mod start;
 pub mod store;
 mod sync;
@@ -47,7 +50,7 @@ use tower::Layer as _;
 
 use access::Access;
 use admission::{Admission, AdmissionLimits};
-use callers::GateLayer;
+use callers::{Gate, GateLayer};
 use clock::Clock;
 use config::{Config, Overload};
 use connection::{Ping, Terms};
@@ -57,14 +60,17 @@ pub use decision_log::LogError;
 use http::{Ready, authzen};
 pub use load::LoadError;
 use publish::{FollowError, PublishError};
-use replica::{ConnectError, Replica};
+use replica::ConnectError;
 use rpc::{Door, Grpc, Health, ImportLimits, Limits, Noting, ReflectionError};
+use socket::Socket;
+pub use socket::SocketError;
+use start::Source;
 use store::StoreError;
 use telemetry::{Metrics, Spans};
 use threads::Threads;
 use tls::Acceptor;
 pub use tls::TlsError;
-use transport::{Manner, adopt};
+use transport::{Listening, Manner, adopt};
 
 /// How often metrics are tidied up and what no decision looks at any more is dropped.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -78,19 +84,28 @@ const LAST_WRITE: Duration = Duration::from_secs(30);
 /// The sockets that a server answers on. Whoever binds them knows the ports before it runs.
 #[derive(Debug)]
 pub struct Listeners {
-    grpc: TcpListener,
+    grpc: Listening,
     http: TcpListener,
 }
 
-/// Why an address is not listened on.
+/// Why nothing is listened on.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address} (`{setting}`): {source}; is another server running there? choose another address with `--{setting}`"
-)]
-pub struct BindError {
-    setting: &'static str,
-    address: SocketAddr,
-    source: std::io::Error,
+pub enum BindError {
+    /// An address.
+    #[error(
+        "cannot listen on {address} (`{setting}`): {source}; is another server running there? choose another address with `--{setting}`"
+    )]
+    Address {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// A socket of this machine.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
 }
 
 /// Why a server ended, or never began.
@@ -119,7 +134,7 @@ pub enum RunError {
     /// The certificate, its key or the certificates of those who vouch for callers cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The log that several servers share cannot be asked.
+    /// The log that several servers share, or the server that is followed, cannot be asked.
     #[error(transparent)]
     Replica(#[from] ConnectError),
     /// What that log has cannot be taken over.
@@ -166,17 +181,17 @@ pub async fn run(
     let door = Door::new(asked, Arc::clone(&metrics), noting(&config, &log)?, limits);
     let (health, ready) = (Health::not_serving_yet().await, Ready::default());
     let Listeners { grpc, http } = listeners;
-    let addresses = (grpc.local_addr(), http.local_addr());
+    let addresses = (grpc.shown(), http.local_addr());
 
     let threads = Threads::start_with(config.grpc_threads, move || log.join())
         .map_err(|source| RunError::System { doing: "starting threads", source })?;
     let (stop, stopped) = watch::channel(false);
-    let mapping = config.gateway.as_ref().map(|it| it.mapping.clone()).unwrap_or_default();
-    let routes = door.routes(&health, mapping, threads.rest())?.prepare();
-    let gated = GateLayer::<Grpc>::new(Arc::clone(&access.gate)).layer(routes);
+    let source = Source::of(&config, &stopped, threads.rest())?;
     let manner = manner(&config, access.acceptor(tls::Door::Grpc), &admission);
-    let serving = transport::serve_taken((grpc, manner), gated, threads.lanes(), stopped.clone());
-    let mut serving = threads.rest().spawn(serving);
+    let gated = (&door, &access.gate);
+    let mut serving =
+        serve_grpc((grpc, manner), gated, (&config, &source, &health), &threads, stopped.clone())?;
+    let options = source.sidecar().is_none().then_some(options);
     let routes = http::Routes::new(ready.clone(), &door, options, threads.rest());
     let routes = routes.behind(Arc::clone(&access.gate));
     let taken = (http, access.acceptor(tls::Door::Http));
@@ -187,9 +202,8 @@ pub async fn run(
     let (rest, resting) = oneshot::channel::<()>();
     let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), health.clone(), resting));
 
-    let replica = replica(&config, threads.rest())?;
     let (started, mut shutdown, mut following) = (Instant::now(), pin!(shutdown), None);
-    let outcome = match start::loaded(&config, clock, replica.as_ref(), shutdown.as_mut()).await {
+    let outcome = match source.loaded(&config, clock, shutdown.as_mut()).await {
         None => {
             // The loading thread cannot be stopped; it ends with the process.
             tracing::info!("told to stop before the policy was loaded");
@@ -198,7 +212,7 @@ pub async fn run(
         Some(Err(error)) => Err(error),
         Some(Ok(publisher)) => {
             door.metrics().loaded(started.elapsed(), &publisher);
-            following = replica.map(|replica| replica.begin(publisher.clone(), threads.rest()));
+            following = source.begin(publisher.clone(), &health, threads.rest());
             door.open(publisher);
             ready.set(true);
             health.up(door.publisher().and_then(publish::Publisher::unready)).await;
@@ -251,14 +265,8 @@ async fn stay(grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-/// What shares the log with others, if the settings name one.
-fn replica(config: &Config, there: &tokio::runtime::Handle) -> Result<Option<Replica>, RunError> {
-    let shared = Some(&config.etcd).filter(|etcd| !etcd.endpoints.is_empty());
-    Ok(shared.map(|etcd| Replica::new(etcd, there)).transpose()?)
-}
-
 /// Says where it serves, and how long the start took.
-fn announce(addresses: (std::io::Result<SocketAddr>, std::io::Result<SocketAddr>), began: Instant) {
+fn announce(addresses: (std::io::Result<String>, std::io::Result<SocketAddr>), began: Instant) {
     if let (Ok(grpc), Ok(http)) = addresses {
         let took_ms = began.elapsed().as_millis();
         tracing::info!(%grpc, %http, took_ms, "serving");
@@ -281,6 +289,25 @@ async fn finish(ended: impl Future<Output = ()>, door: &Door, drain: Duration) {
         tracing::warn!(streams, "the time for draining is over; ending what is still open");
         tokio::time::timeout(LAST_WORDS, &mut ended).await.ok();
     }
+}
+
+/// Serves the gRPC door, or that of a sidecar.
+fn serve_grpc(
+    taken: (Listening, Manner),
+    (door, gate): (&Arc<Door>, &Arc<Gate>),
+    (config, source, health): (&Config, &Source, &Health),
+    threads: &Threads,
+    stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+    let (gate, lanes, rest) =
+        (GateLayer::<Grpc>::new(Arc::clone(gate)), threads.lanes(), threads.rest());
+    if let Some(sidecar) = source.sidecar() {
+        let gated = gate.layer(door.front(health, sidecar, rest)?);
+        return Ok(rest.spawn(transport::serve_taken(taken, gated, lanes, stopped)));
+    }
+    let mapping = config.gateway.as_ref().map(|it| it.mapping.clone()).unwrap_or_default();
+    let gated = gate.layer(door.routes(health, mapping, rest)?.prepare());
+    Ok(rest.spawn(transport::serve_taken(taken, gated, lanes, stopped)))
 }
 
 async fn serve_http(
@@ -401,23 +428,32 @@ async fn upkeep(door: std::sync::Weak<Door>, health: Health, mut resting: onesho
 // === impl Listeners ===
 
 impl Listeners {
-    /// Listens where the settings say. Nothing is answered before [`run`].
+    /// Listens where the settings say: a sidecar on its socket in place of the gRPC door's address. Nothing is
+    /// answered before [`run`].
     ///
     /// # Errors
     /// [`BindError`] names the setting and the address.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
         let bind = |setting, address| {
-            TcpListener::bind(address).map_err(|source| BindError { setting, address, source })
+            let failed = |source| BindError::Address { setting, address, source };
+            TcpListener::bind(address).map_err(failed)
         };
-        Ok(Self { grpc: bind("grpc", config.grpc)?, http: bind("http", config.http)? })
+        let grpc = match &config.sidecar {
+            Some(sidecar) => Listening::Local(Socket::bind(&sidecar.socket, sidecar.mode)?),
+            None => Listening::Port(bind("grpc", config.grpc)?),
+        };
+        Ok(Self { grpc, http: bind("http", config.http)? })
     }
 
     /// The address of the gRPC door.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// What the operating system says; that of a sidecar has none.
     pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
-        self.grpc.local_addr()
+        match &self.grpc {
+            Listening::Port(listener) => listener.local_addr(),
+            Listening::Local(_) => Err(std::io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// The address of the HTTP door.

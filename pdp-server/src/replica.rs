@@ -6,7 +6,6 @@
 
 mod checkpoint;
 mod chunks;
-mod connector;
 mod etcd;
 mod following;
 mod keys;
@@ -19,9 +18,9 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 
 use crate::config;
+pub use crate::connector::ConnectError;
 use crate::publish::Log;
 use checkpoint::CheckpointRecord;
-pub use connector::ConnectError;
 use etcd::Etcd;
 pub use following::Following;
 use keys::Keys;

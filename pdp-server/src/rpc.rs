@@ -34,12 +34,13 @@ mod policy;
 mod question;
 mod running;
 mod session;
+mod sidecar;
 mod stream;
 mod tenant;
 mod watch;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pdp_bundle::gateway::Gateway;
@@ -52,7 +53,7 @@ use pdp_proto::v1::session_service_server::SessionServiceServer;
 use pdp_proto::v1::tenant_service_server::TenantServiceServer;
 use tokio::runtime::Handle;
 use tonic::metadata::MetadataMap;
-use tonic::service::Routes;
+use tonic::service::{Routes, RoutesBuilder};
 use tonic::{Code, Response, Status};
 
 use crate::admission::Shed;
@@ -83,11 +84,14 @@ pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE, PageSizes, read_back};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
 pub(crate) use question::{Asked, check_all, last_instant};
 use running::{LONGEST_QUEUE, RunningLists};
+pub(crate) use sidecar::{Following, Sidecar};
 use stream::LiveStreams;
 
 /// What every service shares.
 pub(crate) struct Door {
     behind: Behind,
+    /// What a sidecar has besides.
+    sidecar: OnceLock<Sidecar>,
     clock: Clock,
     metrics: Arc<Metrics>,
     decision_ids: DecisionIds,
@@ -180,6 +184,7 @@ impl Door {
         let lists = RunningLists::new(max_running_lists);
         Arc::new(Self {
             behind: Behind::default(),
+            sidecar: OnceLock::new(),
             clock,
             metrics,
             decision_ids,
@@ -260,11 +265,6 @@ impl Door {
         gateway: Gateway,
         rest: &Handle,
     ) -> Result<Routes, ReflectionError> {
-        let describe = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(pdp_proto::FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
         let decisions = DecisionServiceServer::new(decision::Service(Arc::clone(self)))
             .max_decoding_message_size(self.max_message_bytes);
         let policies = PolicyServiceServer::new(policy::Service(Arc::clone(self)))
@@ -280,16 +280,32 @@ impl Door {
             .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
         routes.add_service(Deciding::new(self, Elsewhere::new(decisions, rest)));
-        let bounds = &self.health_streams;
-        routes.add_service(authorization).add_service(Bounded::new(health.service(), bounds));
+        routes.add_service(authorization);
         routes.add_service(Elsewhere::new(policies, rest));
         routes.add_service(Elsewhere::new(tenants, rest));
         routes.add_service(Elsewhere::new(audits, rest));
         routes.add_service(Elsewhere::new(sessions, rest));
+        self.add_health_and_reflection(&mut routes, health, rest)?;
+        Ok(routes.routes())
+    }
+
+    fn add_health_and_reflection(
+        &self,
+        routes: &mut RoutesBuilder,
+        health: &Health,
+        rest: &Handle,
+    ) -> Result<(), ReflectionError> {
+        let describe = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(pdp_proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let bounds = &self.health_streams;
+        routes.add_service(Bounded::new(health.service(), bounds));
         let (current, alpha) = (describe().build_v1()?, describe().build_v1alpha()?);
         routes.add_service(Bounded::new(Elsewhere::new(current, rest), bounds));
         routes.add_service(Bounded::new(Elsewhere::new(alpha, rest), bounds));
-        Ok(routes.routes())
+        Ok(())
     }
 
     /// What every RPC that decides or lists is answered by, for doors that translate to it.

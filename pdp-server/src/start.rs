@@ -1,7 +1,10 @@
-//! From the data folder, and the log that servers share if there is one, to a policy that is served.
+//! From where a policy comes to one that is served: the data folder, and the log that servers share if there is
+//! one; or the server that a sidecar follows.
 
 use std::path::{Path, PathBuf};
 
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::RunError;
@@ -9,20 +12,99 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::load;
 use crate::publish::{DEFAULT_TENANT, PublishError, Publisher};
-use crate::replica::Replica;
+use crate::replica::{self, Replica};
+use crate::rpc::{self, Health, Sidecar};
 use crate::store::Store;
 
-/// The policy, once it is loaded; `None` if the server is told to stop before that.
-pub(crate) async fn loaded(
-    config: &Config,
-    clock: Clock,
-    replica: Option<&Replica>,
-    shutdown: impl Future<Output = ()>,
-) -> Option<Result<Publisher, RunError>> {
-    let (data, bundle) = (config.data.clone(), config.load.clone());
-    tokio::select! {
-        loaded = load(data, bundle, clock, replica.cloned()) => Some(loaded),
-        () = shutdown => None,
+/// Where the policy comes from.
+pub(crate) enum Source {
+    /// The data folder.
+    Store,
+    /// The log that servers share, of which the data folder has a copy.
+    Log(Replica),
+    /// The server that is followed.
+    Server(Sidecar),
+}
+
+/// That a policy follows its source.
+pub(crate) enum Following {
+    Log(replica::Following),
+    Server(#[expect(dead_code, reason = "dropped, it ends")] rpc::Following),
+}
+
+// === impl Source ===
+
+impl Source {
+    /// What the settings name. Nothing is asked yet.
+    pub(crate) fn of(
+        config: &Config,
+        stopped: &watch::Receiver<bool>,
+        there: &Handle,
+    ) -> Result<Self, RunError> {
+        if let Some(settings) = &config.sidecar {
+            return Ok(Self::Server(Sidecar::new(settings, stopped.clone(), there)?));
+        }
+        if config.etcd.endpoints.is_empty() {
+            return Ok(Self::Store);
+        }
+        Ok(Self::Log(Replica::new(&config.etcd, there)?))
+    }
+
+    /// What a sidecar has besides.
+    pub(crate) const fn sidecar(&self) -> Option<&Sidecar> {
+        match self {
+            Self::Server(sidecar) => Some(sidecar),
+            Self::Store | Self::Log(_) => None,
+        }
+    }
+
+    /// The policy, once it is loaded; `None` if the server is told to stop before that. That of a server that is
+    /// followed comes later.
+    pub(crate) async fn loaded(
+        &self,
+        config: &Config,
+        clock: Clock,
+        shutdown: impl Future<Output = ()>,
+    ) -> Option<Result<Publisher, RunError>> {
+        let replica = match self {
+            Self::Server(sidecar) => {
+                let kept = Publisher::keeping(clock, sidecar.followed());
+                return Some(kept.map_err(RunError::from));
+            }
+            Self::Log(replica) => Some(replica.clone()),
+            Self::Store => None,
+        };
+        let (data, bundle) = (config.data.clone(), config.load.clone());
+        tokio::select! {
+            loaded = load(data, bundle, clock, replica) => Some(loaded),
+            () = shutdown => None,
+        }
+    }
+
+    /// Begins to follow the source, if there is something to follow.
+    pub(crate) fn begin(
+        self,
+        publisher: Publisher,
+        health: &Health,
+        there: &Handle,
+    ) -> Option<Following> {
+        match self {
+            Self::Store => None,
+            Self::Log(replica) => Some(Following::Log(replica.begin(publisher, there))),
+            Self::Server(it) => Some(Following::Server(it.begin(publisher, health, there))),
+        }
+    }
+}
+
+// === impl Following ===
+
+impl Following {
+    /// Ends it, once what it has begun in the store is done.
+    pub(crate) async fn end(self) {
+        match self {
+            Self::Log(following) => following.end().await,
+            Self::Server(_) => {}
+        }
     }
 }
 

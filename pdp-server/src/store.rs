@@ -204,6 +204,14 @@ impl Store {
         Self::prepare(builder().create_with_backend(backend)?)
     }
 
+    /// A store that is gone with its server.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(crate) fn in_memory() -> Result<Self, StoreError> {
+        Self::with_backend(redb::backends::InMemoryBackend::new())
+    }
+
     /// Every tenant with its facts.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use certificate::Certificate;
 pub(crate) use files::{client, client_as, read_at_most};
@@ -175,6 +175,11 @@ impl Acceptor {
             None => Io::plain(stream, peer),
             Some(tls) => Io::tls(Arc::clone(tls), self.door, stream, peer),
         }
+    }
+
+    /// A connection of a program of this machine that was let in: in clear, as nobody else can read it.
+    pub(crate) fn accept_local(stream: UnixStream, load: &Arc<Load>, entry: &Entry) -> Io {
+        Io::local(stream, Peer::new(None, load, entry.shed()))
     }
 }
 

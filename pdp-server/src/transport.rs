@@ -5,6 +5,7 @@
 //! so that one core would idle while another is busy; and a second server on the same port would be
 //! given half of the callers instead of an error.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -15,7 +16,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
@@ -30,8 +31,9 @@ use crate::connection::{
     Terms, Unread, drive, told_to_stop,
 };
 use crate::rpc::{DeadlineLayer, Failure, LastResortLayer};
+use crate::socket::{Socket, SocketFile};
 use crate::telemetry::{Metrics, Port};
-use crate::tls::{Acceptor, Door};
+use crate::tls::{Acceptor, Door, Io};
 
 /// How large a window of each stream and of each connection is, in bytes: large batches and change
 /// sets need not wait for their callers' acknowledgements.
@@ -57,9 +59,30 @@ const USUAL: Terms = Terms {
     ping: Ping { interval: Duration::from_secs(30), timeout: Duration::from_secs(20) },
 };
 
+/// What connections come to.
+#[derive(Debug)]
+pub(crate) enum Listening {
+    /// A port.
+    Port(std::net::TcpListener),
+    /// A socket of this machine.
+    Local(Socket),
+}
+
+/// The same, in a runtime.
+enum Accepting {
+    Port(TcpListener),
+    Local(UnixListener, #[expect(dead_code, reason = "dropped, it is removed")] SocketFile),
+}
+
+/// A connection that belongs to no runtime.
+enum Wire {
+    Port(std::net::TcpStream),
+    Local(std::os::unix::net::UnixStream),
+}
+
 /// A connection on its way to its thread.
 struct HandedOver {
-    stream: std::net::TcpStream,
+    stream: Wire,
     entry: Entry,
     place: Place,
 }
@@ -120,12 +143,12 @@ where
         admission: Admission::new(everything, Arc::new(Metrics::new())),
         max_deadline: Duration::from_secs(3_600),
     };
-    serve_taken((listener, manner), service, lanes, stopped).await
+    serve_taken((Listening::Port(listener), manner), service, lanes, stopped).await
 }
 
 /// The same in the manner of a configuration.
 pub(crate) async fn serve_taken<S>(
-    (listener, manner): (std::net::TcpListener, Manner),
+    (listener, manner): (Listening, Manner),
     service: S,
     lanes: Vec<Handle>,
     stopped: watch::Receiver<bool>,
@@ -135,7 +158,7 @@ where
     S::Future: Send + 'static,
     S::Error: Into<StdError> + Send + 'static,
 {
-    let listener = adopt(listener)?;
+    let listener = Accepting::adopt(listener)?;
     let service = DeadlineLayer::new(manner.max_deadline).layer(service);
     let service = Received(LastResortLayer.layer(service));
     let (lanes, serving): (Vec<_>, Vec<_>) = lanes
@@ -162,13 +185,9 @@ where
 }
 
 /// Takes connections until a lane is gone.
-async fn accept(listener: TcpListener, lanes: Vec<Lane>, mut entrance: Entrance) {
+async fn accept(listener: Accepting, lanes: Vec<Lane>, mut entrance: Entrance) {
     for turn in 0_usize.. {
-        let taken = match listener.accept().await {
-            Ok((stream, address)) => stream.into_std().map(|stream| (stream, address)),
-            Err(error) => Err(error),
-        };
-        let (stream, address) = match taken {
+        let (stream, address) = match listener.accept().await {
             Ok(taken) => taken,
             Err(error) => {
                 tracing::warn!(%error, "a connection to the gRPC door was not taken");
@@ -177,7 +196,7 @@ async fn accept(listener: TcpListener, lanes: Vec<Lane>, mut entrance: Entrance)
             }
         };
         let Some(lane) = fewest(&lanes, turn, |lane| &lane.live) else { return };
-        let entry = entrance.admit(address.ip());
+        let entry = entrance.admit(address);
         let handed = HandedOver { stream, entry, place: Place::new(&lane.live) };
         if lane.give.send(handed).await.is_err() {
             return;
@@ -212,14 +231,14 @@ async fn serve_lane<S>(
             () = &mut stop => None,
         };
         let Some(HandedOver { stream, entry, place }) = handed else { break };
-        let stream = match prompt(stream) {
+        let stream = match stream.begun(&acceptor, &load, &entry) {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(%error, "a connection was gone before it was served");
                 continue;
             }
         };
-        let (stream, terms) = (acceptor.accept(stream, &load, &entry), terms.of(&entry));
+        let terms = terms.of(&entry);
         let peer = stream.peer().clone();
         let arriving = Arriving::new(service.clone(), peer.clone());
         let stream = TokioIo::new(Patient::new(stream, terms.patience));
@@ -260,9 +279,69 @@ fn connections(terms: &Terms) -> Builder<TokioExecutor> {
 
 /// Takes a socket over into the runtime at hand.
 pub(crate) fn adopt(listener: std::net::TcpListener) -> Result<TcpListener, RunError> {
-    let system = |source| RunError::System { doing: "taking a socket over", source };
-    listener.set_nonblocking(true).map_err(system)?;
-    TcpListener::from_std(listener).map_err(system)
+    listener.set_nonblocking(true).map_err(not_taken_over)?;
+    TcpListener::from_std(listener).map_err(not_taken_over)
+}
+
+fn not_taken_over(source: std::io::Error) -> RunError {
+    RunError::System { doing: "taking a socket over", source }
+}
+
+// === impl Listening ===
+
+impl Listening {
+    /// Where it is, for people.
+    pub(crate) fn shown(&self) -> std::io::Result<String> {
+        Ok(match self {
+            Self::Port(listener) => listener.local_addr()?.to_string(),
+            Self::Local(socket) => format!("unix:{}", socket.path().display()),
+        })
+    }
+}
+
+// === impl Accepting ===
+
+impl Accepting {
+    /// Takes it over into the runtime at hand.
+    fn adopt(listening: Listening) -> Result<Self, RunError> {
+        match listening {
+            Listening::Port(listener) => adopt(listener).map(Self::Port),
+            Listening::Local(socket) => {
+                let (listener, file) = socket.into_parts();
+                listener.set_nonblocking(true).map_err(not_taken_over)?;
+                let listener = UnixListener::from_std(listener).map_err(not_taken_over)?;
+                Ok(Self::Local(listener, file))
+            }
+        }
+    }
+
+    /// The next connection, and the address that it is from, if it is from one.
+    async fn accept(&self) -> std::io::Result<(Wire, Option<IpAddr>)> {
+        match self {
+            Self::Port(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Wire::Port(stream.into_std()?), Some(address.ip())))
+            }
+            Self::Local(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Wire::Local(stream.into_std()?), None))
+            }
+        }
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// Takes it over into the runtime at hand, to be served.
+    fn begun(self, acceptor: &Acceptor, load: &Arc<Load>, entry: &Entry) -> std::io::Result<Io> {
+        Ok(match self {
+            Self::Port(stream) => acceptor.accept(prompt(stream)?, load, entry),
+            Self::Local(stream) => {
+                Acceptor::accept_local(UnixStream::from_std(stream)?, load, entry)
+            }
+        })
+    }
 }
 
 // === impl Place ===

@@ -63,7 +63,8 @@ fn values(setting: &Described, folder: &std::path::Path) -> [String; 3] {
         (_, "PARTS") => ["subject", "resource", "permission"].map(str::to_owned),
         (_, "FILTER") => ["warn", "debug", "error"].map(str::to_owned),
         (_, "URL") => numbers.map(|n| format!("http://127.0.0.1:{n}")),
-        (_, "TYPES") => ["a", "b", "c"].map(str::to_owned),
+        (_, "TYPES" | "NAMES") => ["a", "b", "c"].map(str::to_owned),
+        (_, "MODE") => ["640", "660", "666"].map(str::to_owned),
         (name, "DIR" | "FILE" | "BUNDLE") => numbers.map(|n| {
             let file = folder.join(format!("{name}-{n}"));
             let text = if name == "callers" { "callers: []\n" } else { "routes: []\n" };
@@ -76,8 +77,20 @@ fn values(setting: &Described, folder: &std::path::Path) -> [String; 3] {
 
 #[test]
 fn of_every_setting_a_flag_beats_a_variable_and_that_the_file() {
-    let folder = tempfile::tempdir().unwrap();
     let settings: Vec<_> = described().into_iter().filter(|it| it.name.is_some()).collect();
+    // A sidecar has no use for what a server with a policy of its own is told.
+    let of_sidecar = |it: &Described| {
+        it.name.is_some_and(|name| name.starts_with("follow") || name.starts_with("socket"))
+    };
+    let (sidecar, server): (Vec<_>, Vec<_>) = settings.into_iter().partition(of_sidecar);
+    assert!(sidecar.len() > 5 && server.len() > sidecar.len());
+    for settings in [server, sidecar] {
+        a_flag_beats_a_variable_and_that_the_file_of(&settings);
+    }
+}
+
+fn a_flag_beats_a_variable_and_that_the_file_of(settings: &[Described]) {
+    let folder = tempfile::tempdir().unwrap();
     let settings: Vec<_> = settings.iter().map(|it| (it, values(it, folder.path()))).collect();
     let file = folder.path().join("pdp.yaml");
     let lines =

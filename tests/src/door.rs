@@ -56,6 +56,7 @@ pub struct Server {
     client: Client,
     channel: Channel,
     decisions: DecisionServiceClient<Channel>,
+    grpc: SocketAddr,
     http: SocketAddr,
     clock: Arc<AtomicI64>,
     shutdown: oneshot::Sender<()>,
@@ -95,7 +96,8 @@ impl Server {
         };
         let config = settings.into_config(None).unwrap();
         let listeners = Listeners::bind(&config).unwrap();
-        let endpoint = format!("http://{}", listeners.grpc_address().unwrap());
+        let grpc = listeners.grpc_address().unwrap();
+        let endpoint = format!("http://{grpc}");
         let http = listeners.http_address().unwrap();
         let time = Arc::new(AtomicI64::new(0));
         let shown = Arc::clone(&time);
@@ -112,7 +114,8 @@ impl Server {
             (client, channel)
         });
         let decisions = DecisionServiceClient::new(channel.clone());
-        Self { runtime, client, channel, decisions, http, clock: time, shutdown, serving, folder }
+        let clock = time;
+        Self { runtime, client, channel, decisions, grpc, http, clock, shutdown, serving, folder }
     }
 
     /// External authorization, as Envoy asks for it.
@@ -124,6 +127,12 @@ impl Server {
     /// Sets the evaluation time.
     pub fn set_clock(&self, now: Timestamp) {
         self.clock.store(now.as_micros(), Ordering::SeqCst);
+    }
+
+    /// The address of the gRPC door.
+    #[must_use]
+    pub const fn grpc_address(&self) -> SocketAddr {
+        self.grpc
     }
 
     /// The address of the HTTP door.

@@ -30,10 +30,11 @@ fn takes(setting: &Described) -> String {
         "BYTES" => "bytes",
         "COUNT" => "number",
         "DIR" => "path of a folder",
+        "MODE" => "octal mode",
         "MS" => "milliseconds",
         "SHARE" => "number, 0 to 1",
-        "FILTER" | "FORMAT" | "PARTS" | "TEXT" | "THREADS" | "TYPES" | "URL" | "URLS" | "WHERE"
-        | "WHETHER" => "text",
+        "FILTER" | "FORMAT" | "NAMES" | "PARTS" | "TEXT" | "THREADS" | "TYPES" | "URL" | "URLS"
+        | "WHERE" | "WHETHER" => "text",
         other => panic!("say what `{other}` stands for"),
     };
     match setting.bounds {

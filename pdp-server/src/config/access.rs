@@ -4,15 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{CallersFile, ClientAuth, Config, ConfigError, TlsFiles};
+use super::{CallersFile, ClientAuth, Config, ConfigError, Settings, TlsFiles};
 
 /// The files of TLS, of which some go together.
-pub(super) fn tls(
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
-    client_ca: Option<PathBuf>,
-    client_auth: Option<ClientAuth>,
-) -> Result<Option<TlsFiles>, ConfigError> {
+pub(super) fn tls(given: &Settings) -> Result<Option<TlsFiles>, ConfigError> {
+    let Settings { tls_cert, tls_key, tls_client_ca, tls_client_auth, .. } = given.clone();
+    let (cert, key, client_ca, client_auth) = (tls_cert, tls_key, tls_client_ca, tls_client_auth);
     let half = |given, missing, because| Err(ConfigError::Half { given, missing, because });
     if client_auth.is_some() && client_ca.is_none() {
         let because = "it is about certificates that somebody vouches for";

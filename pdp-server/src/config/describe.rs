@@ -6,7 +6,7 @@ use std::fmt;
 
 use clap::{Args as _, Command};
 
-use super::{ConfigError, Given, Settings};
+use super::{ConfigError, Given, Settings, SidecarSettings};
 
 /// A setting as its users see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,11 +53,21 @@ pub fn described() -> Vec<Described> {
 /// What the settings are that nobody said, by their names.
 fn defaults() -> BTreeMap<String, String> {
     // INVARIANT: nothing said but that is a valid configuration, which tests hold.
-    let shown = with_log().validated().map(|config| config.to_string());
-    let shown = shown.unwrap_or_default();
-    let pairs = shown.lines().filter_map(|line| line.split_once(": "));
-    let pairs = pairs.filter(|(name, _)| *name != "etcd_endpoints");
+    let shown = [sidecar(), with_log()].map(|settings| {
+        let shown = settings.validated().map(|config| config.to_string());
+        shown.unwrap_or_default()
+    });
+    let pairs = shown.iter().flat_map(|shown| shown.lines());
+    let pairs = pairs.filter_map(|line| line.split_once(": "));
+    let pairs = pairs.filter(|(name, _)| !["etcd_endpoints", "follow", "socket"].contains(name));
     pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
+}
+
+/// Nothing said but what is followed and where, without which nothing may be said of it.
+fn sidecar() -> Settings {
+    let (follow, socket) = ("http://127.0.0.1:7070".parse().ok(), Some("pdp.sock".into()));
+    let sidecar = SidecarSettings { follow, socket, ..SidecarSettings::default() };
+    Settings { sidecar, ..Settings::default() }
 }
 
 /// Nothing said but where a log is, without which nothing may be said of it.
@@ -72,8 +82,9 @@ pub(super) fn counts(placeholder: &str) -> bool {
 
 /// The bounds that the checks refuse by, found by asking for less and for more than anything may be.
 fn bounds(name: &'static str) -> Option<(u64, u64)> {
+    let of_sidecar = SidecarSettings::names().contains(&name);
     let refused = [u64::MIN, u64::MAX].into_iter().filter_map(|number| {
-        let mut settings = with_log();
+        let mut settings = if of_sidecar { sidecar() } else { with_log() };
         settings.set(name, &number.to_string())?.ok()?;
         match settings.validated() {
             Err(ConfigError::Bounds { name: by, least, most, given: _ }) if by == name => {

@@ -143,7 +143,7 @@ impl Etcd {
 }
 
 /// Whether an endpoint is spoken with in clear, beyond this machine.
-fn is_exposed(endpoint: &str) -> bool {
+pub(super) fn is_exposed(endpoint: &str) -> bool {
     let uri: Option<http::Uri> = endpoint.parse().ok();
     uri.is_some_and(|uri| uri.scheme_str() == Some("http") && !is_loopback(&uri))
 }

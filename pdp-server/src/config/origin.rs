@@ -48,6 +48,8 @@ impl ConfigError {
             Self::Endpoint(_) => &["otlp_endpoint"],
             Self::EmptyPrefix => &["etcd_prefix"],
             Self::PlainEtcd(_) => &["etcd_endpoints"],
+            Self::PlainFollow(_) => &["follow"],
+            Self::NotOfSidecar(name, _) => std::slice::from_ref(name),
             // These name the file themselves.
             Self::File(_) | Self::Gateway(_) | Self::At { .. } => &[],
         }

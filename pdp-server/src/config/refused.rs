@@ -41,6 +41,14 @@ pub enum ConfigError {
         "`etcd_endpoints` names {0}: whoever can change what is on the way there changes the policy; write https://, or say `--insecure`"
     )]
     PlainEtcd(String),
+    /// A server to follow that is spoken with in clear, beyond loopback.
+    #[error(
+        "`follow` names {0}: whoever can change what is on the way there changes the decisions; write https://, or say `--insecure`"
+    )]
+    PlainFollow(String),
+    /// A setting that a sidecar has no use for.
+    #[error("`{0}` and `follow` are both set: a sidecar {because}; leave one of them out", because = .1)]
+    NotOfSidecar(&'static str, &'static str),
     /// A setting that says nothing without another.
     #[error("`{given}` is set and `{missing}` is not; {because}")]
     Half {

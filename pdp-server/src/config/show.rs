@@ -22,6 +22,7 @@ impl fmt::Display for Config {
             traces,
             decision_log,
             etcd,
+            sidecar,
             max_message_bytes,
             max_live_streams,
             max_check_streams,
@@ -42,11 +43,15 @@ impl fmt::Display for Config {
         } = self;
         let quoted = |text: &str| format!("{text:?}");
         let gateway = gateway.as_ref().map(|GatewayFile { path, mapping: _ }| path);
-        for (name, path) in [("data", Some(data)), ("load", load.as_ref()), ("gateway", gateway)] {
+        // A sidecar has no store.
+        let data = Some(data).filter(|_| sidecar.is_none());
+        for (name, path) in [("data", data), ("load", load.as_ref()), ("gateway", gateway)] {
             optional(f, name, path.map(|path| path.to_string_lossy()).as_deref())?;
         }
         access::show(f, callers.as_ref(), tls.as_ref())?;
-        writeln!(f, "grpc: {}", quoted(&grpc.to_string()))?;
+        if sidecar.is_none() {
+            writeln!(f, "grpc: {}", quoted(&grpc.to_string()))?;
+        }
         writeln!(f, "http: {}", quoted(&http.to_string()))?;
         writeln!(f, "grpc_threads: {}", quoted(&grpc_threads.to_string()))?;
         writeln!(f, "insecure: {insecure}")?;
@@ -55,6 +60,7 @@ impl fmt::Display for Config {
         traces.show(f)?;
         write!(f, "{decision_log}")?;
         etcd.show(f)?;
+        sidecar.as_ref().map_or(Ok(()), |sidecar| sidecar.show(f))?;
         writeln!(f, "max_message_bytes: {max_message_bytes}")?;
         writeln!(f, "max_live_streams: {max_live_streams}")?;
         writeln!(f, "max_check_streams: {max_check_streams}")?;

@@ -39,6 +39,8 @@ struct Taken {
 enum Source {
     V4([u8; 4]),
     V6([u8; 8]),
+    /// Programs of this machine, over a socket of it.
+    Local,
 }
 
 /// One beyond the limits, seen by who lets connections in.
@@ -89,9 +91,9 @@ impl Entrance {
         }
     }
 
-    /// Lets one more in, from this address.
-    pub(crate) fn admit(&mut self, address: IpAddr) -> Entry {
-        let source = Source::from(address);
+    /// Lets one more in, from this address; from a program of this machine where there is none.
+    pub(crate) fn admit(&mut self, address: Option<IpAddr>) -> Entry {
+        let source = address.map_or(Source::Local, Source::from);
         let place = match self.take(source) {
             Ok(()) => Place::Counted { source, taken: Arc::clone(&self.taken) },
             Err(shed) => {
@@ -109,7 +111,8 @@ impl Entrance {
             return Err(Shed::Connections { maximum: self.most });
         }
         let of_source = taken.of_source.entry(source).or_default();
-        if *of_source >= self.most_of_address {
+        // They are not told apart, so that what one of them may have would be what all may.
+        if *of_source >= self.most_of_address && source != Source::Local {
             return Err(Shed::AddressConnections { maximum: self.most_of_address });
         }
         *of_source += 1;
@@ -196,8 +199,8 @@ mod tests {
         Entrance::new(&terms, Metrics::new().connections(Port::Grpc))
     }
 
-    fn at(address: &str) -> IpAddr {
-        address.parse().unwrap()
+    fn at(address: &str) -> Option<IpAddr> {
+        Some(address.parse().unwrap())
     }
 
     #[test]
@@ -220,8 +223,16 @@ mod tests {
     }
 
     #[test]
+    fn programs_of_this_machine_are_bounded_in_all_alone() {
+        let mut entrance = entrance(3, 1);
+        let held: Vec<_> = (0..3).map(|_| entrance.admit(None)).collect();
+        assert!(held.iter().all(|entry| entry.shed().is_none()));
+        assert_eq!(entrance.admit(None).shed(), Some(Shed::Connections { maximum: 3 }));
+    }
+
+    #[test]
     fn who_has_one_address_of_a_network_has_them_all() {
-        let same = |one, other| Source::from(at(one)) == Source::from(at(other));
+        let same = |one, other| at(one).map(Source::from) == at(other).map(Source::from);
         assert!(same("2001:db8::1", "2001:db8::ffff:1"));
         assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
         assert!(same("::ffff:192.0.2.1", "192.0.2.1"));

@@ -86,7 +86,7 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, address)) => {
                 let Some(lane) = fewest(&lanes, turn, |lane| &lane.live) else { break };
-                let (entry, place) = (entrance.admit(address.ip()), Place::new(&lane.live));
+                let (entry, place) = (entrance.admit(Some(address.ip())), Place::new(&lane.live));
                 let (serving, load, live) = (serving.clone(), Arc::clone(&lane.load), live.clone());
                 lane.thread.spawn(async move {
                     serving.connection(stream, entry, &load).await;

@@ -81,6 +81,12 @@ impl Tenant {
         Self::new(id, revision, facts, snapshot, Sessions::new(StoredSessions::default()))
     }
 
+    /// One whose policy is another server's.
+    pub(super) fn kept(id: TenantId, facts: Facts, policy: Snapshot) -> Self {
+        let sessions = Sessions::new(StoredSessions::default());
+        Self::new(id, policy.revision(), facts, policy, sessions)
+    }
+
     fn new(
         id: TenantId,
         revision: Revision,

@@ -12,7 +12,9 @@ pub enum Unready {
     #[error("this server and the log have different histories; the log says more")]
     Diverged,
     /// Not even decisions should be asked for.
-    #[error("the log in etcd has not answered for longer than max_stale_ms")]
+    #[error(
+        "what is followed has not answered for longer than max_stale_ms, or follow_max_stale_ms of a sidecar"
+    )]
     Stale,
 }
 

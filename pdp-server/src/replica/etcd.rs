@@ -17,8 +17,8 @@ use wire::maintenance_client::MaintenanceClient;
 use wire::request_op::Request;
 use wire::watch_client::WatchClient;
 
-use super::connector::{Connect, ConnectError, connect};
 use crate::config;
+use crate::connector::{Connect, ConnectError, Trust, connect};
 use crate::publish::LogError;
 
 /// How long a member may take to answer.
@@ -83,8 +83,10 @@ impl Range {
 impl Etcd {
     /// Nothing is connected before something is asked. Call it inside of a tokio runtime.
     pub(super) fn new(settings: &config::Etcd) -> Result<Self, ConnectError> {
+        let client = settings.client.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
+        let trust = Trust { ca: settings.ca.as_deref(), client };
         let members = settings.endpoints.iter().map(|endpoint| {
-            let connect = connect(endpoint, settings)?;
+            let connect = connect(("etcd_endpoints", endpoint), trust)?;
             let (endpoint, channel) = (endpoint.clone(), Mutex::new(connect()));
             let accepted = AtomicBool::new(false);
             Ok::<_, ConnectError>(Member { endpoint, connect, channel, accepted })

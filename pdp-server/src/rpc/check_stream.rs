@@ -30,6 +30,7 @@ use super::last_resort::unreadable;
 use super::leave::granted;
 use super::malformed::{Malformed, required};
 use super::patience::patience;
+use super::sidecar::{Sidecar, answer_group as answer_here, by_itself};
 use crate::admission::{Held, Quota, Shed};
 use crate::callers::Standing;
 use crate::connection::Arrival;
@@ -110,7 +111,8 @@ struct Asked<S, M> {
     charged: Charged,
     /// Answers to what was taken before, in their order.
     made: VecDeque<v1::CheckStreamResponse>,
-    /// Which revision, of which tenant, the first that was taken waits for.
+    /// Which revision, of which tenant, the first that was taken waits for; of a sidecar, that the server has to be
+    /// asked.
     waits: Option<(String, Revision)>,
     /// How the stream ends once everything is answered. Nothing more is taken.
     end: Option<Result<(), Status>>,
@@ -144,6 +146,8 @@ where
             }
             if let Some((tenant, at_least)) = asked.waits.take() {
                 asked.wait(&tenant, at_least).await;
+                // What it waited for in vain has its answer by now, which comes before the end.
+                continue;
             }
             if asked.taken.is_empty() {
                 match asked.end.take() {
@@ -275,6 +279,9 @@ where
 
     /// Waits for the revision of the first question; if it does not come, that is the answer.
     async fn wait(&mut self, tenant: &str, at_least: Revision) {
+        if let Some(sidecar) = self.door.sidecar.get().cloned() {
+            return self.ask(&sidecar).await;
+        }
         let patience = patience(&self.metadata, self.door.max_wait);
         let there = match granted(&self.extensions, tenant) {
             Ok(granted) => self.door.wait(granted, at_least, patience).await.and_then(|()| {
@@ -291,6 +298,24 @@ where
         self.charged.left -= 1;
         let number = (self.read)(&message).map_or(0, |read| read.number);
         self.made.push_back(refused(&self.door, number, failure));
+    }
+
+    /// Asks the server that is followed the first question.
+    async fn ask(&mut self, sidecar: &Sidecar) {
+        let Some(message) = self.taken.pop_front() else { return };
+        self.charged.left -= 1;
+        let answer = match (self.read)(&message) {
+            Ok(read) => {
+                let (number, question) = (read.number, by_itself(&read));
+                let result = match sidecar.asked(&self.metadata, question).await {
+                    Ok(decision) => Outcome::Decision(decision),
+                    Err(error) => Outcome::Error(error),
+                };
+                v1::CheckStreamResponse { number, result: Some(result) }
+            }
+            Err(malformed) => refused(&self.door, 0, malformed.into()),
+        };
+        self.made.push_back(answer);
     }
 }
 
@@ -309,9 +334,9 @@ fn unread(door: &Door, status: Status) -> Status {
 
 /// Who sent a stream.
 #[derive(Clone, Copy)]
-struct Sender<'a> {
-    extensions: &'a Extensions,
-    traced: &'a Traced,
+pub(super) struct Sender<'a> {
+    pub(super) extensions: &'a Extensions,
+    pub(super) traced: &'a Traced,
 }
 
 /// One that was read, or what is wrong with it.
@@ -338,6 +363,9 @@ fn answer_group(
             // It is a group of its own.
             Err(malformed) => made.push_back(refused(door, 0, malformed.clone().into())),
         }
+    }
+    if let Some(sidecar) = door.sidecar.get() {
+        return answer_here(door, sidecar, from, &readable, made);
     }
     let tenant = readable.first()?.tenant;
     let current = || {

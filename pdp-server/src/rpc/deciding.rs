@@ -40,9 +40,9 @@ use crate::decision_log::Asking;
 use crate::telemetry::{DecisionRpc, Rpc, Traced};
 
 /// The paths of the RPCs.
-const CHECK: &str = "/pdp.v1.DecisionService/Check";
-const BATCH_CHECK: &str = "/pdp.v1.DecisionService/BatchCheck";
-const CHECK_STREAM: &str = "/pdp.v1.DecisionService/CheckStream";
+pub(super) const CHECK: &str = "/pdp.v1.DecisionService/Check";
+pub(super) const BATCH_CHECK: &str = "/pdp.v1.DecisionService/BatchCheck";
+pub(super) const CHECK_STREAM: &str = "/pdp.v1.DecisionService/CheckStream";
 
 /// How much memory a short message gets at first, in bytes: a question or a decision fits.
 const SHORT: usize = 256;

@@ -117,6 +117,8 @@ pub(crate) enum Failure {
     Store(String),
     #[error(transparent)]
     Log(LogError),
+    #[error("the server that is followed cannot be reached: {0}")]
+    Unreachable(String),
     #[error("the server is loading its policy")]
     Starting,
     #[error("the server is shutting down")]
@@ -181,6 +183,7 @@ impl Failure {
             | Self::StreamIdle { .. }
             | Self::Store(_)
             | Self::Log(_)
+            | Self::Unreachable(_)
             | Self::Starting
             | Self::ShuttingDown => Code::Unavailable,
             Self::Broken(_) | Self::Internal => Code::Internal,
@@ -249,6 +252,7 @@ impl Failure {
             Self::Log(LogError::Unavailable(_)) => "LOG_UNAVAILABLE",
             Self::Log(LogError::Full(_)) => "LOG_FULL",
             Self::Log(_) => "LOG_UNUSABLE",
+            Self::Unreachable(_) => "SERVER_UNREACHABLE",
             Self::Starting => "STARTING",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::Broken(_) | Self::Internal => "INTERNAL",
@@ -326,6 +330,7 @@ impl Failure {
             | Self::PageTokenMismatch
             | Self::Store(_)
             | Self::Log(_)
+            | Self::Unreachable(_)
             | Self::Starting
             | Self::ShuttingDown
             | Self::Broken(_)
@@ -346,6 +351,7 @@ impl Failure {
             | Self::Unauthenticated(Denied::Busy)
             | Self::Store(_)
             | Self::Log(_)
+            | Self::Unreachable(_)
             | Self::Starting
             | Self::ShuttingDown => Some(RETRY_DELAY),
             Self::Malformed(_)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -25,6 +25,8 @@ type Shaking = Pin<Box<dyn Future<Output = io::Result<TlsStream<TcpStream>>> + S
 
 enum Stream {
     Plain(TcpStream),
+    /// To a program of this machine.
+    Local(UnixStream),
     Shaking(Shaking),
     Tls(Box<TlsStream<TcpStream>>),
     /// The handshake failed.
@@ -36,6 +38,10 @@ enum Stream {
 impl Io {
     pub(super) const fn plain(stream: TcpStream, peer: Peer) -> Self {
         Self { stream: Stream::Plain(stream), peer }
+    }
+
+    pub(super) const fn local(stream: UnixStream, peer: Peer) -> Self {
+        Self { stream: Stream::Local(stream), peer }
     }
 
     pub(super) fn tls(tls: Arc<Tls>, door: Door, stream: TcpStream, peer: Peer) -> Self {
@@ -110,6 +116,7 @@ impl AsyncRead for Io {
         ready!(self.shaken(context))?;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Local(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Shaking(_) | Stream::Broken => broken(),
         }
@@ -125,6 +132,7 @@ impl AsyncWrite for Io {
         ready!(self.shaken(context))?;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Local(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Shaking(_) | Stream::Broken => broken(),
         }
@@ -138,6 +146,7 @@ impl AsyncWrite for Io {
         ready!(self.shaken(context))?;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
+            Stream::Local(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
             Stream::Shaking(_) | Stream::Broken => broken(),
         }
@@ -151,6 +160,7 @@ impl AsyncWrite for Io {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Local(stream) => Pin::new(stream).poll_flush(context),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
             // Nothing was written yet.
             Stream::Shaking(_) | Stream::Broken => Poll::Ready(Ok(())),
@@ -160,6 +170,7 @@ impl AsyncWrite for Io {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Local(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Shaking(_) | Stream::Broken => {
                 self.stream = Stream::Broken;

@@ -105,6 +105,19 @@ async fn an_error_stands_in_its_place_and_leaves_the_others_alone() {
 }
 
 #[tokio::test]
+async fn a_question_that_waits_in_vain_is_answered_though_none_follows() {
+    let folder = folder();
+    let settings = Settings { max_wait_ms: Some(20), ..settings(folder.path()) };
+    let served = Served::with(settings).await;
+    let late = v1::CheckStreamRequest { at_least: 99, ..asked(2, "ana") };
+    let answers = served.streamed(vec![asked(1, "ana"), late]).await;
+    let [first, last] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!((effect(first), last.number), (Effect::Allow, 2));
+    assert_eq!(error(last), (Code::Unavailable, "REVISION_NOT_REACHED", ""));
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_answers_from_what_was_acknowledged_before_the_question() {
     let folder = folder();
     let served = Served::start(&folder).await;

@@ -92,7 +92,7 @@ fn served_routes() -> BTreeSet<String> {
         timeout: Duration::from_secs(60),
     };
     let threads = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let routes = Routes::new(Ready::default(), &door, options, threads.handle());
+    let routes = Routes::new(Ready::default(), &door, Some(options), threads.handle());
     routes.paths().iter().cloned().collect()
 }
 

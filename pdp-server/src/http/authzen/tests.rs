@@ -71,7 +71,7 @@ async fn posted(routes: &mut Router, path: &str) -> (StatusCode, HeaderMap, Stri
 async fn without_a_policy_nothing_is_decided() {
     let door = door();
     let here = tokio::runtime::Handle::current();
-    let routes = Routes::new(Ready::default(), &door, options(), &here);
+    let routes = Routes::new(Ready::default(), &door, Some(options()), &here);
     let mut routes = routes.behind(gate());
     let paths = ["evaluation", "evaluations", "search/subject", "search/resource", "search/action"];
     for path in paths {

@@ -1,5 +1,7 @@
-//! Connections to the members of etcd: in clear, or with TLS by the same code as everything else.
+//! Connections to what this server asks itself, the members of etcd or the server that a sidecar follows: in
+//! clear, or with TLS by the same code as everything else.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,21 +12,26 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::callers::Wire;
-use crate::config;
 use crate::tls::{self, TlsError};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// How often a connection is asked whether it still is one. A member takes it amiss below five seconds.
+/// How often a connection is asked whether it still is one. A member of etcd takes it amiss below five
+/// seconds.
 const ALIVE: Duration = Duration::from_secs(10);
 
-/// Why a member cannot be asked at all.
+/// Why nothing can be asked at all.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Its address is none.
-    #[error("`{0}` in `etcd_endpoints` is no address such as http://127.0.0.1:2379")]
-    Address(String),
+    /// The address is none.
+    #[error("`{address}` in `{setting}` is no address such as http://127.0.0.1:2379")]
+    Address {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The address.
+        address: String,
+    },
     /// The operating system gives no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Random(String),
@@ -33,12 +40,24 @@ pub enum ConnectError {
     Tls(#[from] TlsError),
 }
 
-/// Makes channels to a member.
-pub(super) type Connect = Box<dyn Fn() -> Channel + Send + Sync>;
+/// Makes channels.
+pub(crate) type Connect = Box<dyn Fn() -> Channel + Send + Sync>;
 
-/// How channels to a member are made, which connect once something is asked.
-pub(super) fn connect(endpoint: &str, settings: &config::Etcd) -> Result<Connect, ConnectError> {
-    let address = || ConnectError::Address(endpoint.to_owned());
+/// Who vouches for the other end, and what it is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trust<'a> {
+    /// Who vouches for its certificate; the system's authorities if nobody is named.
+    pub(crate) ca: Option<&'a Path>,
+    /// The certificate that it is shown, and its key.
+    pub(crate) client: Option<(&'a Path, &'a Path)>,
+}
+
+/// How channels to an address are made that a setting names. They connect once something is asked.
+pub(crate) fn connect(
+    (setting, endpoint): (&'static str, &str),
+    Trust { ca, client }: Trust<'_>,
+) -> Result<Connect, ConnectError> {
+    let address = || ConnectError::Address { setting, address: endpoint.to_owned() };
     let uri: http::Uri = endpoint.parse().map_err(|_| address())?;
     let (host, authority) =
         (uri.host().ok_or_else(address)?, uri.authority().ok_or_else(address)?.clone());
@@ -47,9 +66,7 @@ pub(super) fn connect(endpoint: &str, settings: &config::Etcd) -> Result<Connect
     let tls = match uri.scheme_str() {
         Some("http") => None,
         Some("https") => {
-            let client =
-                settings.client.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
-            let mut config = tls::client_as(settings.ca.as_deref(), client)?;
+            let mut config = tls::client_as(ca, client)?;
             config.alpn_protocols = vec![b"h2".to_vec()];
             let name = ServerName::try_from(host.clone()).map_err(|_| address())?;
             Some((TlsConnector::from(Arc::new(config)), name))
