@@ -96,7 +96,7 @@ pub enum PermissionEvent {
 pub struct PermissionWatch {
     stream: Reconnecting<v1::WatchPermissionsResponse>,
     query: PermissionQuery,
-    /// How old the state may be at most.
+    /// How old the state may be at most: no server goes back behind what was told.
     oldest: Revision,
     /// What has been told; `None` until the first state is there.
     told: Option<HashMap<Held, Effect>>,
@@ -173,6 +173,9 @@ impl PermissionQuery {
 
 impl Client {
     /// Watches effective permissions: everything that is held, then what changes of it.
+    ///
+    /// No event is of an older revision than the one before: a server that is behind is waited for. Where a
+    /// backup was restored, or the tenant was made anew, begin another watch.
     pub fn watch_permissions(&self, query: PermissionQuery) -> PermissionWatch {
         PermissionWatch {
             stream: Reconnecting::new(self.clone(), SILENCE),
@@ -216,7 +219,10 @@ impl PermissionWatch {
                     return Ok(PermissionEvent::Lost { error, pause });
                 }
                 Heard::Message(message) => match self.heard(message) {
-                    Ok(Some(event)) => return Ok(event),
+                    Ok(Some(event)) => {
+                        self.remember(&event);
+                        return Ok(event);
+                    }
                     Ok(None) => {}
                     Err(error) => {
                         self.forget_parts();
@@ -234,6 +240,16 @@ impl PermissionWatch {
     pub fn effect(&self, held: &Held) -> Option<Effect> {
         let told = self.told.as_ref()?;
         Some(told.get(held).copied().unwrap_or(Effect::Deny))
+    }
+
+    /// The next stream begins with what is no older than this.
+    fn remember(&mut self, event: &PermissionEvent) {
+        match event {
+            PermissionEvent::State { seen, .. }
+            | PermissionEvent::Changed { seen, .. }
+            | PermissionEvent::Current(seen) => self.oldest = self.oldest.max(seen.revision),
+            PermissionEvent::Lost { .. } => {}
+        }
     }
 
     /// The next stream begins with its whole state.

@@ -102,9 +102,11 @@ impl<M> Reconnecting<M> {
         }
     }
 
-    /// Makes the stream again: what comes next was asked for anew.
+    /// Makes the stream again, after a pause: what comes next was asked for anew.
     pub(crate) fn begin_anew(&mut self) {
-        self.stream = Stream::Idle;
+        self.failures = self.failures.saturating_add(1);
+        let pause = self.backoff.pause(self.failures, random_part(), None);
+        self.stream = Stream::Pausing(Box::pin(sleep(pause)));
     }
 
     /// What a failure means: a pause before the next attempt, and an error if attempts do not help.

@@ -64,7 +64,8 @@ impl Publisher {
         let next = recompile_within(&shown, &held.facts, &applied.deltas, to, limits);
         let next = next.map_err(KeepError::of)?;
         self.compiled(true, began.elapsed());
-        tenant.show_committed(held, &next, to);
+        // Watches of permissions are passed on to the server.
+        tenant.show_committed(held, &next, (to, None));
         Ok(())
     }
 

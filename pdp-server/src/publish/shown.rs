@@ -67,6 +67,15 @@ impl SnapshotWatch {
     }
 }
 
+impl Drop for SnapshotWatch {
+    fn drop(&mut self) {
+        // Whoever comes meanwhile finds that it is not all known, and works out anew what it watches.
+        if self.tenant.changed.receiver_count() == 1 {
+            self.tenant.recent().forget();
+        }
+    }
+}
+
 impl std::fmt::Debug for SnapshotWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SnapshotWatch").field("tenant", &self.tenant.id).finish_non_exhaustive()

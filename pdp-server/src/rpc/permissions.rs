@@ -6,6 +6,7 @@
 
 mod asked;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use pdp_proto::v1;
 use pdp_proto::v1::watch_permissions_response::Event;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval};
 use tonic::Request;
 
 use super::failure::Failure;
@@ -57,11 +58,16 @@ struct Told {
     at: Timestamp,
     /// The next instant at which the passing of time may change it.
     next: Option<Timestamp>,
-    sessions: OpenSessions,
-    /// The number of the sessions.
-    turns: u64,
+    sessions: Sessions,
     /// It may be out of date: there was no turn to work it out anew.
     late: bool,
+}
+
+/// The sessions that it was worked out with.
+struct Sessions {
+    open: OpenSessions,
+    /// Their number, which is told once they are shown: they may be those of the next one.
+    turns: u64,
 }
 
 /// What came of a look.
@@ -116,9 +122,9 @@ async fn work_out(
         let held = asked.effective(&snapshot, now, wanted)?;
         let next = asked.next_instant(&snapshot, now);
         let changes = before.map(|before| asked.changes(&before, &held)).unwrap_or_default();
-        let (revision, sessions) = (snapshot.revision(), snapshot.sessions().clone());
-        let held = Arc::new(held);
-        Ok((Told { held, revision, at: now, next, sessions, turns, late: false }, changes))
+        let sessions = Sessions { open: snapshot.sessions().clone(), turns };
+        let (revision, held) = (snapshot.revision(), Arc::new(held));
+        Ok((Told { held, revision, at: now, next, sessions, late: false }, changes))
     };
     door.listing(patience.min(LONGEST_QUEUE), work).await
 }
@@ -147,9 +153,8 @@ impl Watcher {
                 () = self.snapshots.changed() => {}
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
             }
-            let looked = tokio::select! {
-                () = sender.closed() => return End::Gone,
-                looked = self.look() => looked,
+            let Ok(looked) = self.look_at_length(sender, &mut beats).await else {
+                return End::Gone;
             };
             let told = match looked {
                 Err(failure) => return End::Failed(failure),
@@ -177,14 +182,30 @@ impl Watcher {
         (left <= HEARTBEAT).then(|| left.max(SHORTEST_WAIT))
     }
 
+    /// Looks, however long it takes, and tells meanwhile up to when what was told holds.
+    async fn look_at_length(
+        &mut self,
+        sender: &Sender<Response>,
+        beats: &mut Interval,
+    ) -> Result<Result<Look, Failure>, Gone> {
+        let beat = self.heartbeat();
+        let mut looked = pin!(self.look());
+        loop {
+            tokio::select! {
+                () = sender.closed() => return Err(Gone),
+                looked = &mut looked => return Ok(looked),
+                _ = beats.tick() => sender.pass(beat.clone()).await?,
+            }
+        }
+    }
+
     /// Looks whether what was told still holds.
     async fn look(&mut self) -> Result<Look, Failure> {
         let (snapshot, turns) = self.snapshots.look()?;
         let now = self.door.now();
         if !self.may_differ(&snapshot, turns, now).await? {
-            let (revision, sessions) = (snapshot.revision(), snapshot.sessions().clone());
-            (self.told.revision, self.told.sessions, self.told.turns) = (revision, sessions, turns);
-            self.told.at = now;
+            self.told.sessions.see(snapshot.sessions(), turns);
+            (self.told.revision, self.told.at) = (snapshot.revision(), now);
             return Ok(Look::Same);
         }
         let before = Some(Arc::clone(&self.told.held));
@@ -209,11 +230,12 @@ impl Watcher {
         turns: u64,
         now: Timestamp,
     ) -> Result<bool, Failure> {
-        let Told { held: _, revision, at: _, next, sessions, turns: told, late } = &self.told;
+        let Told { held: _, revision, at: _, next, sessions, late } = &self.told;
         if *late || next.is_some_and(|next| next <= now) {
             return Ok(true);
         }
-        if turns != *told && self.asked.sessions_touch(sessions, snapshot.sessions()) {
+        if turns != sessions.turns && self.asked.sessions_touch(&sessions.open, snapshot.sessions())
+        {
             return Ok(true);
         }
         if snapshot.revision() == *revision {
@@ -262,5 +284,46 @@ impl Watcher {
             sender.pass(Response { event: Some(Event::Changes(changes)) }).await?;
         }
         Ok(())
+    }
+}
+
+// === impl Sessions ===
+
+impl Sessions {
+    /// Sessions that change nothing of what was told. Those that come without a number of their own are held
+    /// against what was told once they have it.
+    fn see(&mut self, shown: &OpenSessions, turns: u64) {
+        if turns != self.turns {
+            (self.open, self.turns) = (shown.clone(), turns);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pdp_engine::id::{ObjectId, PersonId, SessionId};
+    use pdp_engine::session::OpenSession;
+
+    use super::*;
+
+    #[test]
+    fn sessions_that_are_shown_before_their_number_are_looked_at_once_it_is_there() {
+        let session = OpenSession {
+            id: SessionId::new("s").unwrap(),
+            person: PersonId::new("lea").unwrap(),
+            computer: ObjectId::new("web-07").unwrap(),
+            level: None,
+            group: None,
+            account: None,
+            opened: Timestamp::from_micros(1),
+            not_after: Timestamp::from_micros(9),
+        };
+        let one = OpenSessions::new([session], []);
+        let known = |told: &Sessions| told.open.on_computer("web-07").count();
+        let mut told = Sessions { open: OpenSessions::default(), turns: 3 };
+        told.see(&one, 3);
+        assert_eq!(known(&told), 0, "or it would be held against itself");
+        told.see(&one, 4);
+        assert_eq!((known(&told), told.turns), (1, 4));
     }
 }

@@ -12,7 +12,7 @@ use crate::actor::{ActorRef, Membership};
 use crate::arena::ActorIx;
 use crate::check::object;
 use crate::facts::{Delta, Fact, FactKind};
-use crate::list::About;
+use crate::list::{About, SubjectKinds};
 use crate::query::{ObjectRef, SubjectRef};
 use crate::resource::BuiltInType;
 use crate::session::OpenSessions;
@@ -57,7 +57,6 @@ pub fn touches(deltas: &[Delta], after: &Snapshot, about: About<'_>) -> bool {
 /// Whether what is watched may be otherwise because sessions, or the accounts made for them, differ.
 #[must_use]
 pub fn sessions_touch(before: &OpenSessions, after: &OpenSessions, about: About<'_>) -> bool {
-    use crate::list::SubjectKinds;
     match about {
         // The room on computers (P5).
         About::Subject { subject: SubjectRef::Person(_), type_name } => {
