@@ -63,7 +63,7 @@ struct Inner {
 struct Kept {
     snapshot: ArcSwapOption<Snapshot>,
     begun: Instant,
-    /// When the server was last heard of, in milliseconds since `begun`; 0 is never.
+    /// When what is kept was last known to be all that there is, in milliseconds since `begun`; 0 is never.
     heard: AtomicU64,
     revision: watch::Sender<Option<Revision>>,
 }
@@ -161,7 +161,7 @@ impl LocalClient {
         *self.0.kept.revision.borrow()
     }
 
-    /// How long ago the server was last heard of; `None` if it never was.
+    /// How long ago what is kept was known to be the server's newest policy; `None` if it never was.
     #[must_use]
     pub fn staleness(&self) -> Option<Duration> {
         match self.0.kept.heard.load(Ordering::Acquire) {
@@ -195,10 +195,10 @@ impl Drop for Inner {
 // === impl Kept ===
 
 impl Kept {
-    /// The server was heard of.
-    fn hear(&self) {
-        let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard.store(since.max(1), Ordering::Release);
+    /// What is kept was all that there was at that instant.
+    fn hear(&self, at: Instant) {
+        let since = at.saturating_duration_since(self.begun).as_millis();
+        self.heard.store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Ordering::Release);
     }
 }
 

@@ -47,6 +47,8 @@ pub struct PolicyWatch {
     after: Option<Position>,
     /// What came so far of a change set that comes in parts.
     parts: Vec<v1::Change>,
+    /// The newest revision, as the server said it last on this stream.
+    latest: Option<Revision>,
 }
 
 /// What a watch tells.
@@ -86,7 +88,7 @@ impl Client {
     /// [`Exported::position`]: crate::Exported::position
     pub fn watch_policy(&self, after: Option<Position>) -> PolicyWatch {
         let stream = Reconnecting::new(self.clone(), SILENCE);
-        PolicyWatch { stream, after, parts: Vec::new() }
+        PolicyWatch { stream, after, parts: Vec::new(), latest: None }
     }
 }
 
@@ -120,6 +122,7 @@ impl PolicyWatch {
             match self.stream.next(|client| Ok(connect(client, after))).await? {
                 Heard::Lost { error, pause } => {
                     self.parts.clear();
+                    self.latest = None;
                     return Ok(PolicyEvent::Lost { error, pause });
                 }
                 Heard::Message(message) => match self.heard(message) {
@@ -128,6 +131,7 @@ impl PolicyWatch {
                     Err(error) => {
                         // What was not understood comes again, behind what was told last.
                         self.parts.clear();
+                        self.latest = None;
                         self.stream.begin_anew();
                         return Err(error);
                     }
@@ -142,6 +146,14 @@ impl PolicyWatch {
         self.after
     }
 
+    /// Whether everything has been told that there was when the server sent its last message. It may have sent
+    /// more since, which has come already or is on the way.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let told = self.after.filter(|_| self.parts.is_empty());
+        self.latest.is_some() && self.latest == told.map(|told| told.revision)
+    }
+
     fn heard(
         &mut self,
         message: v1::PolicyServiceWatchResponse,
@@ -153,12 +165,14 @@ impl PolicyWatch {
         };
         match message.event {
             None => Err(Error::protocol("a message of the watch is empty")),
-            Some(Event::Heartbeat(v1::PolicyHeartbeat { position })) => {
+            Some(Event::Heartbeat(v1::PolicyHeartbeat { position, latest })) => {
                 let position = of(position)?;
                 self.after = Some(position);
+                self.latest = newest(latest);
                 Ok(Some(PolicyEvent::Current(position)))
             }
-            Some(Event::ChangeSet(v1::ChangeSet { position, committed_at, changes, more })) => {
+            Some(Event::ChangeSet(set)) => {
+                let v1::ChangeSet { position, committed_at, changes, more, latest } = set;
                 let position = of(position)?;
                 let expected = self.after.map(|after| after.revision.get() + 1);
                 if expected.is_some_and(|expected| expected != position.revision.get()) {
@@ -172,11 +186,17 @@ impl PolicyWatch {
                     return Ok(None);
                 }
                 self.after = Some(position);
+                self.latest = newest(latest);
                 let changes = std::mem::take(&mut self.parts);
                 Ok(Some(PolicyEvent::Committed(CommittedSet { position, committed_at, changes })))
             }
         }
     }
+}
+
+/// The newest revision; older servers do not say.
+fn newest(latest: u64) -> Option<Revision> {
+    (latest > 0).then(|| Revision::new(latest))
 }
 
 /// The call that begins the stream, which has the client's deadline to be answered, and no end.
@@ -263,6 +283,7 @@ mod tests {
             committed_at: timed.then(prost_types::Timestamp::default),
             changes: vec![v1::Change::default()],
             more,
+            latest: 6,
         });
         v1::PolicyServiceWatchResponse { event: Some(event) }
     }
@@ -283,6 +304,28 @@ mod tests {
         let told = watch.heard(set(5, true, false)).unwrap();
         let Some(PolicyEvent::Committed(told)) = told else { panic!("it is whole") };
         assert_eq!((told.changes.len(), watch.position()), (2, at(5)));
+    }
+
+    #[tokio::test]
+    async fn who_has_not_got_the_newest_revision_is_not_current() {
+        let client = Client::builder("http://127.0.0.1:1").connect_lazy().unwrap();
+        let at = |revision| Position { revision: Revision::new(revision), mark: None };
+        let mut watch = client.watch_policy(Some(at(4)));
+        let beat = |revision, latest| {
+            let position = Some(at(revision).to_wire());
+            let event = Event::Heartbeat(v1::PolicyHeartbeat { position, latest });
+            v1::PolicyServiceWatchResponse { event: Some(event) }
+        };
+        let mut heard = |message| {
+            watch.heard(message).unwrap();
+            watch.is_current()
+        };
+        assert!(!heard(beat(4, 6)), "a stream begins behind what is to come");
+        assert!(!heard(set(5, true, false)));
+        assert!(!heard(set(6, true, true)), "half of it");
+        assert!(heard(set(6, true, false)));
+        assert!(heard(beat(6, 6)) && !heard(beat(6, 7)));
+        assert!(!heard(beat(6, 0)), "who does not say may be behind");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Keeping the policy: an export, then every change set behind it; another export where there is no going
 //! on.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use pdp_engine::compile::{CompileLimits, compile_within, recompile_within};
 use pdp_engine::facts::{Change, Facts};
@@ -34,8 +36,12 @@ pub(super) async fn follow(client: Client, kept: Arc<Kept>) {
     let mut failures = 0_u32;
     loop {
         let begun = Instant::now();
+        let mut shown = false;
         let asked = match begin(&client).await {
             Ok((followed, position)) => {
+                shown = true;
+                // What was the policy when it was read is as old as the question.
+                kept.hear(begun);
                 kept.show(&followed.snapshot);
                 let watch = client.watch_policy(Some(position));
                 go_on(watch, followed, &kept).await;
@@ -45,8 +51,9 @@ pub(super) async fn follow(client: Client, kept: Arc<Kept>) {
             }
             Err(error) => error.and_then(|error| error.retry_delay()),
         };
-        failures =
-            if begun.elapsed() < BACKOFF.max_backoff { failures.saturating_add(1) } else { 1 };
+        // Only what was kept for long is none of a row: a large policy takes long to be read in vain, too.
+        let lasted = shown && begun.elapsed() >= BACKOFF.max_backoff;
+        failures = if lasted { 1 } else { failures.saturating_add(1) };
         sleep(BACKOFF.pause(failures, random_part(), asked)).await;
     }
 }
@@ -69,10 +76,21 @@ async fn begin(client: &Client) -> Result<(Followed, Position), Option<Error>> {
 /// Takes change set after change set, until there is no going on.
 async fn go_on(mut watch: PolicyWatch, mut followed: Followed, kept: &Kept) {
     loop {
-        match watch.event().await {
-            Ok(PolicyEvent::Current(_)) => kept.hear(),
+        let looked = Instant::now();
+        let event = match already(watch.event()) {
+            Some(event) => event,
+            None => {
+                // Nothing has come that was not taken, and nothing more was there when the last of it was sent. What
+                // came before it is no sign that the policy is as new: it may have been sent long ago.
+                if watch.is_current() {
+                    kept.hear(looked);
+                }
+                watch.event().await
+            }
+        };
+        match event {
             // How long that lasts is what counts.
-            Ok(PolicyEvent::Lost { .. }) => {}
+            Ok(PolicyEvent::Current(_) | PolicyEvent::Lost { .. }) => {}
             Ok(PolicyEvent::Committed(set)) => {
                 let taken = tokio::task::spawn_blocking(move || followed.take(set)).await;
                 match taken {
@@ -84,6 +102,14 @@ async fn go_on(mut watch: PolicyWatch, mut followed: Followed, kept: &Kept) {
             // There is no going on from here, or the policy is not this client's to have.
             Err(_) => return,
         }
+    }
+}
+
+/// What is there without waiting.
+fn already<T>(waited: impl Future<Output = T>) -> Option<T> {
+    match pin!(waited).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(there) => Some(there),
+        Poll::Pending => None,
     }
 }
 
@@ -118,7 +144,6 @@ impl Kept {
     /// Has decisions made on this policy.
     fn show(&self, snapshot: &Arc<Snapshot>) {
         self.snapshot.store(Some(Arc::clone(snapshot)));
-        self.hear();
         self.revision.send_replace(Some(Revision::new(snapshot.revision().get())));
     }
 

@@ -329,7 +329,7 @@ impl ServerStreamingService<v1::PolicyServiceWatchRequest> for Watching {
 
     fn call(&mut self, _: Request<v1::PolicyServiceWatchRequest>) -> Self::Future {
         let position = Some(v1::PolicyPosition { revision: 7, mark: Vec::new() });
-        let event = Some(Event::Heartbeat(v1::PolicyHeartbeat { position }));
+        let event = Some(Event::Heartbeat(v1::PolicyHeartbeat { position, latest: 7 }));
         let told = tokio_stream::once(Ok(v1::PolicyServiceWatchResponse { event }));
         let messages: Self::ResponseStream = Box::pin(told.chain(tokio_stream::pending()));
         Box::pin(async move { Ok(Response::new(messages)) })

@@ -26,11 +26,26 @@ const NOT_OF_SIDECAR: [(&str, &str); 12] = [
     ("etcd_endpoints", "takes its policy from the server"),
     ("gateway", "leaves requests of gateways to the server"),
     ("callers", "answers whoever may open its socket"),
-    ("tls_cert", "is reached over its socket alone"),
-    ("tls_key", "is reached over its socket alone"),
-    ("tls_client_ca", "is reached over its socket alone"),
-    ("tls_client_auth", "is reached over its socket alone"),
-    ("grpc", "is reached over its socket alone"),
+    (
+        "tls_cert",
+        "answers questions over its socket alone, and has health and metrics at `http` in clear",
+    ),
+    (
+        "tls_key",
+        "answers questions over its socket alone, and has health and metrics at `http` in clear",
+    ),
+    (
+        "tls_client_ca",
+        "answers questions over its socket alone, and has health and metrics at `http` in clear",
+    ),
+    (
+        "tls_client_auth",
+        "answers questions over its socket alone, and has health and metrics at `http` in clear",
+    ),
+    (
+        "grpc",
+        "answers questions over its socket alone, and has health and metrics at `http` in clear",
+    ),
     ("public_url", "has no AuthZEN door"),
     ("access_request_url", "has no AuthZEN door"),
     ("person_types", "has no AuthZEN door"),

@@ -95,6 +95,12 @@ impl PolicyWatch {
         self.at
     }
 
+    /// The newest revision that is visible, which may be ahead of what was told.
+    #[must_use]
+    pub fn latest(&self) -> Revision {
+        self.visible.borrow().unwrap_or(self.at.revision).max(self.at.revision)
+    }
+
     /// The next change sets, or parts of them, of which the last may be cut short; waits until there are
     /// some. It may be dropped at any point and asked again.
     ///

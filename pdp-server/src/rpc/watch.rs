@@ -50,17 +50,17 @@ pub(super) async fn begin(
 /// fallen behind what is kept.
 async fn tell(mut watch: PolicyWatch, sender: Sender<Response>) {
     let mut beats = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
-    if sender.pass(heartbeat(watch.position())).await.is_err() {
+    if sender.pass(heartbeat(&watch)).await.is_err() {
         return;
     }
     loop {
         let told = tokio::select! {
             () = sender.closed() => return,
-            _ = beats.tick() => sender.pass(heartbeat(watch.position())).await,
+            _ = beats.tick() => sender.pass(heartbeat(&watch)).await,
             journaled = watch.next() => match journaled {
                 Ok(journaled) => {
                     beats.reset();
-                    pass(&sender, journaled).await
+                    pass(&sender, journaled, &watch).await
                 }
                 Err(error) => {
                     sender.fail(error.into()).await;
@@ -74,22 +74,27 @@ async fn tell(mut watch: PolicyWatch, sender: Sender<Response>) {
     }
 }
 
-async fn pass(sender: &Sender<Response>, journaled: Vec<Journaled>) -> Result<(), Gone> {
+async fn pass(
+    sender: &Sender<Response>,
+    journaled: Vec<Journaled>,
+    watch: &PolicyWatch,
+) -> Result<(), Gone> {
     for Journaled { position, at, changes, more } in journaled {
         let change_set = v1::ChangeSet {
             position: Some(outbound(position)),
             committed_at: Some(outbound::instant(at)),
             changes: changes.iter().map(change).collect(),
             more,
+            latest: watch.latest().get(),
         };
         sender.pass(Response { event: Some(Event::ChangeSet(change_set)) }).await?;
     }
     Ok(())
 }
 
-fn heartbeat(position: Position) -> Response {
-    let position = Some(outbound(position));
-    Response { event: Some(Event::Heartbeat(v1::PolicyHeartbeat { position })) }
+fn heartbeat(watch: &PolicyWatch) -> Response {
+    let (position, latest) = (Some(outbound(watch.position())), watch.latest().get());
+    Response { event: Some(Event::Heartbeat(v1::PolicyHeartbeat { position, latest })) }
 }
 
 fn change(change: &Change) -> v1::Change {

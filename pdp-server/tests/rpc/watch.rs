@@ -104,7 +104,7 @@ async fn set(messages: &mut Messages) -> v1::ChangeSet {
 
 async fn heartbeat(messages: &mut Messages) -> v1::PolicyPosition {
     match next(messages).await.unwrap() {
-        Event::Heartbeat(v1::PolicyHeartbeat { position }) => position.unwrap(),
+        Event::Heartbeat(v1::PolicyHeartbeat { position, latest: _ }) => position.unwrap(),
         other @ Event::ChangeSet(_) => panic!("{other:?}"),
     }
 }
@@ -143,6 +143,21 @@ async fn a_follower_from_the_beginning_has_the_policy() {
     served.apply(vec![put_person("eve")]).await.unwrap();
     followed.take(set(&mut messages).await);
     assert_eq!(followed, served.exported().await);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_follower_is_told_how_far_behind_it_is() {
+    let folder = folder();
+    let served = Served::start(&folder).await;
+    served.apply(vec![put_person("dan")]).await.unwrap();
+    let mut messages = served.watch_policy("", at(0)).await.unwrap();
+    let Event::Heartbeat(first) = next(&mut messages).await.unwrap() else { panic!("at first") };
+    assert_eq!((first.position.unwrap().revision, first.latest), (0, 2));
+    for revision in [1, 2] {
+        let set = set(&mut messages).await;
+        assert_eq!((set.position.unwrap().revision, set.latest), (revision, 2));
+    }
     served.stop().await;
 }
 

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use pdp_engine::facts::{Change, Fact, Facts};
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
@@ -77,8 +78,10 @@ impl Follower {
         let mut failures = 0;
         loop {
             let begun = Instant::now();
+            let mut kept = false;
             let over = match self.begin().await {
                 Ok(position) => {
+                    kept = true;
                     tracing::info!(tenant = %self.tenant, revision = position.revision, "the policy is kept");
                     let over = self.go_on(position).await;
                     // It may be the policy of another history.
@@ -93,7 +96,8 @@ impl Follower {
                 Err(Trouble::Over(why)) => why,
             };
             tracing::warn!(tenant = %self.tenant, why = over, "the policy is not kept; the server is asked");
-            pause(&mut failures, begun).await;
+            // A large policy takes long to be read in vain, too.
+            pause(&mut failures, kept && begun.elapsed() >= LONGEST_PAUSE).await;
         }
     }
 
@@ -137,7 +141,7 @@ impl Follower {
             self.sidecar.followed.lose(&self.tenant);
             let why = said(&status);
             tracing::warn!(tenant = %self.tenant, why, "the server is not heard of; trying again");
-            pause(&mut failures, begun).await;
+            pause(&mut failures, begun.elapsed() >= LONGEST_PAUSE).await;
         }
     }
 
@@ -148,19 +152,33 @@ impl Follower {
         let request = self.sidecar.server.own(request);
         let mut server = self.sidecar.server.policies();
         let mut told = within(server.watch(request)).await?.into_inner();
-        let mut parts = Vec::new();
+        let (mut parts, mut newest) = (Vec::new(), None);
         loop {
             let ended = || Trouble::Lost(Status::unavailable("the watch has ended"));
-            let message = within(told.message()).await?.ok_or_else(ended)?;
-            let heard = self.sidecar.followed.now();
-            match message.event {
-                Some(Event::Heartbeat(v1::PolicyHeartbeat { position: Some(position) }))
-                    if position.revision == at.revision =>
-                {
-                    *at = position;
+            let looked = self.sidecar.followed.now();
+            let message = match told.message().now_or_never() {
+                Some(message) => message.map_err(Trouble::from)?,
+                None => {
+                    // Nothing has come that was not taken, and nothing more was there when the last of it was
+                    // sent. What came before it is no sign that the policy is as new: it may have been sent
+                    // long ago.
+                    if newest == Some(at.revision) && parts.is_empty() {
+                        self.sidecar.followed.hear(&self.tenant, looked);
+                        self.tell_health().await;
+                    }
+                    within(told.message()).await?
+                }
+            };
+            match message.ok_or_else(ended)?.event {
+                Some(Event::Heartbeat(v1::PolicyHeartbeat {
+                    position: Some(position),
+                    latest,
+                })) if position.revision == at.revision => {
+                    (*at, newest) = (position, Some(latest));
                 }
                 Some(Event::ChangeSet(set)) => {
-                    let v1::ChangeSet { position, committed_at: _, changes, more } = set;
+                    let v1::ChangeSet { position, committed_at: _, changes, more, latest } = set;
+                    newest = Some(latest);
                     let next =
                         position.filter(|next| Some(next.revision) == at.revision.checked_add(1));
                     let next = next.ok_or_else(|| Trouble::over("a change set is missing"))?;
@@ -175,8 +193,6 @@ impl Follower {
                     return Err(Trouble::over("a message of the watch is not understood"));
                 }
             }
-            self.sidecar.followed.hear(&self.tenant, heard);
-            self.tell_health().await;
         }
     }
 
@@ -224,9 +240,9 @@ fn said(status: &Status) -> String {
 }
 
 /// Waits longer each time, and not together with other sidecars.
-async fn pause(failures: &mut u32, begun: Instant) {
+async fn pause(failures: &mut u32, lasted: bool) {
     // What has lasted is not one of a row.
-    *failures = if begun.elapsed() < LONGEST_PAUSE { failures.saturating_add(1) } else { 1 };
+    *failures = if lasted { 1 } else { failures.saturating_add(1) };
     let longest = FIRST_PAUSE.saturating_mul(1 << (*failures - 1).min(10)).min(LONGEST_PAUSE);
     let drawn = getrandom::u32().map_or(1.0, |drawn| f64::from(drawn) / f64::from(u32::MAX));
     tokio::time::sleep(longest.mul_f64(0.5 + drawn / 2.0)).await;

@@ -40,8 +40,11 @@ const VOUCHED_FOR: [&str; 4] =
     [CHECK, BATCH_CHECK, CHECK_STREAM, "/envoy.service.auth.v3.Authorization/Check"];
 
 /// What goes on for as long as it is let, and ends when the sidecar stops.
-const ENDLESS: [&str; 2] =
-    ["/pdp.v1.PolicyService/Watch", "/pdp.v1.SessionService/WatchRevocations"];
+const ENDLESS: [&str; 3] = [
+    "/pdp.v1.DecisionService/WatchPermissions",
+    "/pdp.v1.PolicyService/Watch",
+    "/pdp.v1.SessionService/WatchRevocations",
+];
 
 /// How large an answer of the server may be, in bytes: what `max_message_bytes` may be there.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
@@ -52,7 +55,12 @@ const MAX_TOKEN_BYTES: usize = 64 << 10;
 /// The server.
 #[derive(Clone)]
 pub(super) struct Server {
-    channel: Channel,
+    /// What callers send goes over connections of its own, so that one who does not read keeps nobody else
+    /// waiting for long: decisions over one, everything else over another.
+    decisions: Channel,
+    rest: Channel,
+    /// What the sidecar follows.
+    follows: Channel,
     own: Arc<Own>,
     stopped: watch::Receiver<bool>,
 }
@@ -82,13 +90,14 @@ impl Server {
     ) -> Result<Self, ConnectError> {
         let client = settings.client.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
         let trust = Trust { ca: settings.ca.as_deref(), client };
-        let channel = connect(("follow", &settings.follow), trust)?();
+        let connect = connect(("follow", &settings.follow), trust)?;
         let own = Own {
             certificate: settings.client.is_some(),
             file: settings.token_file.clone(),
             token: ArcSwapOption::empty(),
         };
-        let server = Self { channel, own: Arc::new(own), stopped };
+        let (decisions, rest, follows) = (connect(), connect(), connect());
+        let server = Self { decisions, rest, follows, own: Arc::new(own), stopped };
         // The first question is not to go without it.
         server.own.file.iter().for_each(|file| server.read_token(file));
         Ok(server)
@@ -96,7 +105,7 @@ impl Server {
 
     /// Asks about the policy, as the sidecar itself.
     pub(super) fn policies(&self) -> PolicyServiceClient<Channel> {
-        PolicyServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+        PolicyServiceClient::new(self.follows.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// A request of the sidecar's own.
@@ -128,7 +137,7 @@ impl Server {
     }
 
     /// Passes a request on, with what proves its caller, and the answer back.
-    async fn pass_on(mut self, mut request: HttpRequest<Body>) -> HttpResponse<Body> {
+    async fn pass_on(self, mut request: HttpRequest<Body>) -> HttpResponse<Body> {
         let path = request.uri().path().to_owned();
         if !request.headers().contains_key(AUTHORIZATION) {
             if VOUCHED_FOR.contains(&path.as_str()) {
@@ -145,9 +154,11 @@ impl Server {
         // Where it goes to the channel knows.
         let to = request.uri().path_and_query().cloned();
         *request.uri_mut() = to.map(Uri::from).unwrap_or_default();
+        let unary = [CHECK, BATCH_CHECK].contains(&path.as_str());
+        let mut channel = if unary { self.decisions } else { self.rest };
         let sent = async {
-            poll_fn(|context| self.channel.poll_ready(context)).await?;
-            self.channel.call(request).await
+            poll_fn(|context| channel.poll_ready(context)).await?;
+            channel.call(request).await
         };
         match sent.await {
             Ok(response) if ENDLESS.contains(&path.as_str()) => {
