@@ -136,7 +136,7 @@ impl Default for Settings {
         Self {
             size: 100_000,
             seed: 1,
-            slice: Duration::from_secs(1),
+            slice: Duration::from_secs(3),
             connections: 8,
             batch: MAX_BATCH,
             questions: 20_000,

@@ -17,7 +17,7 @@ pub(super) struct OverloadArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How long each of the four loads is measured in each of five rounds, in milliseconds
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = Settings::default().slice.as_millis() as u64)]
     milliseconds: u64,
     /// How many connections ask
     #[arg(long, default_value_t = 8)]
