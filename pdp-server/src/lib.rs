@@ -212,9 +212,10 @@ pub async fn run(
         Some(Err(error)) => Err(error),
         Some(Ok(publisher)) => {
             door.metrics().loaded(started.elapsed(), &publisher);
-            following = source.begin(publisher.clone(), &health, threads.rest());
-            door.open(publisher);
+            door.open(publisher.clone());
             ready.set(true);
+            // Whoever follows tells health as soon as there is a policy: the door has to be open by then.
+            following = source.begin(publisher, &health, threads.rest());
             health.up(door.publisher().and_then(publish::Publisher::unready)).await;
             announce(addresses, started);
             until_over(shutdown.as_mut(), &mut serving, &mut http).await

@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 
 /// How many worlds are asked, how many questions of each family each of them is asked, and how often each
 /// of them changes meanwhile.
-const WORLDS: u32 = 24;
+const WORLDS: u32 = 40;
 const QUESTIONS: usize = 25;
 const CHANGES: usize = 4;
 
@@ -64,6 +64,7 @@ async fn way<S>(
 {
     loop {
         let (mut near, _) = listener.accept().await.unwrap();
+        near.set_nodelay(true).unwrap();
         if *cut.borrow() {
             continue;
         }
@@ -111,7 +112,11 @@ impl Beside {
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move { drop(stopped.await) };
         let running = tokio::spawn(run(config, listeners, Clock::fixed(NOON), shutdown));
-        let to_server = way(out, async move || TcpStream::connect(server).await, is_cut.clone());
+        let connect = async move || {
+            let stream = TcpStream::connect(server).await?;
+            stream.set_nodelay(true).map(|()| stream)
+        };
+        let to_server = way(out, connect, is_cut.clone());
         let to_sidecar = way(back, async move || UnixStream::connect(&socket).await, is_uncut());
         let ways = [tokio::spawn(to_server), tokio::spawn(to_sidecar)];
         let client = Client::builder(format!("http://{endpoint}"))
