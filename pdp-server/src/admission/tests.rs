@@ -1,3 +1,5 @@
+//! What is taken on, how much of it waits, and what is refused.
+
 use super::*;
 use crate::threads::rest;
 
