@@ -22,8 +22,8 @@ struct Both {
 // === impl Cores ===
 
 impl Cores {
-    /// Those that this thread may run on. Where there is one, or the operating system does not say, both share what
-    /// there is.
+    /// Those that this thread may run on. Where there is one, or the operating system does not let itself be told,
+    /// both share what there is.
     #[must_use]
     pub fn parted() -> Self {
         #[cfg(target_os = "linux")]
@@ -60,7 +60,7 @@ impl Cores {
     #[cfg(target_os = "linux")]
     fn on<T>(&self, cores: impl FnOnce(Both) -> CpuSet, work: impl FnOnce() -> T) -> T {
         let Some(both) = self.both else { return work() };
-        // What was allowed to begin with is not refused.
+        // It was tried.
         sched_setaffinity(None, &cores(both)).ok();
         let done = work();
         sched_setaffinity(None, &both.all).ok();
@@ -76,7 +76,13 @@ impl Both {
         let (mut server, mut client) = (CpuSet::new(), all);
         server.set(first);
         client.unset(first);
-        (client.count() > 0).then_some(Self { server, client, all })
+        if client.count() == 0 {
+            return None;
+        }
+        for cores in [server, client, all] {
+            sched_setaffinity(None, &cores).ok()?;
+        }
+        Some(Self { server, client, all })
     }
 }
 

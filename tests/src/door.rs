@@ -4,6 +4,7 @@
 //! The server is the one that ships, wired by its own `run`, on loopback ports that the system
 //! chooses, with its store in a temporary folder and a clock that tests set.
 
+pub mod apart;
 pub mod authzen;
 pub mod envoy;
 pub mod page;

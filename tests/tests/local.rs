@@ -18,14 +18,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pdp_client::engine::change_to_wire;
 use pdp_client::{
-    ChangeSet, Decision, LocalClient, LocalOptions, Permission, Question, Reason, Resource,
-    Revision, Subject,
+    ChangeSet, LocalClient, LocalOptions, Permission, Question, Reason, Resource, Revision, Subject,
 };
 use pdp_engine::facts::{Change, FactKey, Facts};
-use pdp_engine::resource::BuiltInType;
-use pdp_tests::door::{Door, Server, wire};
+use pdp_tests::door::apart::{is_for_the_server, questions};
+use pdp_tests::door::{Door, Server};
 use pdp_tests::proof::for_worlds;
-use pdp_tests::world::{Genome, NOON};
+use pdp_tests::world::NOON;
 
 /// How many worlds are asked, how many questions of each family each of them is asked, and how often each
 /// of them changes meanwhile.
@@ -38,24 +37,6 @@ const PATIENT: LocalOptions = LocalOptions::with_staleness(Duration::from_secs(3
 
 fn noon() -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(u64::try_from(NOON.as_micros()).unwrap())
-}
-
-/// Every question of a world.
-fn questions(genome: &Genome, facts: &Facts) -> Vec<Question> {
-    let access = genome.questions(facts).into_iter().map(|(it, _)| wire::access(&it.ask()));
-    let vault = genome.vault(facts).into_iter().map(|(it, _)| wire::vault(&it.ask()));
-    let sessions = genome.sessions(facts).into_iter().map(|(it, ..)| wire::session(&it.ask()));
-    access.chain(vault).chain(sessions).collect()
-}
-
-/// Whether the policy alone may not be enough to answer (P10), or the question is none.
-fn is_for_the_server(question: &Question, said: Option<&Decision>) -> bool {
-    let Some(said) = said else { return true };
-    let account = |resource: &Resource| resource.type_name == BuiltInType::UserAccount.as_str();
-    let made = account(&question.resource) || question.counterpart.as_ref().is_some_and(account);
-    matches!(question.subject, Subject::Account(_))
-        || matches!(question.permission, Permission::Session(_))
-        || (said.reason == Reason::UnknownResource && made)
 }
 
 /// Holds that both say the same, and says how many decisions were made in process, by reason.

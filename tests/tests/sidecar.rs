@@ -17,19 +17,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pdp_client::engine::change_to_wire;
-use pdp_client::{
-    ChangeSet, Client, Code, Decision, Permission, Question, Reason, Resource, Retries, Revision,
-    Subject,
-};
+use pdp_client::{ChangeSet, Client, Code, Decision, Question, Retries, Revision};
 use pdp_engine::facts::{Change, FactKey, Facts};
-use pdp_engine::resource::BuiltInType;
 use pdp_server::clock::Clock;
 use pdp_server::config::{Settings, SidecarSettings};
 use pdp_server::{Listeners, RunError, run};
-use pdp_tests::door::{Door, Server, wire};
+use pdp_tests::door::apart::{is_for_the_server, questions};
+use pdp_tests::door::{Door, Server};
 use pdp_tests::http::{Http, Protocol};
 use pdp_tests::proof::for_worlds;
-use pdp_tests::world::{Genome, NOON};
+use pdp_tests::world::NOON;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::runtime::Handle;
@@ -149,24 +146,6 @@ impl Beside {
 /// A way that is never cut.
 fn is_uncut() -> watch::Receiver<bool> {
     watch::channel(false).1
-}
-
-/// Every question of a world.
-fn questions(genome: &Genome, facts: &Facts) -> Vec<Question> {
-    let access = genome.questions(facts).into_iter().map(|(it, _)| wire::access(&it.ask()));
-    let vault = genome.vault(facts).into_iter().map(|(it, _)| wire::vault(&it.ask()));
-    let sessions = genome.sessions(facts).into_iter().map(|(it, ..)| wire::session(&it.ask()));
-    access.chain(vault).chain(sessions).collect()
-}
-
-/// Whether the policy alone may not be enough to answer (P10), or the question is none.
-fn is_for_the_server(question: &Question, said: Option<&Decision>) -> bool {
-    let Some(said) = said else { return true };
-    let account = |resource: &Resource| resource.type_name == BuiltInType::UserAccount.as_str();
-    let made = account(&question.resource) || question.counterpart.as_ref().is_some_and(account);
-    matches!(question.subject, Subject::Account(_))
-        || matches!(question.permission, Permission::Session(_))
-        || (said.reason == Reason::UnknownResource && made)
 }
 
 /// What came of each question, in words.
