@@ -6,7 +6,7 @@ mod relation;
 
 use std::ops::ControlFlow;
 
-pub(crate) use relation::relates;
+pub(crate) use relation::Relations;
 
 use crate::arena::{ActorIx, Handle as _, LocationIx, ResourceIx, Run, ShardIx, TypeIx};
 use crate::level::Relative;
@@ -14,8 +14,6 @@ use crate::query::SubjectRef;
 use crate::session::{self, OpenSession};
 use crate::snapshot::{Grant, Snapshot, Timed};
 use crate::time::Timestamp;
-
-use relation::Relations;
 
 /// What a walk does with the grants it finds.
 pub(crate) trait Visit {

@@ -9,7 +9,7 @@ use crate::check::Target;
 use crate::permission::Qualifier;
 use crate::snapshot::{Grant, Snapshot};
 use crate::time::{Timestamp, Window};
-use crate::walk::{Who, open, relates};
+use crate::walk::{Relations, Who, open};
 
 /// How many near misses of one kind an explanation names: enough to act on.
 pub const MAX_NEAR_MISSES_PER_GAP: usize = 5;
@@ -77,10 +77,12 @@ impl<'a> Search<'a> {
         let always = snapshot.covers[row.cover].iter().copied();
         let mut timed: Vec<_> = open(&snapshot.covers_timed[row.cover], self.now).collect();
         timed.dedup();
-        let relative = snapshot.relative[row.kind].iter().filter(move |entry| {
-            snapshot.subjects[self.subject].is_person
-                && relates(snapshot, entry.relative, self.subject, object, self.now)
-        });
+        let mut relations = Relations::new(snapshot, (self.subject, object), self.now);
+        let relative = match snapshot.subjects[self.subject].is_person && relations.any() {
+            true => &snapshot.relative[row.kind],
+            false => &[],
+        };
+        let relative = relative.iter().filter(move |entry| relations.hold(entry.relative));
         let placed = always.chain(timed).flat_map(|shard| &snapshot.shards[shard]);
         let merged = &snapshot.merged[row.cover];
         snapshot.direct[object]

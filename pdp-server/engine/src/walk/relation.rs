@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 use super::open;
 
 /// Which relations hold between a person and an object, each worked out once.
-pub(super) struct Relations<'a> {
+pub(crate) struct Relations<'a> {
     snapshot: &'a Snapshot,
     between: (ActorIx, ResourceIx),
     t: Timestamp,
@@ -20,7 +20,7 @@ pub(super) struct Relations<'a> {
 // === impl Relations ===
 
 impl<'a> Relations<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         snapshot: &'a Snapshot,
         between: (ActorIx, ResourceIx),
         t: Timestamp,
@@ -29,7 +29,7 @@ impl<'a> Relations<'a> {
     }
 
     /// Whether the relation holds.
-    pub(super) fn hold(&mut self, relative: Relative) -> bool {
+    pub(crate) fn hold(&mut self, relative: Relative) -> bool {
         let bit = 1 << relative as u16;
         if self.known & bit == 0 {
             let (subject, object) = self.between;
@@ -42,13 +42,13 @@ impl<'a> Relations<'a> {
     }
 
     /// Whether any holds.
-    pub(super) fn any(&mut self) -> bool {
+    pub(crate) fn any(&mut self) -> bool {
         Relative::ALL.iter().any(|relative| self.hold(*relative))
     }
 }
 
 /// Whether an object stands in a relation to a person at `t` (C3).
-pub(crate) fn relates(
+fn relates(
     snapshot: &Snapshot,
     relative: Relative,
     subject: ActorIx,
