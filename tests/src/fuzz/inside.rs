@@ -25,7 +25,7 @@ use crate::world::NOON;
 
 /// The methods of the gRPC door; the first byte of an input says which. Only ever add at the end: the
 /// corpora count on the order.
-pub const METHODS: [&str; 30] = [
+pub const METHODS: [&str; 32] = [
     "/pdp.v1.DecisionService/Check",
     "/pdp.v1.DecisionService/BatchCheck",
     "/pdp.v1.DecisionService/CheckStream",
@@ -56,13 +56,15 @@ pub const METHODS: [&str; 30] = [
     "/pdp.v1.AuditService/List",
     "/pdp.v1.AuditService/Verify",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/pdp.v1.PolicyService/Watch",
+    "/pdp.v1.DecisionService/WatchPermissions",
 ];
 
 /// Those that leave everything as it was and end by themselves: the services of decisions and of Envoy.
 const READING: usize = 11;
 
-/// The method whose answer goes on until the server ends it.
-const WATCHING: usize = 22;
+/// The methods whose answers go on until the server ends them.
+const WATCHING: [usize; 3] = [22, 30, 31];
 
 /// From this first byte on, the bytes are those of the frames, and not of one message.
 const FRAMED: u8 = 128;
@@ -158,7 +160,7 @@ impl Inside {
             .unwrap();
         let told = runtime.block_on(async {
             let response = doors.grpc(request).await;
-            if method == WATCHING {
+            if WATCHING.contains(&method) {
                 doors.end_watches();
             }
             let head = response.headers().get("grpc-status").cloned();
@@ -173,7 +175,8 @@ impl Inside {
                 head.or(end).unwrap_or_else(|| panic!("{} ended in no code", METHODS[method]));
             (code.to_str().unwrap().to_owned(), body.to_bytes())
         });
-        if method >= READING {
+        // What was refused has changed nothing.
+        if WATCHING.contains(&method) || (method >= READING && told.0 == "0") {
             self.doors = None;
         }
         told
