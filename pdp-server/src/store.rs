@@ -49,6 +49,7 @@ use failure::is_damage;
 use folder::sync_names;
 pub(crate) use journal::Cursor;
 pub use journal::{Journaled, Position};
+pub(crate) use load::threads_for;
 pub use log::{Draft, Place, With};
 pub(crate) use log::{Logged, PolicyEntry, SERVER_LOG};
 pub(crate) use measure::Commits;

@@ -10,9 +10,10 @@
 )]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
-use pdp_engine::compile::{compile, recompile};
+use pdp_engine::compile::{compile, compile_on, recompile};
 use pdp_engine::facts::FactKind;
 use pdp_engine::query::Revision;
 use pdp_tests::history::{Draws, agree, change_set, pool};
@@ -37,7 +38,9 @@ fn hold_histories(genome: &Genome, seen: &Mutex<BTreeMap<FactKind, u64>>) -> Res
         for delta in &applied.deltas {
             *touched.entry(delta.key.kind()).or_default() += 1;
         }
-        let whole = compile(&facts, revision);
+        // By one thread and by two in turn, as at a start.
+        let threads = NonZeroUsize::new(1 + step % 2).unwrap();
+        let whole = compile_on(threads, &facts, revision);
         agree(genome, &facts, &whole, &grown).map_err(|why| {
             let shown: Vec<_> = applied.deltas.iter().map(|delta| format!("{delta:?}")).collect();
             format!(

@@ -1,6 +1,7 @@
 //! Keeping the policy: an export, then every change set behind it; another export where there is no going
 //! on.
 
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -65,7 +66,7 @@ async fn begin(client: &Client) -> Result<(Followed, Position), Option<Error>> {
         let facts = facts.into_iter().map(fact_from_wire).collect::<Result<Vec<_>, _>>()?;
         let facts = Facts::load(facts).map_err(|_| None)?;
         let revision = query::Revision::new(revision.get());
-        let snapshot = compile_within(&facts, revision, CompileLimits::DEFAULT);
+        let snapshot = compile_within(NonZeroUsize::MIN, &facts, revision, CompileLimits::DEFAULT);
         let snapshot = Arc::new(snapshot.map_err(|_| None)?);
         Ok::<_, Option<Error>>(Followed { facts, snapshot, replaced: Vec::new() })
     };

@@ -22,18 +22,23 @@ mod timeset;
 mod touch;
 mod vault;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 pub use budget::{CompileLimits, TooLarge};
 pub use delta::{recompile, recompile_within};
 pub use touch::{sessions_touch, touches};
 
+use crate::arena::{Lists, ResourceIx, TypeIx, side_by_side};
 use crate::facts::Facts;
 use crate::query::Revision;
-use crate::snapshot::{Cold, Policy, Snapshot};
+use crate::snapshot::{Cold, Policy, Sessions, Snapshot, Vault};
 
 use actors::Actors;
 use budget::Budget;
+use covers::Covers;
+use grants::Grants;
+use levels::Levels;
 use names::Names;
 use places::Places;
 
@@ -41,31 +46,41 @@ use places::Places;
 #[must_use]
 #[expect(clippy::expect_used, reason = "INVARIANT: without limits nothing is over one")]
 pub fn compile(facts: &Facts, revision: Revision) -> Snapshot {
-    compile_within(facts, revision, CompileLimits::NONE).expect("there are no limits")
+    compile_within(NonZeroUsize::MIN, facts, revision, CompileLimits::NONE)
+        .expect("there are no limits")
 }
 
-/// Compiles the whole policy. The cost grows with the facts, with what each subject counts as, and
-/// with the positions times the Business Role and Location pairs above them.
+/// The same by so many threads, of which it uses two: for a policy that nobody is answered from yet, as at a
+/// start.
+#[must_use]
+#[expect(clippy::expect_used, reason = "INVARIANT: without limits nothing is over one")]
+pub fn compile_on(threads: NonZeroUsize, facts: &Facts, revision: Revision) -> Snapshot {
+    compile_within(threads, facts, revision, CompileLimits::NONE).expect("there are no limits")
+}
+
+/// Compiles the whole policy, by so many threads. The cost grows with the facts, with what each subject
+/// counts as, and with the positions times the Business Role and Location pairs above them.
 ///
 /// # Errors
 /// [`TooLarge`] if it would be more than the limits allow.
 pub fn compile_within(
+    threads: NonZeroUsize,
     facts: &Facts,
     revision: Revision,
     limits: CompileLimits,
 ) -> Result<Snapshot, TooLarge> {
-    let mut budget = Budget::new(limits);
-    let names = Names::new(facts);
+    let names = Names::new(threads, facts);
     let places = places::compile(facts, &names);
-    let natives = psm::natives(facts, &names);
-    let actors = actors::compile(facts, &names, &places, &natives, &mut budget)?;
     let levels = levels::compile(facts, &names);
-    let mut grants = grants::compile(facts, &names, &places, &levels);
+    let (granted, counted) = at_once(
+        threads,
+        || Granted::new(facts, &names, &places, &levels),
+        || Counted::new(facts, &names, &places, limits),
+    );
+    let Granted { grants, covers, placed } = granted;
+    let Counted { actors, cold, vault, psm, mut budget } = counted?;
     let asked = grants.asks_reached_positions;
     let reached_positions = actors.reached_positions(asked, &mut budget)?;
-    let vault = vault::compile(facts, &names);
-    let placed = grants.covers.placed_resources(&names, &places);
-    let covers = std::mem::take(&mut grants.covers);
     let cold = Cold {
         placed: placed.into(),
         covers_placed: covers.placed.into(),
@@ -73,11 +88,8 @@ pub fn compile_within(
         asks_reached_positions: asked,
         spent: budget.spent(),
         levels: facts.access_levels().map(|level| level.name.clone()).collect(),
-        ..cold(facts, &names, &places, &actors)
+        ..cold
     };
-    let natives_of = actors.natives_of().into();
-    let (native, native_timed) = (actors.native, actors.native_timed);
-    let psm = psm::compile(facts, &names, natives, native, native_timed, natives_of);
     Ok(Snapshot::new(Policy {
         revision,
         vault,
@@ -119,6 +131,78 @@ pub fn compile_within(
             ..cold
         },
     }))
+}
+
+/// What is granted where, and on what.
+struct Granted {
+    grants: Grants,
+    covers: Covers,
+    placed: Lists<TypeIx, (u32, ResourceIx)>,
+}
+
+// === impl Granted ===
+
+impl Granted {
+    fn new(facts: &Facts, names: &Names, places: &Places, levels: &Levels) -> Self {
+        let mut grants = grants::compile(facts, names, places, levels);
+        let mut covers = std::mem::take(&mut grants.covers);
+        let (merged, apart) = (&mut grants.merged, &mut grants.apart);
+        side_by_side([merged, apart, &mut covers.timed, &mut covers.placements]);
+        let placed = covers.placed_resources(names, places);
+        Self { grants, covers, placed }
+    }
+}
+
+/// Who counts as what, and what takes neither that nor what is granted.
+struct Counted {
+    actors: Actors,
+    cold: Cold,
+    vault: Vault,
+    psm: Sessions,
+    budget: Budget,
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn new(
+        facts: &Facts,
+        names: &Names,
+        places: &Places,
+        limits: CompileLimits,
+    ) -> Result<Self, TooLarge> {
+        let mut budget = Budget::new(limits);
+        let natives = psm::natives(facts, names);
+        let mut actors = actors::compile(facts, names, places, &natives, &mut budget)?;
+        let Actors { closure, closure_timed, positions, .. } = &mut actors;
+        side_by_side([closure, closure_timed, positions]);
+        let cold = cold(facts, names, places, &actors);
+        let vault = vault::compile(facts, names);
+        let natives_of = actors.natives_of().into();
+        let native = std::mem::take(&mut actors.native);
+        let native_timed = std::mem::take(&mut actors.native_timed);
+        let psm = psm::compile(facts, names, natives, native, native_timed, natives_of);
+        Ok(Self { actors, cold, vault, psm, budget })
+    }
+}
+
+/// Does two things, at once where there are threads for it.
+fn at_once<A: Send, B>(
+    threads: NonZeroUsize,
+    one: impl FnOnce() -> A + Send,
+    other: impl FnOnce() -> B,
+) -> (A, B) {
+    if threads == NonZeroUsize::MIN {
+        return (one(), other());
+    }
+    std::thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        match one.join() {
+            Ok(one) => (one, other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// What follows for explanations and lists from names, places and actors alone.

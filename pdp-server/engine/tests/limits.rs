@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot build its world has failed")]
 
+use std::num::NonZeroUsize;
+
 use pdp_engine::actor::{ActorRef, Group, Membership, Person};
 use pdp_engine::check::check;
 use pdp_engine::compile::{CompileLimits, compile, compile_within};
@@ -123,7 +125,9 @@ fn many_windows_along_a_long_path_are_decided_exactly() {
 #[test]
 fn a_policy_over_a_limit_is_refused_with_the_limit() {
     let facts = windows_along_a_chain(10, 10);
-    let refused = |limits| compile_within(&facts, Revision::ZERO, limits).unwrap_err().to_string();
+    let refused = |limits| {
+        compile_within(NonZeroUsize::MIN, &facts, Revision::ZERO, limits).unwrap_err().to_string()
+    };
     let none = CompileLimits::NONE;
     let windows = refused(CompileLimits { windows: 99, ..none });
     assert!(windows.contains("more than 99 closure windows"), "{windows}");
@@ -133,7 +137,7 @@ fn a_policy_over_a_limit_is_refused_with_the_limit() {
     assert!(closure.contains("more than 0 closure entries"), "{closure}");
     // The subject itself, and what stands for the accounts besides the policy.
     let fits = CompileLimits { windows: 100, closure: 2, ..none };
-    assert!(compile_within(&facts, Revision::ZERO, fits).is_ok());
+    assert!(compile_within(NonZeroUsize::MIN, &facts, Revision::ZERO, fits).is_ok());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pdp_engine::compile::{CompileLimits, recompile_within};
+use pdp_engine::compile::{CompileLimits, compile_within, recompile_within};
 use pdp_engine::facts::{Applied, Change, FactKey, Facts};
 use pdp_engine::id::{AccountId, PersonId, TenantId};
 use pdp_engine::query::Revision;
@@ -17,7 +17,7 @@ use super::{
     audit, delegated,
 };
 use crate::audit::{Chain, Digest};
-use crate::store::{self, Commit, Remembered, Say};
+use crate::store::{self, Commit, Remembered, Say, threads_for};
 use crate::sync::MutexGuard;
 
 // === impl Publisher ===
@@ -62,7 +62,7 @@ impl Publisher {
         if let Some(person) = person {
             delegated::admit(person, &held.facts, from)?;
         }
-        let applied = held.change().apply(changes)?;
+        let applied = held.change().apply_on(threads_for(changes.len()), changes)?;
         if let Some(person) = person {
             // INVARIANT: it is this writer's turn, so that the snapshot shows the revision that the
             // change set builds upon and nothing comes in between.
@@ -185,7 +185,13 @@ fn prepare<'a>(
             // INVARIANT: it is this writer's turn, so that the snapshot shows the policy that the change
             // set builds upon.
             let shown = tenant.snapshot.load_full();
-            Some(recompile_within(&shown, facts, deltas, to, CompileLimits::DEFAULT)?)
+            let limits = CompileLimits::DEFAULT;
+            Some(match deltas.len() == facts.len() {
+                // All of it is new, and nobody is answered from it yet.
+                true => compile_within(threads_for(facts.len()), facts, to, limits)?
+                    .with_sessions(shown.sessions().clone()),
+                false => recompile_within(&shown, facts, deltas, to, limits)?,
+            })
         }
     };
     Ok((snapshot, tenant.sessions.keep_names(made(applied))?))

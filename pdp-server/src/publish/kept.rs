@@ -13,7 +13,7 @@ use pdp_engine::query::Revision;
 use super::tenant::Tenant;
 use super::{Broken, Log, PublishError, Publisher, Tenants, broken};
 use crate::clock::Clock;
-use crate::store::Store;
+use crate::store::{Store, threads_for};
 
 /// What came of another server cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,8 @@ impl Publisher {
         revision: Revision,
         facts: Facts,
     ) -> Result<(), KeepError> {
-        let policy = compile_within(&facts, revision, CompileLimits::DEFAULT);
+        let policy =
+            compile_within(threads_for(facts.len()), &facts, revision, CompileLimits::DEFAULT);
         let tenant = Tenant::kept(id.clone(), facts, policy.map_err(KeepError::of)?);
         self.exchange(id, Some(tenant))
     }

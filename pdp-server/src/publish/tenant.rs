@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use pdp_engine::compile::compile;
+use pdp_engine::compile::{compile, compile_on};
 use pdp_engine::facts::{Delta, Facts};
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
@@ -16,7 +16,7 @@ use super::recent::Recent;
 use super::sessions::Sessions;
 use super::{AccessError, Broken, PolicyState, UnknownTenant, broken};
 use crate::session::{StoredSessions, Turn};
-use crate::store::StoredTenant;
+use crate::store::{StoredTenant, threads_for};
 use crate::sync::{ArcSwap, Mutex, MutexGuard};
 
 /// One tenant. `writer` is taken before `held`, and both before the store's transaction.
@@ -70,7 +70,7 @@ impl Tenant {
         let StoredTenant { id, revision, facts, sessions, seen: _ } = stored;
         let sessions = Sessions::new(sessions);
         // What is stored was within the limits when it came, change set by change set.
-        let snapshot = compile(&facts, revision);
+        let snapshot = compile_on(threads_for(facts.len()), &facts, revision);
         let snapshot = snapshot.with_sessions(sessions.open());
         Self::new(id, revision, facts, snapshot, sessions)
     }

@@ -20,7 +20,15 @@ use crate::session::StoredSessions;
 const BATCH: usize = 1 << 10;
 
 /// From how many facts on several threads are worth starting.
-const WORTH_THREADS: u64 = 1 << 14;
+const WORTH_THREADS: usize = 1 << 14;
+
+/// By how many threads so many facts are loaded and compiled where somebody waits for it.
+pub(crate) fn threads_for(facts: usize) -> NonZeroUsize {
+    if facts < WORTH_THREADS {
+        return NonZeroUsize::MIN;
+    }
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
 
 type Key = (&'static str, u8, &'static str);
 type Range<'a> = redb::Range<'a, Key, &'static [u8]>;
@@ -29,12 +37,11 @@ type Range<'a> = redb::Range<'a, Key, &'static [u8]>;
 pub(super) fn tenants(db: &Database) -> Result<Vec<StoredTenant>, StoreError> {
     let txn = db.begin_read()?;
     let facts = txn.open_table(FACTS)?;
-    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut tenants = Vec::new();
     let mut loaded = 0;
     for row in txn.open_table(TENANTS)?.iter()? {
         let (name, record) = row?;
-        let mut tenant = load_tenant(name.value(), record.value(), &facts, threads)?;
+        let mut tenant = load_tenant(name.value(), record.value(), &facts)?;
         loaded += tenant.facts.len() as u64;
         tenant.sessions = session::load(&txn, &tenant.id)?;
         tenant.seen = audit::last_instant(&txn, &tenant.id)?;
@@ -53,13 +60,12 @@ fn load_tenant(
     name: &str,
     record: &[u8],
     facts: &impl ReadableTable<Key, &'static [u8]>,
-    threads: NonZeroUsize,
 ) -> Result<StoredTenant, StoreError> {
     let place = || format!("tenant `{}`", name.escape_debug());
     let unreadable = |source| StoreError::Record { place: place(), source };
     let id = TenantId::new(name).map_err(|error| unreadable(error.into()))?;
     let record = TenantRecord::from_bytes(record).map_err(unreadable)?;
-    let threads = if record.facts < WORTH_THREADS { NonZeroUsize::MIN } else { threads };
+    let threads = threads_for(usize::try_from(record.facts).unwrap_or(usize::MAX));
     // No tenant's id holds a control character, so no other lies in between.
     let range = facts.range((name, 0, "")..(format!("{name}\0").as_str(), 0, ""))?;
     let batches = decode_all(&id, range, threads)?;

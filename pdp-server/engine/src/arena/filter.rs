@@ -47,11 +47,13 @@ impl<'a> Filter<'a> {
 // === impl Filters ===
 
 impl Filters {
-    /// Of lists whose keys lie between each of the starts and the next one.
-    pub(super) fn new<K: Handle>(starts: &[u32], keys: &[K]) -> Self {
+    /// Of lists whose keys lie there, end to end.
+    pub(super) fn new<K: Handle>(
+        lists: impl IntoIterator<Item = Range<usize>>,
+        keys: &[K],
+    ) -> Self {
         let mut all = vec![0; keys.len() / KEYS_A_WORD];
-        for (from, to) in starts.iter().zip(starts.iter().skip(1)) {
-            let lies = *from as usize..*to as usize;
+        for lies in lists {
             let words = all.get_mut(words(lies.clone())).unwrap_or_default();
             for key in keys.get(lies).unwrap_or_default() {
                 let (word, bits) = place(*key, words.len());
@@ -108,8 +110,8 @@ mod tests {
             let before = (0..from).map(|n| ActorIx::from_index(n * step + 7));
             let all: Vec<_> =
                 before.chain(keys.clone()).chain([ActorIx::from_index(1); 5]).collect();
-            let starts = [0, from, from + count, from + count + 5].map(|at| at as u32);
-            let filters = Filters::new(&starts, &all);
+            let lists = [0..from, from..from + count, from + count..from + count + 5];
+            let filters = Filters::new(lists, &all);
             let filter = filters.of(from..from + count);
             assert!(filter.tells() && keys.iter().all(|key| filter.may_hold(*key)));
             let others = (1..=10_000).map(|n| ActorIx::from_index(count * step + n * 5));
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn without_words_everything_may_be_there() {
-        let filters = Filters::new(&[0, 2, 6], &[ActorIx::from_index(3); 6]);
+        let filters = Filters::new([0..2, 2..6], &[ActorIx::from_index(3); 6]);
         let filter = filters.of(2..6);
         assert!(!filter.tells() && filter.may_hold(ActorIx::from_index(5)));
     }

@@ -5,6 +5,7 @@ use std::ops::Index;
 use std::sync::Arc;
 
 use super::filter::{Filter, Filters};
+use super::starts::{EndToEnd, Starts};
 use super::{Handle, Patch};
 
 /// Lists that are being put together, end to end.
@@ -30,6 +31,35 @@ impl<H: Handle, T> ListsBuilder<H, T> {
     }
 }
 
+impl<H: Handle, T: Copy> ListsBuilder<H, T> {
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: the handles are below `handles`")]
+    fn scattered<I: Iterator<Item = (H, T)>>(handles: usize, pairs: impl Fn() -> I) -> Self {
+        let mut ends = vec![0_u32; handles + 1];
+        let mut first = None;
+        for (handle, item) in pairs() {
+            ends[handle.index() + 1] += 1;
+            first.get_or_insert(item);
+        }
+        let Some(first) = first else {
+            return Self { starts: ends, items: Vec::new(), handle: PhantomData };
+        };
+        let mut total = 0;
+        for end in &mut ends {
+            total += *end;
+            *end = total;
+        }
+        // `ends` is where each list begins, and moves to where it ends, as its items come.
+        let mut next = ends.clone();
+        let mut items = vec![first; total as usize];
+        for (handle, item) in pairs() {
+            let at = &mut next[handle.index()];
+            items[*at as usize] = item;
+            *at += 1;
+        }
+        Self { starts: ends, items, handle: PhantomData }
+    }
+}
+
 impl<H, T> Default for ListsBuilder<H, T> {
     fn default() -> Self {
         Self { starts: vec![0], items: Vec::new(), handle: PhantomData }
@@ -50,9 +80,7 @@ pub(super) fn start(at: usize) -> u32 {
 /// a few pointers.
 #[derive(Debug)]
 pub(crate) struct Lists<H: Handle, T> {
-    /// Where each list begins, and at the end where the last one ends. Half as wide as a pointer, so
-    /// that twice as many are in the caches.
-    starts: Arc<Vec<u32>>,
+    starts: Starts,
     items: Arc<Vec<T>>,
     patch: Patch<H, Arc<[T]>>,
     /// How many handles there are. A handle that came later has an empty list until one is set.
@@ -105,74 +133,32 @@ impl<H: Handle, T> Lists<H, T> {
 
     /// The bytes of the base.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.starts.as_slice()) + size_of_val(self.items.as_slice())
-    }
-
-    fn bounds(&self, handle: H) -> std::ops::Range<usize> {
-        bounds(&self.starts, handle.index(), self.len)
-    }
-}
-
-/// Where the list of a handle lies in the base.
-#[expect(clippy::indexing_slicing, reason = "INVARIANT: see the arena's")]
-#[inline]
-fn bounds(starts: &[u32], index: usize, len: usize) -> std::ops::Range<usize> {
-    match starts.get(index + 1) {
-        Some(end) => starts[index] as usize..*end as usize,
-        None => {
-            assert!(index < len, "a handle of another snapshot");
-            0..0
-        }
+        self.starts.bytes() + size_of_val(self.items.as_slice())
     }
 }
 
 impl<H: Handle, T: Copy> Lists<H, T> {
     /// One list for each of the first `handles` handles, each in the order of `pairs`, which are gone
     /// through twice: for many pairs, without putting them in order.
-    #[expect(clippy::indexing_slicing, reason = "INVARIANT: the handles are below `handles`")]
     pub(crate) fn scattered<I: Iterator<Item = (H, T)>>(
         handles: usize,
         pairs: impl Fn() -> I,
     ) -> Self {
-        let mut ends = vec![0_u32; handles + 1];
-        let mut first = None;
-        for (handle, item) in pairs() {
-            ends[handle.index() + 1] += 1;
-            first.get_or_insert(item);
-        }
-        let Some(first) = first else {
-            return ListsBuilder { starts: ends, items: Vec::new(), handle: PhantomData }.into();
-        };
-        let mut total = 0;
-        for end in &mut ends {
-            total += *end;
-            *end = total;
-        }
-        // `ends` is where each list begins, and moves to where it ends, as its items come.
-        let mut next = ends.clone();
-        let mut items = vec![first; total as usize];
-        for (handle, item) in pairs() {
-            let at = &mut next[handle.index()];
-            items[*at as usize] = item;
-            *at += 1;
-        }
-        ListsBuilder { starts: ends, items, handle: PhantomData }.into()
+        ListsBuilder::scattered(handles, pairs).into()
     }
 
     /// The same, each list in the order of a key.
     pub(crate) fn sorted<K: Ord>(handles: usize, pairs: &[(H, T)], key: impl Fn(&T) -> K) -> Self {
-        let mut lists = Self::scattered(handles, || pairs.iter().copied());
-        let Self { starts, items, .. } = &mut lists;
-        if let Some(mut rest) = Arc::get_mut(items).map(Vec::as_mut_slice) {
-            let (_, ends) = starts.split_first().unwrap_or((&0, &[]));
-            let mut begin = 0;
-            for end in ends {
-                let (list, behind) = rest.split_at_mut((end - begin) as usize);
-                list.sort_by_key(&key);
-                (rest, begin) = (behind, *end);
-            }
+        let mut lists = ListsBuilder::scattered(handles, || pairs.iter().copied());
+        let mut rest = lists.items.as_mut_slice();
+        let (_, ends) = lists.starts.split_first().unwrap_or((&0, &[]));
+        let mut begin = 0;
+        for end in ends {
+            let (list, behind) = rest.split_at_mut((end - begin) as usize);
+            list.sort_by_key(&key);
+            (rest, begin) = (behind, *end);
         }
-        lists
+        lists.into()
     }
 }
 
@@ -186,7 +172,7 @@ impl<H: Handle, T: Clone> Lists<H, T> {
 
     /// Makes the base anew once much differs from it.
     pub(crate) fn settle(&mut self) {
-        if self.patch.outgrows(self.starts.len()) {
+        if self.patch.outgrows(self.starts.rows()) {
             self.rebase();
         }
     }
@@ -204,12 +190,7 @@ impl<H: Handle, T: Clone> Lists<H, T> {
 impl<H: Handle, T> Clone for Lists<H, T> {
     fn clone(&self) -> Self {
         let Self { starts, items, patch, len } = self;
-        Self {
-            starts: Arc::clone(starts),
-            items: Arc::clone(items),
-            patch: patch.clone(),
-            len: *len,
-        }
+        Self { starts: starts.clone(), items: Arc::clone(items), patch: patch.clone(), len: *len }
     }
 }
 
@@ -222,8 +203,14 @@ impl<H: Handle, T> Default for Lists<H, T> {
 impl<H: Handle, T> From<ListsBuilder<H, T>> for Lists<H, T> {
     fn from(ListsBuilder { starts, items, handle: _ }: ListsBuilder<H, T>) -> Self {
         let len = starts.len() - 1;
-        let (starts, items) = (Arc::new(starts), Arc::new(items));
-        Self { starts, items, patch: Patch::default(), len }
+        Self { starts: starts.into(), items: Arc::new(items), patch: Patch::default(), len }
+    }
+}
+
+impl<H: Handle, T> EndToEnd for Lists<H, T> {
+    #[expect(private_interfaces, reason = "see the trait's")]
+    fn starts(&mut self) -> &mut Starts {
+        &mut self.starts
     }
 }
 
@@ -235,7 +222,7 @@ impl<H: Handle, T> Index<H> for Lists<H, T> {
     fn index(&self, handle: H) -> &[T] {
         match self.patch.get(&handle) {
             Some(list) => list,
-            None => &self.items[self.bounds(handle)],
+            None => &self.items[self.starts.bounds(handle.index(), self.len)],
         }
     }
 }
@@ -243,7 +230,7 @@ impl<H: Handle, T> Index<H> for Lists<H, T> {
 /// Lists that are searched by one part of their items, which lies apart: a search touches little else.
 #[derive(Debug)]
 pub(crate) struct Keyed<H: Handle, K, T> {
-    starts: Arc<Vec<u32>>,
+    starts: Starts,
     keys: Arc<Vec<K>>,
     filters: Filters,
     items: Arc<Vec<T>>,
@@ -284,7 +271,7 @@ impl<H: Handle, K: Handle, T: HasKey<K>> Keyed<H, K, T> {
     /// Puts a list in place of the one that the handle has.
     pub(crate) fn set(&mut self, handle: H, list: Vec<T>) {
         let keys: Box<[K]> = list.iter().map(HasKey::key).collect();
-        let filter = Filters::new(&[0, start(keys.len())], &keys);
+        let filter = Filters::new(std::iter::once(0..keys.len()), &keys);
         self.patch.set(handle, Arc::new(KeyedList { keys, filter, items: list.into() }));
     }
 
@@ -305,7 +292,7 @@ impl<H: Handle, K, T> Keyed<H, K, T> {
 
     /// The bytes of the base.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.starts.as_slice())
+        self.starts.bytes()
             + size_of_val(self.keys.as_slice())
             + self.filters.bytes()
             + size_of_val(self.items.as_slice())
@@ -320,7 +307,7 @@ impl<H: Handle, K, T> Keyed<H, K, T> {
                 Run { keys, filter: filter.of(0..keys.len()), items }
             }
             None => {
-                let at = bounds(&self.starts, handle.index(), self.len);
+                let at = self.starts.bounds(handle.index(), self.len);
                 let filter = self.filters.of(at.clone());
                 Run { keys: &self.keys[at.clone()], filter, items: &self.items[at] }
             }
@@ -338,7 +325,7 @@ impl<H: Handle, K: Handle, T: HasKey<K> + Clone> Keyed<H, K, T> {
 
     /// Makes the base anew once much differs from it.
     pub(crate) fn settle(&mut self) {
-        if self.patch.outgrows(self.starts.len()) {
+        if self.patch.outgrows(self.starts.rows()) {
             let mut lists = ListsBuilder::default();
             for index in 0..self.len {
                 lists.push(self[H::from_index(index)].iter().cloned());
@@ -353,8 +340,15 @@ impl<H: Handle, K: Handle, T: HasKey<K>> From<Lists<H, T>> for Keyed<H, K, T> {
     fn from(Lists { starts, items, patch, len }: Lists<H, T>) -> Self {
         debug_assert!(patch.is_empty());
         let keys: Arc<Vec<K>> = Arc::new(items.iter().map(HasKey::key).collect());
-        let filters = Filters::new(&starts, &keys);
+        let filters = Filters::new(starts.all(), &keys);
         Self { starts, keys, filters, items, patch: Patch::default(), len }
+    }
+}
+
+impl<H: Handle, K, T> EndToEnd for Keyed<H, K, T> {
+    #[expect(private_interfaces, reason = "see the trait's")]
+    fn starts(&mut self) -> &mut Starts {
+        &mut self.starts
     }
 }
 
@@ -362,7 +356,7 @@ impl<H: Handle, K, T> Clone for Keyed<H, K, T> {
     fn clone(&self) -> Self {
         let Self { starts, keys, filters, items, patch, len } = self;
         Self {
-            starts: Arc::clone(starts),
+            starts: starts.clone(),
             keys: Arc::clone(keys),
             filters: filters.clone(),
             items: Arc::clone(items),

@@ -12,6 +12,8 @@ mod places;
 mod psm;
 mod vault;
 
+use std::num::NonZeroUsize;
+
 use crate::facts::{Delta, Fact, FactKind, Facts};
 use crate::query::Revision;
 use crate::snapshot::Snapshot;
@@ -57,10 +59,10 @@ pub fn recompile_within(
     limits: CompileLimits,
 ) -> Result<Snapshot, TooLarge> {
     let compiled = match is_for_all(before, facts, deltas) {
-        true => compile_within(facts, revision, limits)?,
+        true => compile_within(NonZeroUsize::MIN, facts, revision, limits)?,
         false => match Draft::new(before, facts, limits).take(deltas, revision)? {
             Some(policy) => Snapshot::new(policy),
-            None => compile_within(facts, revision, limits)?,
+            None => compile_within(NonZeroUsize::MIN, facts, revision, limits)?,
         },
     };
     Ok(compiled.with_sessions(before.sessions().clone()))

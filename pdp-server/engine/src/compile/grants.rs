@@ -99,15 +99,17 @@ struct Sorted {
 
 impl Sorted {
     fn new(facts: &Facts, names: &Names, levels: &Levels) -> Self {
+        let all = facts.assignments().len();
         let mut sorted = Self {
             windows: std::iter::once(Window::ALWAYS).collect(),
-            assignments: Rows::with_capacity(facts.assignments().len()),
-            direct: Vec::new(),
-            shards: Vec::new(),
+            assignments: Rows::with_capacity(all),
+            // Room that is not used takes no memory.
+            direct: Vec::with_capacity(all),
+            shards: Vec::with_capacity(all),
             shard_of: HashMap::new(),
             shard_location: Rows::default(),
             relative: Vec::new(),
-            grants_of: Vec::with_capacity(facts.assignments().len()),
+            grants_of: Vec::with_capacity(all),
             asks_reached_positions: false,
         };
         let mut windows = HashMap::from([(Window::ALWAYS, WindowIx::from_index(0))]);

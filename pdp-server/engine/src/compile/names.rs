@@ -1,6 +1,7 @@
 //! A handle for everything that has a name.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::actor::ActorRef;
@@ -80,7 +81,7 @@ impl Handles for Names {
 }
 
 impl Names {
-    pub(super) fn new(facts: &Facts) -> Self {
+    pub(super) fn new(threads: NonZeroUsize, facts: &Facts) -> Self {
         let mut type_rows = Rows::default();
         for built_in in BuiltInType::ALL {
             type_rows.push(built_in.type_name());
@@ -92,7 +93,6 @@ impl Names {
         }
         let types: HashMap<_, _> =
             type_rows.iter().map(|(ix, name): (_, &TypeName)| (name.to_shared(), ix)).collect();
-        let actor_rows = actor_rows(facts);
         let mut subjects = facts.people().len() + facts.accounts().len();
         // The objects begin with those of the people and the accounts.
         let besides = Besides {
@@ -100,13 +100,17 @@ impl Names {
             object: ResourceIx::from_index(subjects),
         };
         subjects += 1;
-        let Objects { types: _, names: objects, rows, kind, is } =
-            Objects::new(facts, &types, &type_rows, subjects);
+        let (objects, (actor_rows, people, accounts, locations)) = super::at_once(
+            threads,
+            || Objects::new(facts, &types, &type_rows, subjects),
+            || (actor_rows(facts), people(facts), accounts(facts), locations(facts)),
+        );
+        let Objects { types: _, names: objects, rows, kind, is } = objects;
         let level = |(index, name)| (name, LevelIx::from_index(index));
         let levels = facts.access_levels().map(|level| level.name.clone());
         let mut names = Self {
-            people: people(facts),
-            accounts: accounts(facts),
+            people,
+            accounts,
             actor_rows,
             subjects,
             besides,
@@ -114,7 +118,7 @@ impl Names {
             types,
             type_rows,
             levels: levels.enumerate().map(level).collect(),
-            locations: locations(facts),
+            locations,
             objects: objects.into(),
             resource_rows: rows,
             resource_kind: kind,

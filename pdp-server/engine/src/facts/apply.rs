@@ -78,9 +78,21 @@ impl Facts {
     /// # Errors
     /// [`Rejected`] lists what is wrong, each with the change that brought it about.
     pub fn apply(&mut self, changes: &[Change]) -> Result<Applied, Rejected> {
+        self.apply_on(NonZeroUsize::MIN, changes)
+    }
+
+    /// The same, where a first change set may be checked by so many threads.
+    ///
+    /// # Errors
+    /// As [`Facts::apply`].
+    pub fn apply_on(
+        &mut self,
+        threads: NonZeroUsize,
+        changes: &[Change],
+    ) -> Result<Applied, Rejected> {
         if self.is_empty() && changes.len() > WORTH_GATHERING {
             // Whatever is wrong, going step by step says of which change.
-            if let Some(applied) = self.fill(changes) {
+            if let Some(applied) = self.fill(threads, changes) {
                 return Ok(applied);
             }
         }
@@ -104,7 +116,7 @@ impl Facts {
     }
 
     /// Applies a first change set in one go, if it does nothing but put facts that fit together.
-    fn fill(&mut self, changes: &[Change]) -> Option<Applied> {
+    fn fill(&mut self, threads: NonZeroUsize, changes: &[Change]) -> Option<Applied> {
         let mut types = BTreeSet::new();
         let mut facts = Vec::with_capacity(changes.len());
         for change in changes {
@@ -119,7 +131,7 @@ impl Facts {
         }
         let filled = Self::gathered(facts);
         let journal = Journal { whole: true, ..Journal::default() };
-        if !resulting_state(&filled, &journal, NonZeroUsize::MIN).is_empty() {
+        if !resulting_state(&filled, &journal, threads).is_empty() {
             return None;
         }
         *self = filled;
