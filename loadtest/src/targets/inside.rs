@@ -2,11 +2,12 @@
 //! explaining, listing.
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use pdp_engine::batch::check_batch;
 use pdp_engine::check::check;
-use pdp_engine::compile::compile;
+use pdp_engine::compile::{compile, compile_on};
 use pdp_engine::explain::explain;
 use pdp_engine::facts::{Fact, Facts};
 use pdp_engine::list::{AnyPermission, list_resources};
@@ -207,26 +208,30 @@ fn listing(snapshot: &Snapshot, asks: &[Ask]) -> (f64, f64) {
 fn compiling(settings: &Settings, facts: &Facts) -> Result<Vec<Target>, TargetsError> {
     let size = (settings.size / LINEAR).max(1);
     let small = load(Organisation::new(Shape::sized(size), settings.seed)?.facts())?;
-    let once = |facts: &Facts| {
+    let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let once = |threads, facts: &Facts| {
         let begun = Instant::now();
-        let snapshot = compile(facts, Revision::new(1));
+        let snapshot = compile_on(threads, facts, Revision::new(1));
         let taken = begun.elapsed().as_nanos() as f64 / 1e3;
         drop(snapshot);
         taken / facts.assignments().len().max(1) as f64
     };
-    let (mut whole, mut tenth) = (vec![], vec![]);
+    let (mut whole, mut alone, mut tenth) = (vec![], vec![], vec![]);
     for _ in 0..settings.rounds {
-        whole.push(once(facts));
+        whole.push(once(processors, facts));
+        alone.push(once(NonZeroUsize::MIN, facts));
         // The small one as often as it takes to be as long.
         let times = LINEAR as usize;
-        tenth.push((0..times).map(|_| once(&small)).sum::<f64>() / times as f64);
+        tenth.push((0..times).map(|_| once(processors, &small)).sum::<f64>() / times as f64);
     }
+    let linear = ratios(&whole, &tenth);
     Ok(vec![
         Target::held(8, "full compile, an assignment", &whole, Bound::AtMost(1.5), "us"),
+        Target::reported(8, "the same by one thread", &alone, "us"),
         Target::held(
             8,
-            "the same / at a tenth of the size",
-            &ratios(&whole, &tenth),
+            "full compile / at a tenth of the size",
+            &linear,
             Bound::AtMost(LINEAR_WITHIN),
             "times",
         ),
