@@ -8,15 +8,19 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
 use prost::bytes::Bytes;
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
+use tower::{Service as _, ServiceExt as _};
 
 use crate::tally::Summary;
-use crate::wire::{MAX_BATCH, Prepared, Raw, Requests};
+use crate::wire::{EVALUATIONS, MAX_BATCH, Prepared, Raw, Requests};
 
 pub use closed::closed_loop;
 pub use open::open_loop;
@@ -111,9 +115,10 @@ pub struct Manners {
     tls: Option<ClientTlsConfig>,
 }
 
-/// A connection that bytes are sent over.
+/// A connection that bytes are sent over: as messages of gRPC, or over HTTP/2 as they are where the path is one of
+/// AuthZEN.
 #[derive(Debug, Clone)]
-pub struct Connection(Grpc<Channel>, Option<MetadataValue<Ascii>>);
+pub struct Connection(Grpc<Channel>, Option<MetadataValue<Ascii>>, Channel);
 
 // === impl Manners ===
 
@@ -172,8 +177,8 @@ impl Connection {
             None => endpoint,
         };
         let channel = endpoint.connect().await.map_err(unreachable)?;
-        let grpc = Grpc::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
-        Ok(Self(grpc, manners.authorization.clone()))
+        let grpc = Grpc::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        Ok(Self(grpc, manners.authorization.clone(), channel))
     }
 
     /// As many connections.
@@ -206,7 +211,9 @@ impl Connection {
     /// # Errors
     /// The status that came instead.
     pub async fn call(&mut self, path: &PathAndQuery, body: Bytes) -> Result<Bytes, Status> {
-        let gone = |error| Status::unavailable(format!("the connection is gone: {error}"));
+        if path.path() == EVALUATIONS {
+            return self.post(path, body).await;
+        }
         self.0.ready().await.map_err(gone)?;
         let mut request = Request::new(body);
         if let Some(authorization) = &self.1 {
@@ -214,6 +221,29 @@ impl Connection {
         }
         let answer = self.0.unary(request, path.clone(), Raw).await?;
         Ok(answer.into_inner())
+    }
+
+    /// The same over HTTP. An answer that says to come later is `RESOURCE_EXHAUSTED`, as it is over gRPC.
+    async fn post(&mut self, path: &PathAndQuery, body: Bytes) -> Result<Bytes, Status> {
+        let mut request = http::Request::new(tonic::body::Body::new(Full::new(body)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from(path.clone());
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = &self.1
+            && let Ok(value) = HeaderValue::from_bytes(authorization.as_encoded_bytes())
+        {
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        let channel = self.2.ready().await.map_err(gone)?;
+        let (head, body) = channel.call(request).await.map_err(gone)?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        match head.status {
+            StatusCode::OK => Ok(body),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Err(Status::resource_exhausted(String::from_utf8_lossy(&body)))
+            }
+            status => Err(Status::unknown(format!("{status}: {}", String::from_utf8_lossy(&body)))),
+        }
     }
 }
 
@@ -268,6 +298,10 @@ impl Timing {
         let whole = self.warm_up.saturating_add(self.duration).saturating_add(self.last_answers);
         bounds("seconds", whole.as_secs(), 0, MAX_DURATION.as_secs())
     }
+}
+
+fn gone(error: tonic::transport::Error) -> Status {
+    Status::unavailable(format!("the connection is gone: {error}"))
 }
 
 fn bounds(name: &'static str, given: u64, least: u64, most: u64) -> Result<(), DriveError> {

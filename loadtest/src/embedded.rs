@@ -77,6 +77,7 @@ pub fn apply(
 pub struct Embedded {
     runtime: Option<Runtime>,
     endpoint: String,
+    http: String,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<Result<(), RunError>>>,
 }
@@ -169,6 +170,7 @@ impl Embedded {
         let listeners = Listeners::bind(&config)?;
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let endpoint = format!("{scheme}://{}", listeners.grpc_address()?);
+        let http = format!("{scheme}://{}", listeners.http_address()?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("loadtest-server")
@@ -178,13 +180,19 @@ impl Embedded {
         let stopped = async move { drop(stopped.await) };
         let serving = runtime.spawn(run(config, listeners, Clock::system(), stopped));
         let (stop, serving) = (Some(stop), Some(serving));
-        Ok(Self { runtime: Some(runtime), endpoint, stop, serving })
+        Ok(Self { runtime: Some(runtime), endpoint, http, stop, serving })
     }
 
     /// Its address.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The address of its HTTP door.
+    #[must_use]
+    pub fn http(&self) -> &str {
+        &self.http
     }
 
     /// Stops it and waits until it has closed its store. Not from within a runtime.

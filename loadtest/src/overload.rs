@@ -75,6 +75,8 @@ pub struct Settings {
     pub questions: usize,
     /// How long the server lets a request wait, in milliseconds.
     pub max_queue_ms: u64,
+    /// Whether it is asked over HTTP, for AuthZEN's evaluations.
+    pub http: bool,
 }
 
 /// What came out.
@@ -141,6 +143,7 @@ impl Default for Settings {
             batch: MAX_BATCH,
             questions: 20_000,
             max_queue_ms: DEFAULT_MAX_QUEUE.as_millis() as u64,
+            http: false,
         }
     }
 }
@@ -179,15 +182,18 @@ impl Settings {
         let (count, seed) = (self.questions, self.seed);
         let mix = Mix { skew: Skew::Uniform, allow: 0.5, count, seed };
         let asks = sample(&organisation, &compile(&facts, Revision::new(1)), mix, NOW)?;
-        let script = Script::of(Requests::batches("", &asks, self.batch));
+        let script = Script::of(match self.http {
+            true => Requests::evaluations(&asks, self.batch),
+            false => Requests::batches("", &asks, self.batch),
+        });
         let threads = Some(GrpcThreads::Count(std::num::NonZeroUsize::MIN));
         // `Embedded` would let every request wait.
         let max_queue_ms = Some(self.max_queue_ms);
         let served = Served { grpc_threads: threads, max_queue_ms, ..Served::default() };
         let cores = Cores::parted();
         let server = cores.server(|| Embedded::start_with(filled.path(), served))?;
-        let rounds = cores
-            .client(|| Runtime::new()?.block_on(self.rounds(server.endpoint(), &script, say)))?;
+        let rounds =
+            cores.client(|| Runtime::new()?.block_on(self.rounds(&server, &script, say)))?;
         server.stop()?;
         let (apart, figures) = (cores.are_parted(), figures(&rounds));
         Ok(Overloaded { apart, figures, health: Health::of(&rounds) })
@@ -195,14 +201,16 @@ impl Settings {
 
     async fn rounds(
         &self,
-        endpoint: &str,
+        server: &Embedded,
         script: &Script,
         say: &mut dyn FnMut(&str),
     ) -> Result<Vec<Round>, TargetsError> {
-        let mut to = Connection::open_many(endpoint, self.connections).await?;
+        let door = if self.http { server.http() } else { server.endpoint() };
+        let mut to = Connection::open_many(door, self.connections).await?;
         if let Some(first) = to.first_mut() {
             until_ready(first, &script.requests).await?;
         }
+        let endpoint = server.endpoint();
         let mut rounds = Vec::new();
         for number in 1..=MIN_ROUNDS {
             say(&format!("round {number} of {MIN_ROUNDS}"));

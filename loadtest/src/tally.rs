@@ -123,12 +123,12 @@ impl Tally {
             Reads::Check | Reads::Stream if answered.errors > 0 => return,
             Reads::Check | Reads::Stream if answered.allows > 0 => &mut self.allow,
             Reads::Check | Reads::Stream => &mut self.deny,
-            Reads::Batch | Reads::Nothing => &mut self.other,
+            Reads::Batch | Reads::Evaluations | Reads::Nothing => &mut self.other,
             Reads::Apply => &mut self.write,
         };
         histogram.saturating_record(ns);
         self.questions += match requests.reads {
-            Reads::Check | Reads::Stream | Reads::Batch => {
+            Reads::Check | Reads::Stream | Reads::Batch | Reads::Evaluations => {
                 u64::from(answered.allows + answered.denies)
             }
             Reads::Nothing => u64::from(requests.questions),

@@ -26,6 +26,9 @@ pub const CHECK_STREAM: &str = "/pdp.v1.DecisionService/CheckStream";
 /// The path of Apply.
 pub const APPLY: &str = "/pdp.v1.PolicyService/Apply";
 
+/// The path of AuthZEN's evaluations.
+pub const EVALUATIONS: &str = "/access/v1/evaluations";
+
 /// The most questions that a server takes in a batch.
 pub const MAX_BATCH: usize = 1_000;
 
@@ -49,6 +52,8 @@ pub enum Reads {
     Check,
     /// Many decisions.
     Batch,
+    /// Many decisions, as JSON.
+    Evaluations,
     /// One decision of a stream, with the number of its question.
     Stream,
     /// The outcome of a change set.
@@ -162,6 +167,21 @@ impl Requests {
         Self { path, reads: Reads::Batch, questions, prepared: prepared.collect() }
     }
 
+    /// AuthZEN's evaluations of `size` questions, as [`Requests::batches`].
+    #[must_use]
+    pub fn evaluations(asks: &[Ask], size: usize) -> Self {
+        let size = size.clamp(1, MAX_BATCH);
+        let prepared = asks.chunks_exact(size).map(|asks| {
+            let evaluations: Vec<_> = asks.iter().map(evaluation).collect();
+            let body = serde_json::json!({ "evaluations": evaluations }).to_string();
+            let expected = asks.iter().map(|ask| ask.expected).collect();
+            Prepared { body: body.into(), expected }
+        });
+        let path = PathAndQuery::from_static(EVALUATIONS);
+        let questions = u32::try_from(size).unwrap_or(u32::MAX);
+        Self { path, reads: Reads::Evaluations, questions, prepared: prepared.collect() }
+    }
+
     /// An Apply of each change alone.
     #[must_use]
     pub fn applies(tenant: &str, changes: &[Change]) -> Self {
@@ -225,6 +245,18 @@ impl Requests {
                 }
                 Ok(_) | Err(_) => answered.errors += self.questions,
             },
+            Reads::Evaluations => match serde_json::from_slice::<Evaluations>(&answer) {
+                Ok(Evaluations { evaluations }) if evaluations.len() == self.questions as usize => {
+                    for (at, Evaluation { decision }) in evaluations.into_iter().enumerate() {
+                        // JSON has no more than yes and no.
+                        let expected = prepared.expected.get(at).map(|it| *it == Effect::Allow);
+                        answered.allows += u32::from(decision);
+                        answered.denies += u32::from(!decision);
+                        answered.wrong += u32::from(expected.is_some_and(|it| it != decision));
+                    }
+                }
+                Ok(_) | Err(_) => answered.errors += self.questions,
+            },
             Reads::Stream => {
                 use v1::check_stream_response::Result as Outcome;
                 match v1::CheckStreamResponse::decode(answer).map(|message| message.result) {
@@ -258,6 +290,31 @@ impl Answered {
         self.denies += u32::from(!allow);
         self.wrong += u32::from(expected.is_some_and(|expected| *expected != effect));
     }
+}
+
+/// An answer to [`EVALUATIONS`], as far as it is read.
+#[derive(serde::Deserialize)]
+struct Evaluations {
+    evaluations: Vec<Evaluation>,
+}
+
+#[derive(serde::Deserialize)]
+struct Evaluation {
+    decision: bool,
+}
+
+fn evaluation(ask: &Ask) -> serde_json::Value {
+    let Ask { account, subject, kind, permission, type_name, id, expected: _ } = ask;
+    let subject_type = if *account { "account" } else { "person" };
+    let action = match kind {
+        PermissionKind::Operation => format!("operation:{permission}"),
+        PermissionKind::Right => format!("right:{permission}"),
+    };
+    serde_json::json!({
+        "subject": { "type": subject_type, "id": subject },
+        "action": { "name": action },
+        "resource": { "type": type_name, "id": id },
+    })
 }
 
 fn question(ask: &Ask) -> v1::Question {

@@ -220,8 +220,15 @@ fn hostile_guests_are_at_work_and_nobody_gets_a_wrong_answer() {
 
 #[test]
 fn overload_is_four_figures_and_health_is_told() {
+    for door in [&[][..], &["--http"]] {
+        overload(door);
+    }
+}
+
+fn overload(door: &[&str]) {
     let small = ["overload", "--size", "500", "--questions", "1000", "--milliseconds", "100"];
-    let report = json(&[&small[..], &["--connections", "2", "--batch", "20", "--json"]].concat());
+    let rest = ["--connections", "2", "--batch", "20", "--json"];
+    let report = json(&[&small[..], &rest, door].concat());
     let overloaded = &report["overloaded"];
     let figures = overloaded["figures"].as_array().unwrap();
     assert_eq!(figures.iter().filter(|figure| !figure["bound"].is_null()).count(), 4);

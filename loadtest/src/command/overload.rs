@@ -31,6 +31,9 @@ pub(super) struct OverloadArgs {
     /// How long the server lets a request wait, in milliseconds
     #[arg(long, default_value_t = Settings::default().max_queue_ms)]
     max_queue_ms: u64,
+    /// Ask over HTTP, for evaluations of AuthZEN
+    #[arg(long)]
+    http: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -39,9 +42,10 @@ pub(super) struct OverloadArgs {
 
 impl OverloadArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { size, seed, connections, batch, questions, max_queue_ms, .. } = self;
+        let Self { size, seed, connections, batch, questions, max_queue_ms, http, .. } = self;
         let slice = Duration::from_millis(self.milliseconds);
-        let settings = Settings { size, seed, slice, connections, batch, questions, max_queue_ms };
+        let settings =
+            Settings { size, seed, slice, connections, batch, questions, max_queue_ms, http };
         let overloaded = settings.measure(&mut progress)?;
         let missed = overloaded.figures.iter().any(|figure| !figure.met);
         let report = OverloadReport { machine: Machine::this(), size, seed, batch, overloaded };
