@@ -226,11 +226,17 @@ fn compiling(settings: &Settings, facts: &Facts) -> Result<Vec<Target>, TargetsE
     }
     let linear = ratios(&whole, &tenth);
     Ok(vec![
-        Target::held(8, "full compile, an assignment", &whole, Bound::AtMost(1.5), "us"),
+        Target::held(
+            8,
+            "full compile as at a start, an assignment",
+            &whole,
+            Bound::AtMost(1.5),
+            "us",
+        ),
         Target::reported(8, "the same by one thread", &alone, "us"),
         Target::held(
             8,
-            "full compile / at a tenth of the size",
+            "as at a start / at a tenth of the size",
             &linear,
             Bound::AtMost(LINEAR_WITHIN),
             "times",

@@ -189,18 +189,20 @@ impl Counted {
 /// Does two things, at once where there are threads for it.
 fn at_once<A: Send, B>(
     threads: NonZeroUsize,
-    one: impl FnOnce() -> A + Send,
+    one: impl Fn() -> A + Sync,
     other: impl FnOnce() -> B,
 ) -> (A, B) {
     if threads == NonZeroUsize::MIN {
         return (one(), other());
     }
     std::thread::scope(|scope| {
-        let one = scope.spawn(one);
+        // Where the operating system gives no thread, one comes after the other.
+        let beside = std::thread::Builder::new().spawn_scoped(scope, &one);
         let other = other();
-        match one.join() {
-            Ok(one) => (one, other),
-            Err(panic) => std::panic::resume_unwind(panic),
+        match beside.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(one)) => (one, other),
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(_) => (one(), other),
         }
     })
 }

@@ -1,9 +1,10 @@
 //! Applying a change set: validate, compile, commit, swap, acknowledge.
 
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use pdp_engine::compile::{CompileLimits, compile_within, recompile_within};
-use pdp_engine::facts::{Applied, Change, FactKey, Facts};
+use pdp_engine::facts::{Applied, Change, Delta, FactKey, Facts};
 use pdp_engine::id::{AccountId, PersonId, TenantId};
 use pdp_engine::query::Revision;
 use pdp_engine::snapshot::Snapshot;
@@ -186,15 +187,21 @@ fn prepare<'a>(
             // set builds upon.
             let shown = tenant.snapshot.load_full();
             let limits = CompileLimits::DEFAULT;
-            Some(match deltas.len() == facts.len() {
-                // All of it is new, and nobody is answered from it yet.
-                true => compile_within(threads_for(facts.len()), facts, to, limits)?
+            let threads = threads_for(facts.len());
+            Some(match threads > NonZeroUsize::MIN && is_all_there_is(deltas, facts) {
+                // Nobody is answered from it yet.
+                true => compile_within(threads, facts, to, limits)?
                     .with_sessions(shown.sessions().clone()),
                 false => recompile_within(&shown, facts, deltas, to, limits)?,
             })
         }
     };
     Ok((snapshot, tenant.sessions.keep_names(made(applied))?))
+}
+
+/// Whether a change set filled an empty policy.
+fn is_all_there_is(deltas: &[Delta], facts: &Facts) -> bool {
+    deltas.len() == facts.len() && deltas.iter().all(|delta| delta.before.is_none())
 }
 
 /// The accounts that a change set creates.

@@ -26,8 +26,8 @@ pub(crate) trait EndToEnd {
 /// INVARIANT: all have as many lists, and have just been made.
 pub(crate) fn side_by_side<const N: usize>(mut lists: [&mut dyn EndToEnd; N]) {
     let each = lists.each_mut().map(|lists| lists.starts().clone());
-    let rows = each.iter().map(Starts::rows).min().unwrap_or_default();
-    debug_assert!(each.iter().all(|starts| starts.rows() == rows));
+    let rows = each.first().map_or(0, Starts::rows);
+    assert!(each.iter().all(|starts| starts.rows() == rows), "lists of different handles");
     let mut words = Vec::with_capacity((rows + 1) * N);
     for row in 0..=rows {
         words.extend(each.iter().map(|starts| starts.at(row)));

@@ -78,8 +78,10 @@ impl<'a> Search<'a> {
         let mut timed: Vec<_> = open(&snapshot.covers_timed[row.cover], self.now).collect();
         timed.dedup();
         let mut relations = Relations::new(snapshot, (self.subject, object), self.now);
-        let relative = match snapshot.subjects[self.subject].is_person && relations.any() {
-            true => &snapshot.relative[row.kind],
+        let listed = &snapshot.relative[row.kind];
+        let is_person = snapshot.subjects[self.subject].is_person;
+        let relative = match !listed.is_empty() && is_person && relations.any() {
+            true => listed,
             false => &[],
         };
         let relative = relative.iter().filter(move |entry| relations.hold(entry.relative));

@@ -78,12 +78,17 @@ fn every(facts: &Facts, journal: &Journal, threads: NonZeroUsize, rejections: &m
         return rejections.append(&mut part(0));
     }
     std::thread::scope(|scope| {
-        let parts: Vec<_> =
-            (0..threads.get()).map(|turn| scope.spawn(move || part(turn))).collect();
-        for part in parts {
-            match part.join() {
-                Ok(mut part) => rejections.append(&mut part),
-                Err(panic) => std::panic::resume_unwind(panic),
+        let begin = |turn| {
+            let begun = std::thread::Builder::new().spawn_scoped(scope, move || part(turn));
+            // Where the operating system gives no thread, it is this one's part.
+            begun.map_err(|_| turn)
+        };
+        let parts: Vec<_> = (0..threads.get()).map(begin).collect();
+        for begun in parts {
+            match begun.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(mut part)) => rejections.append(&mut part),
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(turn) => rejections.append(&mut part(turn)),
             }
         }
     });
