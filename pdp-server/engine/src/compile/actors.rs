@@ -32,7 +32,11 @@ pub(super) fn compile(
 ) -> Result<Actors, TooLarge> {
     let actors = names.actor_rows.len();
     let subjects = subjects(facts, names);
-    let mut edges = EdgeList { names, places, edges: Vec::new(), budget };
+    let listed = facts.groups().map(|group| group.members.len());
+    let listed = listed.chain(facts.set_groups().map(|group| group.members.len()));
+    let listed = listed.chain(facts.management_roles().map(|role| role.members.len() + 1));
+    let edges = Vec::with_capacity(facts.accounts().len() + listed.sum::<usize>());
+    let mut edges = EdgeList { names, places, edges, budget };
     edges.collect(facts)?;
     let edges = Lists::sorted(actors, &edges.edges, |edge| *edge);
     let mut closure = ListsBuilder::with_capacity(actors, edges.total() + actors);

@@ -26,7 +26,7 @@ pub(super) const FEW_COVERS: usize = 256;
 
 /// How much larger than the shards the merged lists may be: a grant stands in the list of every place
 /// below its location.
-const MERGED_PER_GRANT: usize = 8;
+pub(super) const MERGED_PER_GRANT: usize = 8;
 
 /// The covers, and the resources with their covers.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use crate::level::{Assignment, Relative, Scope};
 use crate::snapshot::{Grant, GrantLists, RelativeGrant, RelativeLists};
 use crate::time::Window;
 
-use super::covers::{CoverRows, Covers};
+use super::covers::{CoverRows, Covers, MERGED_PER_GRANT};
 use super::handles::Handles;
 use super::levels::Levels;
 use super::names::Names;
@@ -44,9 +44,13 @@ pub(super) fn compile(facts: &Facts, names: &Names, places: &Places, levels: &Le
     let shard_count = sorted.shard_location.len();
     let shards = Lists::sorted(shard_count, &sorted.shards, assignee);
     let shard_merged = covers.merged(&shards);
+    // Room that is not used takes no memory.
+    let room = shards.total().saturating_mul(MERGED_PER_GRANT);
     let shards = GrantLists::from(shards);
-    let (mut merged, mut apart) = (ListsBuilder::default(), ListsBuilder::default());
-    for cover in covers.always.handles() {
+    let all = covers.always.handles();
+    let mut merged = ListsBuilder::with_capacity(all.size_hint().0, room);
+    let mut apart = ListsBuilder::default();
+    for cover in all {
         let always = &covers.always[cover];
         let (together, alone) = CoverRows::merge(always, &shards, |shard| shard_merged[shard]);
         merged.push(together);

@@ -100,10 +100,13 @@ impl Names {
             object: ResourceIx::from_index(subjects),
         };
         subjects += 1;
-        let (objects, (actor_rows, people, accounts, locations)) = super::at_once(
+        let (objects, (actor_rows, people, accounts, locations, pairs)) = super::at_once(
             threads,
             || Objects::new(facts, &types, &type_rows, subjects),
-            || (actor_rows(facts), people(facts), accounts(facts), locations(facts)),
+            || {
+                let (people, accounts) = (people(facts), accounts(facts));
+                (actor_rows(facts), people, accounts, locations(facts), pairs(facts))
+            },
         );
         let Objects { types: _, names: objects, rows, kind, is } = objects;
         let level = |(index, name)| (name, LevelIx::from_index(index));
@@ -125,7 +128,7 @@ impl Names {
             resource_is: is,
         };
         let mut pairs_of = Vec::new();
-        for (role, location) in pairs(facts) {
+        for (role, location) in pairs {
             let pair = ActorRef::BusinessRoleLocation(role.clone(), location.clone());
             let actor = names.actor_rows.push(pair);
             pairs_of.push((names.role(role), (names.location(location), actor)));
