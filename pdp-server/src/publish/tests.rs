@@ -58,19 +58,33 @@ fn there_is_a_limit_to_tenants() {
     assert_eq!(refused.to_string(), "there are 10000 tenants already; the limit is 10000");
 }
 
+/// What is answered where ana asks to view.
+fn ana_views(publisher: &Publisher) -> (Effect, Revision) {
+    let question = Question::new(
+        SubjectRef::Person("ana"),
+        PermissionRef { kind: PermissionKind::Operation, name: "View" },
+        ObjectRef { type_name: "Report", id: "absence" },
+    );
+    let snapshot = publisher.snapshot(DEFAULT_TENANT).unwrap();
+    let decision = check(&snapshot, &question, Timestamp::from_micros(0)).unwrap();
+    (decision.effect, decision.revision)
+}
+
+/// It is checked and compiled by several threads.
+#[test]
+fn what_fills_an_empty_policy_is_visible_however_much_it_is() {
+    let publisher = publisher();
+    let many = [grant("ana"), crowd("p", 20_000)].concat();
+    let receipt = publisher.apply(&default(), plain(&many)).unwrap();
+    assert_eq!(receipt.counts.created, many.len() as u64);
+    assert_eq!(ana_views(&publisher), (Effect::Allow, Revision::new(1)));
+    assert_eq!(people(&publisher, &default()).len(), 20_001);
+}
+
 #[test]
 fn what_is_acknowledged_is_visible() {
     let publisher = publisher();
-    let ana_views = || {
-        let question = Question::new(
-            SubjectRef::Person("ana"),
-            PermissionRef { kind: PermissionKind::Operation, name: "View" },
-            ObjectRef { type_name: "Report", id: "absence" },
-        );
-        let snapshot = publisher.snapshot(DEFAULT_TENANT).unwrap();
-        let decision = check(&snapshot, &question, Timestamp::from_micros(0)).unwrap();
-        (decision.effect, decision.revision)
-    };
+    let ana_views = || ana_views(&publisher);
     assert_eq!(ana_views(), (Effect::Deny, Revision::ZERO));
     let receipt = publisher.apply(&default(), plain(&grant("ana"))).unwrap();
     assert_eq!(receipt.revision, Revision::new(1));
