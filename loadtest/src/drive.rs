@@ -118,7 +118,11 @@ pub struct Manners {
 /// A connection that bytes are sent over: as messages of gRPC, or over HTTP/2 as they are where the path is one of
 /// AuthZEN.
 #[derive(Debug, Clone)]
-pub struct Connection(Grpc<Channel>, Option<MetadataValue<Ascii>>, Channel);
+pub struct Connection {
+    grpc: Grpc<Channel>,
+    http: Channel,
+    authorization: Option<MetadataValue<Ascii>>,
+}
 
 // === impl Manners ===
 
@@ -178,7 +182,7 @@ impl Connection {
         };
         let channel = endpoint.connect().await.map_err(unreachable)?;
         let grpc = Grpc::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
-        Ok(Self(grpc, manners.authorization.clone(), channel))
+        Ok(Self { grpc, http: channel, authorization: manners.authorization.clone() })
     }
 
     /// As many connections.
@@ -214,12 +218,12 @@ impl Connection {
         if path.path() == EVALUATIONS {
             return self.post(path, body).await;
         }
-        self.0.ready().await.map_err(gone)?;
+        self.grpc.ready().await.map_err(gone)?;
         let mut request = Request::new(body);
-        if let Some(authorization) = &self.1 {
+        if let Some(authorization) = &self.authorization {
             request.metadata_mut().insert("authorization", authorization.clone());
         }
-        let answer = self.0.unary(request, path.clone(), Raw).await?;
+        let answer = self.grpc.unary(request, path.clone(), Raw).await?;
         Ok(answer.into_inner())
     }
 
@@ -229,12 +233,12 @@ impl Connection {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from(path.clone());
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(authorization) = &self.1
-            && let Ok(value) = HeaderValue::from_bytes(authorization.as_encoded_bytes())
-        {
+        if let Some(authorization) = &self.authorization {
+            let value = HeaderValue::from_bytes(authorization.as_encoded_bytes());
+            let value = value.map_err(|error| Status::invalid_argument(error.to_string()))?;
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        let channel = self.2.ready().await.map_err(gone)?;
+        let channel = self.http.ready().await.map_err(gone)?;
         let (head, body) = channel.call(request).await.map_err(gone)?.into_parts();
         let body = body.collect().await?.to_bytes();
         match head.status {

@@ -48,7 +48,8 @@ impl OverloadArgs {
             Settings { size, seed, slice, connections, batch, questions, max_queue_ms, http };
         let overloaded = settings.measure(&mut progress)?;
         let missed = overloaded.figures.iter().any(|figure| !figure.met);
-        let report = OverloadReport { machine: Machine::this(), size, seed, batch, overloaded };
+        let machine = Machine::this();
+        let report = OverloadReport { machine, size, seed, batch, http, overloaded };
         self.output.give(&report, &report.text(), missed)
     }
 }

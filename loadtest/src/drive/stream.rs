@@ -12,7 +12,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Status, Streaming};
 
 use super::closed::{STRIDE, said, unanswered};
-use super::{Connection, DriveError, MAX_CONNECTIONS, MAX_UNDER_WAY, Script, Timing, bounds};
+use super::{Connection, DriveError, MAX_CONNECTIONS, MAX_UNDER_WAY, Script, Timing, bounds, gone};
 use crate::tally::{Summary, Tally};
 use crate::wire::{Raw, Requests};
 
@@ -90,9 +90,8 @@ impl Connection {
         path: &http::uri::PathAndQuery,
         questions: Questions,
     ) -> Result<Streaming<Bytes>, Status> {
-        let gone = |error| Status::unavailable(format!("the connection is gone: {error}"));
-        self.0.ready().await.map_err(gone)?;
-        Ok(self.0.streaming(Request::new(questions), path.clone(), Raw).await?.into_inner())
+        self.grpc.ready().await.map_err(gone)?;
+        Ok(self.grpc.streaming(Request::new(questions), path.clone(), Raw).await?.into_inner())
     }
 }
 

@@ -15,6 +15,8 @@ pub struct OverloadReport {
     pub seed: u64,
     /// How many questions each request asks.
     pub batch: usize,
+    /// Whether it was asked over HTTP.
+    pub http: bool,
     /// What came out.
     pub overloaded: Overloaded,
 }
@@ -25,18 +27,19 @@ impl OverloadReport {
     /// A line a figure.
     #[must_use]
     pub fn text(&self) -> String {
-        let Self { machine, size, seed, batch, overloaded } = self;
+        let Self { machine, size, seed, batch, http, overloaded } = self;
         let Overloaded { apart, figures, health } = overloaded;
         let cores = if *apart {
             "a core for the server alone"
         } else {
             "client and server share the cores"
         };
+        let door = if *http { "HTTP" } else { "gRPC" };
         let mut out = format!("{}\n", machine.text());
         put(
             &mut out,
             format_args!(
-                "{size} assignments, seed {seed}; batches of {batch}; {cores}; {MIN_ROUNDS} rounds: median (least to most)\n"
+                "{size} assignments, seed {seed}; batches of {batch} over {door}; {cores}; {MIN_ROUNDS} rounds: median (least to most)\n"
             ),
         );
         for Figure { name, value, bound, met } in figures {
@@ -78,9 +81,13 @@ mod tests {
         let figures = vec![met, unknown, reported];
         let overloaded = Overloaded { apart: true, figures, health };
         let machine = Machine::this();
-        let report = OverloadReport { machine, size: 10, seed: 1, batch: 7, overloaded };
+        let report =
+            OverloadReport { machine, size: 10, seed: 1, batch: 7, http: true, overloaded };
         let text = report.text();
-        assert!(text.contains("batches of 7; a core for the server alone; 5 rounds"), "{text}");
+        assert!(
+            text.contains("batches of 7 over HTTP; a core for the server alone; 5 rounds"),
+            "{text}"
+        );
         let line = |name| text.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(line("answers").ends_with(" met") && line("answers").contains(">= 0.8"), "{text}");
         assert!(line("answers").contains("0.90 (0.70 to 1.00)"), "{text}");
