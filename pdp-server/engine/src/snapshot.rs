@@ -168,7 +168,7 @@ pub(crate) struct Fresh {
 }
 
 /// How much of what is limited the policy has.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Spent {
     pub(crate) edges: usize,
     pub(crate) closure: usize,

@@ -112,6 +112,7 @@ mod tests {
                 before.chain(keys.clone()).chain([ActorIx::from_index(1); 5]).collect();
             let lists = [0..from, from..from + count, from + count..from + count + 5];
             let filters = Filters::new(lists, &all);
+            assert_eq!(filters.bytes(), all.len() / KEYS_A_WORD * 8);
             let filter = filters.of(from..from + count);
             assert!(filter.tells() && keys.iter().all(|key| filter.may_hold(*key)));
             let others = (1..=10_000).map(|n| ActorIx::from_index(count * step + n * 5));

@@ -96,3 +96,55 @@ impl Hasher for Spread {
         self.0 = fingerprint as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::arena::{Handle as _, TypeIx};
+
+    #[test]
+    fn a_base_is_outgrown_by_a_share_of_it_and_not_by_little() {
+        let mut patch: Patch<TypeIx, u8> = Patch::default();
+        assert!(patch.is_empty() && patch.iter().next().is_none());
+        let mut outgrown = [None; 3];
+        for n in 0..3_000 {
+            patch.set(TypeIx::from_index(n), 0);
+            for (outgrown, base) in outgrown.iter_mut().zip([0, 16 * 1_024, 32_000]) {
+                if outgrown.is_none() && patch.outgrows(base) {
+                    *outgrown = Some(patch.len());
+                }
+            }
+        }
+        assert!(!patch.is_empty());
+        assert_eq!(outgrown, [Some(1_025), Some(1_025), Some(2_001)]);
+    }
+
+    #[test]
+    fn what_is_hashed_is_spread() {
+        let of = |write: &dyn Fn(&mut Spread)| {
+            let mut hasher = Spread::default();
+            write(&mut hasher);
+            hasher.finish()
+        };
+        // Maps look at few bits, the lowest and the highest.
+        let places = |hashes: Vec<u64>| {
+            let low: HashSet<u64> = hashes.iter().map(|hash| hash % 4_096).collect();
+            let high: HashSet<u64> = hashes.iter().map(|hash| hash >> 52).collect();
+            low.len().min(high.len())
+        };
+        let dense = (0..4_096_u32).map(|n| of(&|hasher| hasher.write_u32(n))).collect();
+        assert!(places(dense) > 1_000);
+        let pairs = (0..4_096_u32).map(|n| {
+            of(&|hasher| {
+                hasher.write_u32(n % 64);
+                hasher.write_u32(n / 64);
+            })
+        });
+        assert!(places(pairs.collect()) > 1_000);
+        let bytes = (0..4_096_u16).map(|n| of(&|hasher| hasher.write(&n.to_le_bytes())));
+        assert!(places(bytes.collect()) > 1_000);
+        assert_eq!(of(&|hasher| hasher.write_u128(7 << 64 | 5)), 5);
+    }
+}

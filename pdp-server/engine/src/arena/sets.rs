@@ -224,6 +224,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::arena::TypeIx;
 
     #[test]
     fn a_sorted_set_is_what_a_tree_of_the_same_history_is() {
@@ -249,5 +250,44 @@ mod tests {
                 assert_eq!(part.len(), tree.range(item..item + 500).count());
             }
         }
+    }
+
+    #[test]
+    fn little_lies_beside_a_base_and_much_is_put_into_it() {
+        let mut set: SortedSet<u32> = (0..25_600).map(|n| n * 2).collect();
+        // A hundred go with a base of so many, besides 64.
+        for n in 0..82 {
+            set.insert(n * 2 + 1);
+            set.remove(n * 4);
+        }
+        assert_eq!((set.plus.len(), set.minus.len()), (82, 82));
+        set.insert(999);
+        assert_eq!((set.base.len(), set.plus.len(), set.minus.len()), (25_601, 0, 0));
+        let mut few = SortedSet::default();
+        (0..64).for_each(|n| few.insert(n));
+        assert_eq!((few.base.len(), few.plus.len()), (0, 64));
+        few.insert(64);
+        assert_eq!((few.base.len(), few.plus.len()), (65, 0));
+    }
+
+    #[test]
+    fn each_handle_has_a_set_of_its_own() {
+        let at = TypeIx::from_index;
+        let mut sets = Sets::from(Lists::from_pairs(2, vec![(at(0), 3_u32), (at(1), 4)]));
+        assert_eq!(sets.bytes(), 3 * 4 + 2 * 4);
+        let before = sets.clone();
+        sets.insert(at(0), 1);
+        sets.remove(at(1), 4);
+        sets.grow(2_000);
+        sets.insert(at(5), 9);
+        let of = |sets: &Sets<TypeIx, u32>, n| sets.of(at(n)).iter().collect::<Vec<_>>();
+        let told = [vec![1, 3], vec![], vec![9]];
+        assert_eq!([0, 1, 5].map(|n| of(&sets, n)), told);
+        assert_eq!((of(&before, 0), of(&before, 1)), (vec![3], vec![4]));
+        (6..1_030).for_each(|n| sets.insert(at(n), 7));
+        let bytes = sets.bytes();
+        sets.settle();
+        assert!(sets.bytes() > bytes + 1_024 * 4);
+        assert_eq!([0, 1, 5].map(|n| of(&sets, n)), told);
     }
 }

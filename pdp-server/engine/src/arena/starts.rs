@@ -98,7 +98,10 @@ mod tests {
         for handle in some.handles() {
             assert_eq!((&some[handle], &other[handle]), (&apart.0[handle], &apart.1[handle]));
         }
-        assert_eq!(some.bytes() + other.bytes(), apart.0.bytes() + apart.1.bytes());
+        assert_eq!((some.bytes(), other.bytes()), (4 * 4 + 2 * 4, 4 * 4 + 2 * 4));
+        assert!(Arc::ptr_eq(&some.starts().words, &other.starts().words));
+        assert_eq!((some.starts().rows(), some.starts().all().count()), (3, 3));
+        assert!(other.starts().all().eq([0..0, 0..2, 2..2]));
         some.grow(4);
         assert_eq!(some[at(3)], []);
         other.edit(at(1), |list| list.push(3));

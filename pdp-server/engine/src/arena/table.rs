@@ -167,6 +167,7 @@ mod tests {
         let at = TypeIx::from_index;
         let mut table: Table<TypeIx, usize> = (0..10).collect();
         let before = table.clone();
+        assert_eq!(table.bytes(), 10 * size_of::<usize>());
         table.set(at(3), 30);
         assert_eq!(table.push(100), at(10));
         let rows =

@@ -101,3 +101,40 @@ fn take(left: &mut usize, count: usize, what: &'static str, limit: usize) -> Res
     *left = left.checked_sub(count).ok_or(TooLarge { what, limit })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: CompileLimits = CompileLimits { edges: 10, closure: 20, windows: 30, steps: 40 };
+
+    fn told(result: Result<(), TooLarge>) -> Option<(&'static str, usize)> {
+        result.err().map(|TooLarge { what, limit }| (what, limit))
+    }
+
+    #[test]
+    fn what_is_spent_is_counted_and_no_more_than_there_is() {
+        let mut budget = Budget::new(LIMITS);
+        assert_eq!(budget.edges(3).and(budget.closure(5)).and(budget.windows(7)), Ok(()));
+        assert_eq!(budget.spent(), Spent { edges: 3, closure: 5, windows: 7 });
+        assert_eq!(budget.steps(40), Ok(()));
+        assert_eq!(told(budget.steps(1)), Some(("steps through windows", 40)));
+        assert_eq!(told(budget.edges(8)), Some(("edges from positions", 10)));
+        assert_eq!(told(budget.closure(16)), Some(("closure entries", 20)));
+        assert_eq!(told(budget.windows(24)), Some(("closure windows", 30)));
+        assert_eq!(budget.edges(7).and(budget.closure(15)).and(budget.windows(23)), Ok(()));
+        assert_eq!(budget.spent(), Spent { edges: 10, closure: 20, windows: 30 });
+    }
+
+    #[test]
+    fn what_is_given_back_may_be_spent_again() {
+        let there = Spent { edges: 9, closure: 18, windows: 27 };
+        let mut budget = Budget::on_top_of(LIMITS, there);
+        assert_eq!(budget.spent(), there);
+        assert!(told(budget.edges(2)).is_some());
+        budget.give_back(Spent { edges: 4, closure: 5, windows: 6 });
+        assert_eq!(budget.spent(), Spent { edges: 5, closure: 13, windows: 21 });
+        assert_eq!(budget.edges(5).and(budget.closure(7)).and(budget.windows(9)), Ok(()));
+        assert_eq!(budget.steps(40), Ok(()), "steps are counted for each change");
+    }
+}

@@ -22,7 +22,7 @@ impl Snapshot {
     #[must_use]
     pub fn memory(&self) -> Memory {
         let Policy { people, accounts, objects, cold, .. } = self.policy();
-        let names = people.bytes() + accounts.bytes() + objects.bytes();
+        let names = [people.bytes(), accounts.bytes(), objects.bytes()].into_iter().sum();
         Memory { names, hot: self.policy().hot_bytes(), cold: cold.bytes() }
     }
 }
@@ -31,13 +31,26 @@ impl Snapshot {
 
 impl Policy {
     fn hot_bytes(&self) -> usize {
-        let subjects = self.subjects.bytes() + self.closure.bytes() + self.closure_timed.bytes();
-        let covers = self.resources.bytes() + self.covers.bytes() + self.covers_timed.bytes();
-        let grants = self.direct.bytes() + self.merged.bytes() + self.shards.bytes();
-        let said = self.relative.bytes() + self.says.bytes() + self.windows.bytes();
-        let places = self.locations.bytes() + self.placements.bytes();
-        let positions = self.positions.bytes() + self.reached_positions.bytes();
-        subjects + covers + grants + said + places + positions
+        [
+            self.subjects.bytes(),
+            self.closure.bytes(),
+            self.closure_timed.bytes(),
+            self.resources.bytes(),
+            self.covers.bytes(),
+            self.covers_timed.bytes(),
+            self.direct.bytes(),
+            self.merged.bytes(),
+            self.shards.bytes(),
+            self.relative.bytes(),
+            self.says.bytes(),
+            self.windows.bytes(),
+            self.locations.bytes(),
+            self.placements.bytes(),
+            self.positions.bytes(),
+            self.reached_positions.bytes(),
+        ]
+        .into_iter()
+        .sum()
     }
 }
 
@@ -45,11 +58,23 @@ impl Policy {
 
 impl Cold {
     fn bytes(&self) -> usize {
-        let names = self.actors.bytes() + self.resources.bytes() + self.logins.bytes();
-        let actors = self.edges.bytes() + self.subjects_of.bytes() + self.object_of.bytes();
-        let people = self.reports.bytes() + self.owned.bytes();
-        let grants = self.assignments.bytes() + self.grants_of.bytes() + self.shards_of.bytes();
-        let places = self.placed.bytes() + self.covers_placed.bytes() + self.pairs_of.bytes();
-        names + actors + people + grants + places
+        [
+            self.actors.bytes(),
+            self.resources.bytes(),
+            self.logins.bytes(),
+            self.edges.bytes(),
+            self.subjects_of.bytes(),
+            self.object_of.bytes(),
+            self.reports.bytes(),
+            self.owned.bytes(),
+            self.assignments.bytes(),
+            self.grants_of.bytes(),
+            self.shards_of.bytes(),
+            self.placed.bytes(),
+            self.covers_placed.bytes(),
+            self.pairs_of.bytes(),
+        ]
+        .into_iter()
+        .sum()
     }
 }
