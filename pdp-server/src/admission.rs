@@ -80,6 +80,8 @@ pub(crate) struct Load {
     queued: AtomicUsize,
     /// How many that this thread decides are not answered, be it that their bodies have not come.
     undecided: AtomicUsize,
+    /// When the last of them came, in nanoseconds.
+    undecided_at_ns: AtomicU64,
     /// Until when no burst is let in, in nanoseconds.
     wary_until_ns: AtomicU64,
     /// When nobody waited last, in nanoseconds.
@@ -87,7 +89,7 @@ pub(crate) struct Load {
     /// When the last one had its turn, in nanoseconds, and whether others waited then.
     turn_at_ns: AtomicU64,
     others_waited: AtomicBool,
-    /// How long there is between two turns while somebody waits, in nanoseconds.
+    /// How long there is between two turns while there is something to do, in nanoseconds.
     turn_ns: AtomicU64,
 }
 
@@ -97,6 +99,7 @@ pub(crate) struct Counted {
     waits: bool,
     /// It is this thread's to decide.
     decides: bool,
+    answered: bool,
 }
 
 // === impl Admission ===
@@ -182,6 +185,7 @@ impl Load {
             in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             undecided: AtomicUsize::new(0),
+            undecided_at_ns: AtomicU64::default(),
             wary_until_ns: AtomicU64::default(),
             idle_at_ns: AtomicU64::default(),
             turn_at_ns: AtomicU64::default(),
@@ -200,7 +204,8 @@ impl Load {
     /// Counts a request that has arrived, and says whether it is one too many; `decides` says that the whole
     /// answer is this thread's work. What else it asks for is not known here: health is answered all the same.
     pub(crate) fn arrive(self: &Arc<Self>, now: Instant, decides: bool) -> (Counted, Option<Shed>) {
-        let shed = self.too_many(self.all.nanos(now));
+        let now_ns = self.all.nanos(now);
+        let shed = self.too_many(now_ns);
         self.in_flight.fetch_add(1, Relaxed);
         self.all.in_flight.fetch_add(1, Relaxed);
         // A refusal costs next to nothing: nobody waits for it.
@@ -211,8 +216,9 @@ impl Load {
         let decides = waits && decides;
         if decides {
             self.undecided.fetch_add(1, Relaxed);
+            self.undecided_at_ns.store(now_ns, Relaxed);
         }
-        (Counted { load: Arc::clone(self), waits, decides }, shed)
+        (Counted { load: Arc::clone(self), waits, decides, answered: false }, shed)
     }
 
     fn too_many(&self, now_ns: u64) -> Option<Shed> {
@@ -227,16 +233,12 @@ impl Load {
         if self.all.in_flight.load(Relaxed) >= limits.requests {
             return Some(Shed::All { maximum: limits.requests });
         }
-        let idle_at_ns = self.rested_ns().unwrap_or_else(|| self.idle_at_ns.load(Relaxed));
+        let rested_ns = self.rested_ns();
+        let idle_at_ns = rested_ns.unwrap_or_else(|| self.idle_at_ns.load(Relaxed));
         let turn_ns = self.turn_ns.load(Relaxed);
         let stands = now_ns.saturating_sub(idle_at_ns) > nanos(STANDING)
             || now_ns < self.wary_until_ns.load(Relaxed);
-        let waiting = if stands {
-            // Bodies that have not come wait for this thread, too, which has not rested for so long.
-            queued.max(u64::try_from(self.undecided.load(Relaxed)).unwrap_or(u64::MAX))
-        } else {
-            queued
-        };
+        let waiting = if stands { queued.max(self.coming(rested_ns, turn_ns)) } else { queued };
         let most = match stands && turn_ns >= nanos(CHEAP) {
             true => limits.queue,
             false => limits.queue.saturating_mul(BURST),
@@ -244,7 +246,7 @@ impl Load {
         if waiting.saturating_mul(turn_ns) <= nanos(most) {
             return None;
         }
-        if waiting == 1 {
+        if waiting == 1 && (rested_ns.is_none() || self.undecided.load(Relaxed) == 0) {
             // Nobody waits behind another any more, and so no turn is measured: what was measured in a
             // bad moment wears off.
             self.turn_ns.store(turn_ns - turn_ns.div_ceil(WEIGHT), Relaxed);
@@ -253,16 +255,44 @@ impl Load {
         Some(Shed::Queue { maximum: limits.queue })
     }
 
+    /// How many of those that this thread decides are its work, also where their bodies have not come. Those that
+    /// are not there when the thread has nothing to do, so long after the last request, are late: their senders are
+    /// slow, and others need not be refused for that.
+    fn coming(&self, rested_ns: Option<u64>, turn_ns: u64) -> u64 {
+        let patience_ns = nanos(self.all.limits.queue).saturating_add(turn_ns);
+        let late_ns = self.undecided_at_ns.load(Relaxed).saturating_add(patience_ns);
+        if rested_ns.is_some_and(|rested_ns| rested_ns > late_ns) {
+            return 0;
+        }
+        u64::try_from(self.undecided.load(Relaxed)).unwrap_or(u64::MAX)
+    }
+
     /// One that waited has its turn.
     fn turn(&self, now_ns: u64) {
         let left = self.queued.fetch_sub(1, Relaxed).saturating_sub(1);
-        self.measure(now_ns, left > 0);
+        let before_ns = self.turn_at_ns.swap(now_ns, Relaxed);
+        let rested = self.rested_ns().is_some_and(|rested_ns| rested_ns > before_ns);
+        // Where others waited since, what has passed was spent on the one before and what came with it.
+        if self.others_waited.swap(left > 0, Relaxed) && !rested {
+            self.measured(now_ns.saturating_sub(before_ns));
+        }
     }
 
-    /// One was decided.
-    fn decided(&self, now_ns: u64) {
+    /// One was decided, and answered unless its caller has gone.
+    fn decided(&self, answered: bool) {
         let left = self.undecided.fetch_sub(1, Relaxed).saturating_sub(1);
-        self.measure(now_ns, left > 0);
+        if !answered {
+            return;
+        }
+        let now_ns = self.all.nanos(Instant::now());
+        let before_ns = self.turn_at_ns.swap(now_ns, Relaxed);
+        let others_waited = self.others_waited.swap(left > 0, Relaxed);
+        match self.rested_ns() {
+            // Since then there was always something to do: this one, and what came with it.
+            Some(rested_ns) => self.measured(now_ns.saturating_sub(before_ns.max(rested_ns))),
+            None if others_waited => self.measured(now_ns.saturating_sub(before_ns)),
+            None => {}
+        }
     }
 
     /// When this thread had nothing to do last.
@@ -270,22 +300,17 @@ impl Load {
         rested().map(|rested| self.all.nanos(rested))
     }
 
-    fn measure(&self, now_ns: u64, others_wait: bool) {
-        let before_ns = self.turn_at_ns.swap(now_ns, Relaxed);
-        let rested = self.rested_ns().is_some_and(|rested_ns| rested_ns > before_ns);
-        // Where others waited since, what has passed was spent on the one before and what came with it.
-        if self.others_waited.swap(others_wait, Relaxed) && !rested {
-            let took_ns = now_ns.saturating_sub(before_ns);
-            let mean_ns = self.turn_ns.load(Relaxed);
-            let mean_ns = match mean_ns {
-                0 => took_ns,
-                _ => {
-                    let took_ns = took_ns.min(mean_ns.saturating_mul(MOST_OF_MEAN));
-                    mean_ns - mean_ns / WEIGHT + took_ns.div_ceil(WEIGHT)
-                }
-            };
-            self.turn_ns.store(mean_ns, Relaxed);
-        }
+    /// So long it was from one turn to the next.
+    fn measured(&self, took_ns: u64) {
+        let mean_ns = self.turn_ns.load(Relaxed);
+        let mean_ns = match mean_ns {
+            0 => took_ns,
+            _ => {
+                let took_ns = took_ns.min(mean_ns.saturating_mul(MOST_OF_MEAN));
+                mean_ns - mean_ns / WEIGHT + took_ns.div_ceil(WEIGHT)
+            }
+        };
+        self.turn_ns.store(mean_ns, Relaxed);
     }
 }
 
@@ -304,6 +329,11 @@ impl Counted {
             self.load.turn(self.load.all.nanos(Instant::now()));
         }
     }
+
+    /// The request has its answer. One that is dropped without has none any more.
+    pub(crate) fn answered(mut self) {
+        self.answered = true;
+    }
 }
 
 impl Drop for Counted {
@@ -312,7 +342,7 @@ impl Drop for Counted {
             self.load.queued.fetch_sub(1, Relaxed);
         }
         if self.decides {
-            self.load.decided(self.load.all.nanos(Instant::now()));
+            self.load.decided(self.answered);
         }
         self.load.in_flight.fetch_sub(1, Relaxed);
         self.load.all.in_flight.fetch_sub(1, Relaxed);

@@ -160,7 +160,7 @@ where
         Box::pin(async move {
             counted.begin();
             let response = answered.await?;
-            drop(counted);
+            counted.answered();
             if let Some(meter) = meter {
                 meter.answered();
             }

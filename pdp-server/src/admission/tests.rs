@@ -115,7 +115,7 @@ fn a_queue_that_stays_is_kept_short_and_a_burst_is_let_in() {
 }
 
 #[test]
-fn bodies_that_have_not_come_wait_where_the_thread_has_not_rested() {
+fn bodies_that_have_not_come_wait_until_they_are_late() {
     let (all, [load, _]) = loads();
     let at = |ms| all.epoch + Duration::from_millis(ms);
     rest(at(0));
@@ -126,16 +126,67 @@ fn bodies_that_have_not_come_wait_where_the_thread_has_not_rested() {
     };
     learn(&load, 100, 1_000_000);
     let refused = Some(Shed::Queue { maximum: LIMITS.queue });
-    let mut held: Vec<_> = (0..20).map(|_| begun(50)).collect();
+    let mut held: Vec<_> = (0..20).map(|_| begun(95)).collect();
     assert!(held.iter().all(|(_, shed)| shed.is_none()), "it may be their senders who are slow");
     assert_eq!(begun(101).1, refused, "or else it would have rested");
     rest(at(101));
-    assert_eq!(begun(102).1, refused, "a rest is no proof that it has time");
-    rest(at(203));
-    assert_eq!(begun(204).1, None, "nothing was refused for a while");
+    assert_eq!(begun(102).1, refused, "a rest so soon is no proof that it has time");
+    rest(at(102));
+    let (late, shed) = begun(103);
+    assert_eq!(shed, None, "5 ms and a turn after they came, nothing of them is there");
+    assert_eq!(begun(104).1, refused, "the last one may be, with all the others");
+    drop(late);
     held.truncate(5);
-    assert_eq!(begun(350).1, None, "5 ms are within the limit");
+    assert_eq!(begun(105).1, None, "5 ms are within the limit");
+    rest(at(210));
+    assert!((0..40).all(|_| begun(211).1.is_none()), "nothing was refused for a while");
     assert_eq!(load.undecided.load(Relaxed), 5);
+}
+
+#[test]
+fn what_is_decided_alone_tells_how_long_a_turn_is() {
+    let (all, [load, _]) = loads();
+    // Long before and a moment ago, as the clock is the machine's own here.
+    let decided = |rested: Duration, answered: bool| {
+        rest(Instant::now() - rested);
+        let (mut counted, shed) = load.arrive(all.epoch, true);
+        counted.begin();
+        if answered {
+            counted.answered();
+        }
+        shed
+    };
+    load.turn_at_ns.store(0, Relaxed);
+    decided(Duration::ZERO, false);
+    assert_eq!(load.turn_ns.load(Relaxed), 0, "a caller who has gone tells nothing");
+    decided(Duration::ZERO, true);
+    let first_ns = load.turn_ns.load(Relaxed);
+    assert!(first_ns > 0);
+    load.turn_ns.store(2_000_000, Relaxed);
+    let before_ns = load.all.nanos(Instant::now());
+    decided(Duration::ZERO, true);
+    let since_ns = load.all.nanos(Instant::now()) - before_ns;
+    let most_ns = 2_000_000 - 2_000_000 / WEIGHT + since_ns.div_ceil(WEIGHT);
+    assert!(
+        (1_875_000..=most_ns).contains(&load.turn_ns.load(Relaxed)),
+        "the rest is no part of it"
+    );
+}
+
+#[test]
+fn one_that_is_decided_now_is_all_the_queue_there_may_be() {
+    let (all, [load, _]) = loads();
+    let at = |ms| all.epoch + Duration::from_millis(ms);
+    rest(at(0));
+    load.turn_ns.store(6_000_000, Relaxed);
+    let (one, shed) = load.arrive(at(101), true);
+    assert_eq!(shed, None);
+    let refused = Some(Shed::Queue { maximum: LIMITS.queue });
+    for _ in 0..100 {
+        assert_eq!(load.arrive(at(102), true).1, refused, "which does not wear off");
+    }
+    drop(one);
+    assert_eq!(load.arrive(at(103), true).1, None);
 }
 
 #[test]
