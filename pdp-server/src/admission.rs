@@ -79,9 +79,7 @@ pub(crate) struct Load {
     /// How many have arrived and not had their turn.
     queued: AtomicUsize,
     /// How many that this thread decides are not answered, be it that their bodies have not come.
-    undecided: AtomicUsize,
-    /// When the last of them came, in nanoseconds.
-    undecided_at_ns: AtomicU64,
+    undecided: Undecided,
     /// Until when no burst is let in, in nanoseconds.
     wary_until_ns: AtomicU64,
     /// When nobody waited last, in nanoseconds.
@@ -93,12 +91,25 @@ pub(crate) struct Load {
     turn_ns: AtomicU64,
 }
 
+/// Requests that a thread decides and that are not answered, by how long ago they came.
+#[derive(Default)]
+struct Undecided {
+    /// Counts up each time that those of before have had their time.
+    generation: AtomicU64,
+    /// When that was last, in nanoseconds.
+    since_ns: AtomicU64,
+    /// Those that came since then, those that came in the generation before, and all that are older.
+    new: AtomicUsize,
+    old: AtomicUsize,
+    late: AtomicUsize,
+}
+
 /// A request in flight, until it is dropped.
 pub(crate) struct Counted {
     load: Arc<Load>,
     waits: bool,
-    /// It is this thread's to decide.
-    decides: bool,
+    /// It is this thread's to decide; with the generation that it came in.
+    decides: Option<u64>,
     answered: bool,
 }
 
@@ -184,8 +195,7 @@ impl Load {
             all: Arc::clone(all),
             in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
-            undecided: AtomicUsize::new(0),
-            undecided_at_ns: AtomicU64::default(),
+            undecided: Undecided::default(),
             wary_until_ns: AtomicU64::default(),
             idle_at_ns: AtomicU64::default(),
             turn_at_ns: AtomicU64::default(),
@@ -213,11 +223,7 @@ impl Load {
         if waits {
             self.queued.fetch_add(1, Relaxed);
         }
-        let decides = waits && decides;
-        if decides {
-            self.undecided.fetch_add(1, Relaxed);
-            self.undecided_at_ns.store(now_ns, Relaxed);
-        }
+        let decides = (waits && decides).then(|| self.undecided.came());
         (Counted { load: Arc::clone(self), waits, decides, answered: false }, shed)
     }
 
@@ -238,7 +244,10 @@ impl Load {
         let turn_ns = self.turn_ns.load(Relaxed);
         let stands = now_ns.saturating_sub(idle_at_ns) > nanos(STANDING)
             || now_ns < self.wary_until_ns.load(Relaxed);
-        let waiting = if stands { queued.max(self.coming(rested_ns, turn_ns)) } else { queued };
+        // Bodies that have not come wait for this thread, too, where there has been a queue.
+        let coming =
+            self.undecided.coming(now_ns, rested_ns, nanos(limits.queue).saturating_add(turn_ns));
+        let waiting = if stands { queued.max(coming) } else { queued };
         let most = match stands && turn_ns >= nanos(CHEAP) {
             true => limits.queue,
             false => limits.queue.saturating_mul(BURST),
@@ -246,25 +255,13 @@ impl Load {
         if waiting.saturating_mul(turn_ns) <= nanos(most) {
             return None;
         }
-        if waiting == 1 && (rested_ns.is_none() || self.undecided.load(Relaxed) == 0) {
-            // Nobody waits behind another any more, and so no turn is measured: what was measured in a
-            // bad moment wears off.
+        if waiting == 1 && (rested_ns.is_none() || coming == 0) {
+            // Nobody waits behind another any more, and none is decided that could tell how long a turn is: what
+            // was measured in a bad moment wears off.
             self.turn_ns.store(turn_ns - turn_ns.div_ceil(WEIGHT), Relaxed);
         }
         self.wary_until_ns.store(now_ns.saturating_add(nanos(WARY)), Relaxed);
         Some(Shed::Queue { maximum: limits.queue })
-    }
-
-    /// How many of those that this thread decides are its work, also where their bodies have not come. Those that
-    /// are not there when the thread has nothing to do, so long after the last request, are late: their senders are
-    /// slow, and others need not be refused for that.
-    fn coming(&self, rested_ns: Option<u64>, turn_ns: u64) -> u64 {
-        let patience_ns = nanos(self.all.limits.queue).saturating_add(turn_ns);
-        let late_ns = self.undecided_at_ns.load(Relaxed).saturating_add(patience_ns);
-        if rested_ns.is_some_and(|rested_ns| rested_ns > late_ns) {
-            return 0;
-        }
-        u64::try_from(self.undecided.load(Relaxed)).unwrap_or(u64::MAX)
     }
 
     /// One that waited has its turn.
@@ -278,15 +275,14 @@ impl Load {
         }
     }
 
-    /// One was decided, and answered unless its caller has gone.
-    fn decided(&self, answered: bool) {
-        let left = self.undecided.fetch_sub(1, Relaxed).saturating_sub(1);
+    /// One of a generation was decided, if it was `answered`, or given up.
+    fn decided(&self, generation: u64, answered: bool) {
+        let others_waited = self.others_waited.swap(self.undecided.went(generation), Relaxed);
         if !answered {
             return;
         }
         let now_ns = self.all.nanos(Instant::now());
         let before_ns = self.turn_at_ns.swap(now_ns, Relaxed);
-        let others_waited = self.others_waited.swap(left > 0, Relaxed);
         match self.rested_ns() {
             // Since then there was always something to do: this one, and what came with it.
             Some(rested_ns) => self.measured(now_ns.saturating_sub(before_ns.max(rested_ns))),
@@ -304,13 +300,49 @@ impl Load {
     fn measured(&self, took_ns: u64) {
         let mean_ns = self.turn_ns.load(Relaxed);
         let mean_ns = match mean_ns {
-            0 => took_ns,
+            0 => took_ns.min(nanos(self.all.limits.queue.saturating_mul(BURST))),
             _ => {
                 let took_ns = took_ns.min(mean_ns.saturating_mul(MOST_OF_MEAN));
                 mean_ns - mean_ns / WEIGHT + took_ns.div_ceil(WEIGHT)
             }
         };
         self.turn_ns.store(mean_ns, Relaxed);
+    }
+}
+
+// === impl Undecided ===
+
+impl Undecided {
+    /// One came; the generation that it belongs to.
+    fn came(&self) -> u64 {
+        self.new.fetch_add(1, Relaxed);
+        self.generation.load(Relaxed)
+    }
+
+    /// One of a generation went; whether others are left.
+    fn went(&self, generation: u64) -> bool {
+        let its = match self.generation.load(Relaxed).saturating_sub(generation) {
+            0 => &self.new,
+            1 => &self.old,
+            _ => &self.late,
+        };
+        its.fetch_sub(1, Relaxed);
+        [&self.new, &self.old, &self.late].iter().any(|count| count.load(Relaxed) > 0)
+    }
+
+    /// How many are the thread's work, also where their bodies have not come. What is not there when the thread has
+    /// nothing to do, `patience` after the generation ended in which it came, is late: its sender is slow, or it waits
+    /// for something else, and nobody need be refused for it. Threads that do not tell when they rested wait for all.
+    fn coming(&self, now_ns: u64, rested_ns: Option<u64>, patience_ns: u64) -> u64 {
+        let end_ns = self.since_ns.load(Relaxed).saturating_add(patience_ns);
+        if rested_ns.is_some_and(|rested_ns| rested_ns > end_ns) {
+            self.late.fetch_add(self.old.load(Relaxed), Relaxed);
+            self.old.store(self.new.swap(0, Relaxed), Relaxed);
+            self.generation.fetch_add(1, Relaxed);
+            self.since_ns.store(now_ns, Relaxed);
+        }
+        let coming = self.new.load(Relaxed).saturating_add(self.old.load(Relaxed));
+        u64::try_from(coming).unwrap_or(u64::MAX)
     }
 }
 
@@ -322,7 +354,7 @@ impl Counted {
         if !std::mem::take(&mut self.waits) {
             return;
         }
-        if self.decides {
+        if self.decides.is_some() {
             // How long it takes is known once it is answered.
             self.load.queued.fetch_sub(1, Relaxed);
         } else {
@@ -330,7 +362,7 @@ impl Counted {
         }
     }
 
-    /// The request has its answer. One that is dropped without has none any more.
+    /// The request has its answer, and tells how long a turn is; one that is dropped without tells nothing.
     pub(crate) fn answered(mut self) {
         self.answered = true;
     }
@@ -341,8 +373,8 @@ impl Drop for Counted {
         if self.waits {
             self.load.queued.fetch_sub(1, Relaxed);
         }
-        if self.decides {
-            self.load.decided(self.answered);
+        if let Some(generation) = self.decides {
+            self.load.decided(generation, self.answered);
         }
         self.load.in_flight.fetch_sub(1, Relaxed);
         self.load.all.in_flight.fetch_sub(1, Relaxed);

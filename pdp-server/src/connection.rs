@@ -160,7 +160,11 @@ where
         Box::pin(async move {
             counted.begin();
             let response = answered.await?;
-            counted.answered();
+            if is_success(&response) {
+                counted.answered();
+            } else {
+                drop(counted);
+            }
             if let Some(meter) = meter {
                 meter.answered();
             }
@@ -170,6 +174,11 @@ where
             Ok(response.map(|body| Watched::new(body, open)))
         })
     }
+}
+
+/// Whether it is an answer to the question, and no error: those of gRPC stand in the head.
+fn is_success<B>(response: &Response<B>) -> bool {
+    response.status().is_success() && !response.headers().contains_key("grpc-status")
 }
 
 /// Whether the thread that a request has come to answers all of it. Health is among the rest: it costs next to
