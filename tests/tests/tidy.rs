@@ -87,8 +87,9 @@ const SHOWN_ELSEWHERE: [(&str, &str, &[&str]); 1] = [(
 )];
 
 /// The crates that are no members of the workspace, and what of ours they may depend on.
-const APART: [(&str, &str, &[&str]); 2] = [
+const APART: [(&str, &str, &[&str]); 3] = [
     ("pdp-fuzz", "tests/fuzz", &["pdp-tests"]),
+    ("pdp-mutants", "tests/mutants", &[]),
     ("pdp-peers", "loadtest/peers", &["pdp-bundle", "pdp-engine", "pdp-loadtest"]),
 ];
 
