@@ -1,7 +1,5 @@
 //! What is told has its words, and what is read by its words is what was told.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot build its world has failed")]
-
 use pdp_engine::actor::ActorRef;
 use pdp_engine::explain::{Gap, Standing};
 use pdp_engine::id::{AccountId, GroupId, IdError, LocationId, ObjectId, PermissionLevelId};
