@@ -23,11 +23,21 @@ const PEOPLE: usize = 600;
 const GROUPS: usize = 300;
 const END: i64 = 100;
 
+/// Who are in many groups at times, up to the one of a number, and in which of them until [`END`]: the time of the
+/// others is over.
+type Busy = (&'static str, usize, fn(usize) -> bool);
+const BUSY: [Busy; 4] = [
+    ("reader", 100, |group| given(group) != Some("Denied")),
+    ("reader everywhere", GROUPS, |group| given(group) != Some("Denied")),
+    ("nobody", 100, |group| given(group).is_none()),
+    ("nobody everywhere", GROUPS, |group| given(group).is_none()),
+];
+
 const VIEW: PermissionRef<'static> =
     PermissionRef { kind: PermissionKind::Operation, name: "View" };
 
 /// What is given to the group of a number, on the one document that everything is about.
-fn given(group: usize) -> Option<&'static str> {
+const fn given(group: usize) -> Option<&'static str> {
     match group % 7 {
         0 => Some("Denied"),
         1..=3 => Some("Reader"),
@@ -73,9 +83,9 @@ fn catalogue() -> Vec<Fact> {
     ]
 }
 
-fn person(number: usize) -> Person {
+fn person(id: &str) -> Person {
     Person {
-        id: PersonId::new(id("p", number)).unwrap(),
+        id: PersonId::new(id).unwrap(),
         name: None,
         login: None,
         enabled: true,
@@ -92,16 +102,21 @@ fn person(number: usize) -> Person {
 }
 
 fn group(number: usize) -> Group {
-    let until = Window { from: None, until: Some(Timestamp::from_micros(END)) };
+    let until = |end| Window { from: None, until: Some(Timestamp::from_micros(end)) };
     let members = (0..PEOPLE).filter_map(|person| {
         let window = match person % GROUPS {
             own if own == number => Window::ALWAYS,
-            own if (own + 1) % GROUPS == number => until,
+            own if (own + 1) % GROUPS == number => until(END),
             _ => return None,
         };
         let of = ActorRef::Person(PersonId::new(id("p", person)).unwrap());
         Some(Membership { of, window })
     });
+    let busy = BUSY.into_iter().filter(|(_, groups, _)| number < *groups).map(|(id, _, is_in)| {
+        let of = ActorRef::Person(PersonId::new(id).unwrap());
+        Membership { of, window: until(if is_in(number) { END } else { 0 }) }
+    });
+    let members = members.chain(busy);
     Group {
         id: GroupId::new(id("g", number)).unwrap(),
         members: members.collect(),
@@ -116,7 +131,8 @@ fn world(scope: &Scope) -> Facts {
     let mut facts = catalogue();
     let clerk = BusinessRoleId::new("clerk").unwrap();
     facts.push(BusinessRole { id: clerk, parent: None, locations: vec![] }.into());
-    facts.extend((0..PEOPLE).map(|number| person(number).into()));
+    facts.extend((0..PEOPLE).map(|number| person(&id("p", number)).into()));
+    facts.extend(BUSY.map(|(id, ..)| person(id).into()));
     facts.extend((0..GROUPS).map(|number| group(number).into()));
     let here = vec![LocationId::new("here").unwrap()];
     let name = document();
@@ -172,6 +188,25 @@ fn nobody_loses_an_allow_or_a_deny() {
                 answered += 1;
             });
             assert_eq!(answered, PEOPLE);
+        }
+    }
+}
+
+#[test]
+fn who_is_in_many_groups_at_times_is_in_those_of_now() {
+    let here = Scope::In(LocationId::new("here").unwrap());
+    let object = ObjectRef { type_name: "Doc", id: "d" };
+    for scope in [Scope::On(document()), here, Scope::Relative(Relative::InMyLocations)] {
+        let snapshot = compile(&world(&scope), Revision::new(1));
+        for (id, ..) in BUSY {
+            let question = Question::new(SubjectRef::Person(id), VIEW, object);
+            let reason =
+                |now| check(&snapshot, &question, Timestamp::from_micros(now)).unwrap().reason;
+            let granted =
+                if id.starts_with("reader") { Reason::Granted } else { Reason::NotGranted };
+            assert_eq!(reason(END - 1), granted, "{id} by {scope:?}");
+            assert_eq!(reason(END), Reason::NotGranted, "{id} by {scope:?} when all is over");
+            assert_eq!(reason(-1), Reason::ExplicitDeny, "{id} by {scope:?} before any was over");
         }
     }
 }
