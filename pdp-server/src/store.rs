@@ -370,7 +370,8 @@ impl Store {
                 error @ (StoreError::Diverged { .. }
                 | StoreError::NoTenant(_)
                 | StoreError::Unchained { .. }
-                | StoreError::Checkpoint(_)),
+                | StoreError::Checkpoint(_)
+                | StoreError::Superseded),
             ) => {
                 txn.abort().map_err(|error| stop(error.into()))?;
                 Err(error)

@@ -20,6 +20,10 @@ use crate::clock::Clock;
 use crate::session::Turn;
 use crate::store::{Commit, Logged, Place, PolicyEntry, Store, StoreError, decode_logged};
 
+/// How many checkpoints in a row may be taken away while they are read: one whose parts are gone for good is not
+/// looked for for ever.
+const MOST_SUPERSEDED: usize = 8;
+
 /// An entry that was read, and where one is with it.
 struct Read<'a> {
     chain: &'a Chain,
@@ -114,7 +118,7 @@ impl Publisher {
     /// Takes over what the log of a chain has and this copy does not.
     fn follow(&self, chain: &Chain) -> Result<usize, FollowError> {
         let Some(log) = &self.0.log else { return Ok(0) };
-        let mut taken = 0;
+        let (mut taken, mut superseded) = (0, 0);
         loop {
             let Some(at) = self.0.store.place(chain)? else { return Ok(taken) };
             match log.read(&at)? {
@@ -125,10 +129,18 @@ impl Publisher {
                         taken += 1;
                     }
                 }
-                Behind::Trimmed => {
-                    self.take_checkpoint(log.as_ref(), chain, &at)?;
-                    taken += 1;
-                }
+                Behind::Trimmed => match self.take_checkpoint(log.as_ref(), chain, &at) {
+                    // The newer one is there by now.
+                    Err(FollowError::Store(StoreError::Superseded))
+                        if superseded < MOST_SUPERSEDED =>
+                    {
+                        superseded += 1;
+                    }
+                    outcome => {
+                        outcome?;
+                        taken += 1;
+                    }
+                },
                 Behind::Ended => return Ok(taken),
             }
         }

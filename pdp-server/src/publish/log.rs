@@ -33,6 +33,8 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// [`LogError`].
+    ///
+    /// Reading it ends with [`NotFound`](std::io::ErrorKind::NotFound) where a newer one has taken its place meanwhile.
     fn checkpoint(&self) -> Result<Box<dyn Read + '_>, LogError>;
 
     /// Claims work of the tenant of a log for a watcher of this server, for so long at most; `false` if it is

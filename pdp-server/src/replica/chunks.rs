@@ -155,7 +155,8 @@ impl Read for Fetched<'_> {
             return Ok(read);
         }
         let chunk = self.chunk().map_err(io::Error::other)?;
-        let gone = || io::Error::other("a newer checkpoint has taken its place");
+        let gone =
+            || io::Error::new(io::ErrorKind::NotFound, "a newer checkpoint has taken its place");
         self.chunk = io::Cursor::new(chunk.ok_or_else(gone)?);
         self.chunk.read(out)
     }

@@ -156,6 +156,11 @@ pub enum StoreError {
     /// A checkpoint of the log cannot be taken over.
     #[error("the checkpoint cannot be taken over, and nothing was changed: {0}")]
     Checkpoint(String),
+    /// A checkpoint was taken away while it was read.
+    #[error(
+        "a newer checkpoint has taken the place of the one that was read, and nothing was changed"
+    )]
+    Superseded,
     /// The operating system gives no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Random(String),

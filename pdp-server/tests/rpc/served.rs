@@ -101,8 +101,15 @@ impl Served {
     /// A server with these settings and this clock.
     pub(crate) async fn with_clock(settings: Settings, clock: Clock) -> Self {
         let served = Self::begin(settings, clock);
-        served.ready().await;
-        served
+        let mut health = served.watch_health("").await;
+        loop {
+            match health.next().await {
+                Some(Ok(told)) if told.status() == ServingStatus::Serving => return served,
+                Some(Ok(_)) => {}
+                // It has ended before it was ready; its own error says why.
+                gone => panic!("{gone:?}: {:?}", served.running.await),
+            }
+        }
     }
 
     /// A server that may still be loading its policy.

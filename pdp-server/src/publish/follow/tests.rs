@@ -9,7 +9,7 @@
     reason = "test code: a panic is a failed test"
 )]
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -30,8 +30,30 @@ struct Logs {
     heads: HashMap<u64, Place>,
     entries: HashMap<u64, Vec<Option<Vec<u8>>>>,
     checkpoint: Vec<u8>,
+    /// How many times it is taken away while it is read.
+    superseded: usize,
     claims: HashMap<(u64, String), u64>,
     away: bool,
+}
+
+/// What comes where a part of a checkpoint was.
+struct Gone;
+
+impl Read for Gone {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Memory {
+    /// Has all that a copy knows in a checkpoint, and no entries any more.
+    fn write_down(&self, copy: &Publisher) {
+        let mut checkpoint = Vec::new();
+        copy.backup(&mut checkpoint).unwrap();
+        let mut logs = self.0.lock().unwrap();
+        logs.checkpoint = checkpoint;
+        logs.entries.values_mut().flatten().for_each(|entry| *entry = None);
+    }
 }
 
 impl Log for Memory {
@@ -74,7 +96,14 @@ impl Log for Memory {
     }
 
     fn checkpoint(&self) -> Result<Box<dyn std::io::Read + '_>, LogError> {
-        Ok(Box::new(Cursor::new(self.0.lock().unwrap().checkpoint.clone())))
+        let mut logs = self.0.lock().unwrap();
+        let all = logs.checkpoint.clone();
+        if logs.superseded == 0 {
+            return Ok(Box::new(Cursor::new(all)));
+        }
+        logs.superseded -= 1;
+        let half = Cursor::new(all[..all.len() / 2].to_vec());
+        Ok(Box::new(half.chain(Gone)))
     }
 
     fn claim(&self, log: u64, work: &str, watcher: u64, _: Duration) -> Result<bool, LogError> {
@@ -243,13 +272,7 @@ fn a_copy_that_is_too_far_behind_takes_the_checkpoint() {
     for n in 0..5 {
         other.apply(&tenant("default"), plain(&[put(&n.to_string())])).unwrap();
     }
-    let mut checkpoint = Vec::new();
-    other.backup(&mut checkpoint).unwrap();
-    {
-        let mut logs = log.0.lock().unwrap();
-        logs.checkpoint = checkpoint;
-        logs.entries.values_mut().flatten().for_each(|entry| *entry = None);
-    }
+    log.write_down(&other);
     other.apply(&tenant("default"), plain(&[put("later")])).unwrap();
     let watched = one.snapshot("default").unwrap().revision();
     assert_eq!(watched, Revision::ZERO);
@@ -260,6 +283,26 @@ fn a_copy_that_is_too_far_behind_takes_the_checkpoint() {
     other.catch_up().unwrap();
     assert_eq!(state(&one), state(&other));
     assert_eq!(state(&copy(&log)), state(&other), "and so does one that begins");
+}
+
+#[test]
+fn a_checkpoint_that_is_taken_away_while_it_is_read_is_read_anew() {
+    let log = Arc::new(Memory::default());
+    let (one, other) = (copy(&log), copy(&log));
+    one.apply(&tenant("default"), plain(&[put("ana")])).unwrap();
+    log.write_down(&one);
+    log.0.lock().unwrap().superseded = 3;
+    let before = state(&other);
+    other.catch_up().unwrap();
+    assert_eq!(people(&other, "default"), ["ana"]);
+    assert_ne!(state(&other), before);
+    // One whose parts are gone for good is told of, and nothing is lost.
+    one.apply(&tenant("default"), plain(&[put("bo")])).unwrap();
+    log.write_down(&one);
+    log.0.lock().unwrap().superseded = usize::MAX;
+    let error = other.catch_up().unwrap_err();
+    assert!(matches!(error, FollowError::Store(StoreError::Superseded)), "{error}");
+    assert_eq!(people(&other, "default"), ["ana"]);
 }
 
 #[test]

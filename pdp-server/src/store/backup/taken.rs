@@ -1,6 +1,6 @@
 //! Taking a checkpoint of a log over: a copy that is too far behind becomes what another copy was.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use redb::{Key, TableDefinition, Value, WriteTransaction};
@@ -30,7 +30,7 @@ impl Store {
     /// than `at`.
     ///
     /// # Errors
-    /// [`StoreError::Checkpoint`] if it is not whole, goes no further, or no copy was written down in it.
+    /// [`StoreError::Superseded`] if a newer one took its place while it was read; [`StoreError::Checkpoint`] if it is not whole, goes no further, or no copy was written down in it.
     pub(crate) fn take_over(
         &self,
         checkpoint: &mut impl Read,
@@ -40,6 +40,9 @@ impl Store {
         self.transaction(|txn| {
             replace(txn, checkpoint).map_err(|error| match error {
                 BackupError::Store(error) => error,
+                BackupError::Read { source, .. } if source.kind() == ErrorKind::NotFound => {
+                    StoreError::Superseded
+                }
                 other => StoreError::Checkpoint(other.to_string()),
             })?;
             if log::goes_beyond(txn, chain, at)? {
