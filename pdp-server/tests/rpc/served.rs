@@ -128,12 +128,6 @@ impl Served {
         Self { channel, http, grpc, now, stop, running }
     }
 
-    /// Waits until health says SERVING.
-    pub(crate) async fn ready(&self) {
-        let mut health = self.watch_health("").await;
-        while status_of(health.next().await) != ServingStatus::Serving {}
-    }
-
     /// Watches the health of a service.
     pub(crate) async fn watch_health(
         &self,
