@@ -245,8 +245,10 @@ impl Load {
         let stands = now_ns.saturating_sub(idle_at_ns) > nanos(STANDING)
             || now_ns < self.wary_until_ns.load(Relaxed);
         // Bodies that have not come wait for this thread, too, where there has been a queue.
-        let coming =
-            self.undecided.coming(now_ns, rested_ns, nanos(limits.queue).saturating_add(turn_ns));
+        if let Some(rested_ns) = rested_ns {
+            self.undecided.age(now_ns, rested_ns, nanos(limits.queue).saturating_add(turn_ns));
+        }
+        let coming = self.undecided.coming();
         let waiting = if stands { queued.max(coming) } else { queued };
         let most = match stands && turn_ns >= nanos(CHEAP) {
             true => limits.queue,
@@ -330,17 +332,20 @@ impl Undecided {
         [&self.new, &self.old, &self.late].iter().any(|count| count.load(Relaxed) > 0)
     }
 
-    /// How many are the thread's work, also where their bodies have not come. What is not there when the thread has
-    /// nothing to do, `patience` after the generation ended in which it came, is late: its sender is slow, or it waits
-    /// for something else, and nobody need be refused for it. Threads that do not tell when they rested wait for all.
-    fn coming(&self, now_ns: u64, rested_ns: Option<u64>, patience_ns: u64) -> u64 {
-        let end_ns = self.since_ns.load(Relaxed).saturating_add(patience_ns);
-        if rested_ns.is_some_and(|rested_ns| rested_ns > end_ns) {
+    /// Ends the generation if the thread had nothing to do so long after its beginning. What came in the one before
+    /// and is not there yet is late: its sender is slow, or it waits for something else.
+    fn age(&self, now_ns: u64, rested_ns: u64, patience_ns: u64) {
+        if rested_ns > self.since_ns.load(Relaxed).saturating_add(patience_ns) {
             self.late.fetch_add(self.old.load(Relaxed), Relaxed);
             self.old.store(self.new.swap(0, Relaxed), Relaxed);
             self.generation.fetch_add(1, Relaxed);
             self.since_ns.store(now_ns, Relaxed);
         }
+    }
+
+    /// How many are the thread's work, also where their bodies have not come: all but those that are late, for which
+    /// nobody need be refused. On threads that do not tell when they rested, none ever is.
+    fn coming(&self) -> u64 {
         let coming = self.new.load(Relaxed).saturating_add(self.old.load(Relaxed));
         u64::try_from(coming).unwrap_or(u64::MAX)
     }

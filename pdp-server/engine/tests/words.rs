@@ -7,7 +7,7 @@ use pdp_engine::psm::{EligibilityKey, EligibilityKind, EligibilityScope};
 use pdp_engine::query::{Effect, Malformed, Revision};
 use pdp_engine::resource::ResourceRef;
 use pdp_engine::session::AccountMode;
-use pdp_engine::share::{Entity, Grantee, ShareKey, ShareLevel, VaultAction, VaultPrivilege};
+use pdp_engine::share::{Entity, Grantee, ShareKey, ShareLevel, VaultPrivilege};
 
 #[test]
 fn codes_are_those_that_callers_know() {
@@ -82,19 +82,4 @@ fn a_question_is_refused_by_the_part_that_is_wrong() {
     ];
     let fields = ["subject", "scope", "permission", "counterpart"];
     assert_eq!(wrong.each_ref().map(Malformed::field), fields);
-}
-
-#[test]
-fn what_a_share_gives_is_a_table() {
-    let gives = |level: ShareLevel| VaultAction::ALL.map(|action| level.gives(action));
-    assert_eq!(
-        [ShareLevel::RemoteAppOnly, ShareLevel::View, ShareLevel::Modify, ShareLevel::Full]
-            .map(gives),
-        [
-            [true, false, false, false, false],
-            [true, true, false, false, false],
-            [true, true, true, false, false],
-            [true, true, true, true, true],
-        ]
-    );
 }

@@ -138,7 +138,7 @@ impl Publisher {
                     }
                     outcome => {
                         outcome?;
-                        taken += 1;
+                        (taken, superseded) = (taken + 1, 0);
                     }
                 },
                 Behind::Ended => return Ok(taken),

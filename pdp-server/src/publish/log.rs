@@ -29,12 +29,11 @@ pub trait Log: Send + Sync {
     /// [`LogError`], also where what is at the place is not what the copy has.
     fn read(&self, at: &Place) -> Result<Behind, LogError>;
 
-    /// Gives the newest checkpoint: a backup of a copy.
+    /// Gives the newest checkpoint: a backup of a copy. Reading it ends with [`NotFound`](std::io::ErrorKind::NotFound)
+    /// where a newer one has taken its place meanwhile.
     ///
     /// # Errors
     /// [`LogError`].
-    ///
-    /// Reading it ends with [`NotFound`](std::io::ErrorKind::NotFound) where a newer one has taken its place meanwhile.
     fn checkpoint(&self) -> Result<Box<dyn Read + '_>, LogError>;
 
     /// Claims work of the tenant of a log for a watcher of this server, for so long at most; `false` if it is

@@ -154,36 +154,30 @@ impl Found<'_> {
             .as_ref()
             .map(|token| (self.range(token), signature.ident.to_string()));
         let outer = std::mem::replace(&mut self.within, within);
-        if let Some(first) = block.stmts.first() {
+        if let (Some(first), Some(last)) = (block.stmts.first(), block.stmts.last()) {
             let mutants = self.take(Genre::FnValue, first.span().start());
             if !mutants.is_empty() {
-                let last = block.stmts.last().map_or(0, |last| self.range(last).end);
-                let range = self.range(first).start..last;
-                let numbers = mutants.iter().map(|(number, _)| *number).collect();
-                if mutants.iter().all(|(_, mutant)| mutant.replacement == NO_ITEMS) {
-                    // The type is what the function's own text makes it: its iterator is cut off.
-                    let on: Vec<String> = mutants.iter().map(|(number, _)| on(*number)).collect();
-                    let after =
-                        format!(" }}).take(if {} {{ 0 }} else {{ usize::MAX }})", on.join(" || "));
-                    self.edit(range, vec![(None, "({ ".to_owned())], after, numbers);
-                    visit::visit_block(self, block);
-                    self.within = outer;
-                    return;
-                }
-                let before = mutants
-                    .iter()
-                    .map(|(number, mutant)| {
-                        (
-                            Some(*number),
-                            format!("if {} {{ return {}; }} ", on(*number), mutant.replacement),
-                        )
-                    })
-                    .collect();
-                self.edit(range, before, String::new(), numbers);
+                self.value(self.range(first).start..self.range(last).end, &mutants);
             }
         }
         visit::visit_block(self, block);
         self.within = outer;
+    }
+
+    /// What the statements of a function give, or what the mutants do.
+    fn value(&mut self, range: Range<usize>, mutants: &[(usize, Mutant)]) {
+        let numbers = mutants.iter().map(|(number, _)| *number).collect();
+        if mutants.iter().all(|(_, mutant)| mutant.replacement == NO_ITEMS) {
+            // The type is what the function's own text makes it: its iterator is cut off.
+            let on: Vec<String> = mutants.iter().map(|(number, _)| on(*number)).collect();
+            let after = format!(" }}).take(if {} {{ 0 }} else {{ usize::MAX }})", on.join(" || "));
+            return self.edit(range, vec![(None, "({ ".to_owned())], after, numbers);
+        }
+        let give = |(number, mutant): &(usize, Mutant)| {
+            let text = format!("if {} {{ return {}; }} ", on(*number), mutant.replacement);
+            (Some(*number), text)
+        };
+        self.edit(range, mutants.iter().map(give).collect(), String::new(), numbers);
     }
 }
 
@@ -281,7 +275,7 @@ impl<'ast> Visit<'ast> for Found<'_> {
             }
             _ if !numbers.is_empty() => {
                 let end = self.range(&arm.pat).end;
-                let text = format!(" if {}true", without);
+                let text = format!(" if {without}true");
                 self.edit(end..end, vec![(None, text)], String::new(), numbers);
             }
             _ => {}

@@ -12,6 +12,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,11 +45,11 @@ struct Arguments {
     #[arg(long, conflicts_with = "again")]
     rest: bool,
     /// Only suites that take at most so many seconds without a mutant.
-    #[arg(long, default_value_t = 3600)]
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     within: u64,
     /// How many mutants are asked about at a time.
-    #[arg(long, default_value_t = 2)]
-    jobs: usize,
+    #[arg(long, default_value = "2")]
+    jobs: NonZeroUsize,
 }
 
 /// A line of the results.
@@ -64,7 +65,7 @@ fn main() -> Result<()> {
     let folder = root.join("target/mutants");
     fs::create_dir_all(&folder)?;
     let results = folder.join("results.jsonl");
-    let mut known = read(&results)?;
+    let known = read(&results)?;
     let chosen = |mutant: &Mutant| {
         (arguments.only.is_empty() || arguments.only.iter().any(|only| mutant.name.contains(only)))
             && match known.get(&mutant.name) {
@@ -89,24 +90,23 @@ fn main() -> Result<()> {
         sorted.alone.len(),
         sorted.unviable.len()
     );
-    let asked: Vec<&str> = mutants.iter().map(|mutant| mutant.name.as_str()).collect();
     let log =
         Log { file: Mutex::new(OpenOptions::new().create(true).append(true).open(&results)?) };
     for number in &sorted.unviable {
-        log.say(asked[*number], Verdict::Unviable)?;
+        log.say(&mutants[*number].name, Verdict::Unviable)?;
     }
     let suites = timed(tree.suites()?, Duration::from_secs(arguments.within))?;
     together(&suites, &sorted.together, &mutants, &log, arguments.jobs)?;
     for number in &sorted.alone {
-        let verdict = if tree.alone(&mutants[*number], &sources)? {
-            judge(&retimed(tree.suites()?, &suites), &mutants[*number].file, None)?
+        let mutant = &mutants[*number];
+        let verdict = if tree.alone(mutant, &sources)? {
+            judge(&retimed(tree.suites()?, &suites), &mutant.file, None)?
         } else {
             Verdict::Unviable
         };
-        log.say(asked[*number], verdict)?;
+        log.say(&mutant.name, verdict)?;
     }
-    known = read(&results)?;
-    report(listed.iter().filter(|mutant| asked.contains(&mutant.name.as_str())), &known);
+    report(&mutants, &read(&results)?);
     Ok(())
 }
 
@@ -116,7 +116,7 @@ fn together(
     numbers: &[usize],
     mutants: &[Mutant],
     log: &Log,
-    jobs: usize,
+    jobs: NonZeroUsize,
 ) -> Result<()> {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -127,7 +127,7 @@ fn together(
             }
             Ok(())
         };
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| {
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
@@ -159,7 +159,7 @@ fn read(results: &Path) -> Result<BTreeMap<String, Verdict>> {
 }
 
 /// A row for each file, of how many were caught, missed, endless and not viable.
-fn report<'a>(mutants: impl Iterator<Item = &'a Mutant>, known: &BTreeMap<String, Verdict>) {
+fn report(mutants: &[Mutant], known: &BTreeMap<String, Verdict>) {
     let mut files: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
     for mutant in mutants {
         let row = files.entry(&mutant.file).or_default();

@@ -28,7 +28,10 @@ const MUTANT: &str = "\n#[doc(hidden)]\npub mod mutant {
     }
     #[cold]
     fn read() -> usize {
-        let on = std::env::var(\"PDP_MUTANT\").map_or(NONE, |number| number.parse().unwrap_or(NONE));
+        let on = match std::env::var(\"PDP_MUTANT\") {
+            Ok(number) => number.parse().expect(\"PDP_MUTANT is a number\"),
+            Err(_) => NONE,
+        };
         ON.store(on, Relaxed);
         on
     }

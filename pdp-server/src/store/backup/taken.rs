@@ -30,7 +30,8 @@ impl Store {
     /// than `at`.
     ///
     /// # Errors
-    /// [`StoreError::Superseded`] if a newer one took its place while it was read; [`StoreError::Checkpoint`] if it is not whole, goes no further, or no copy was written down in it.
+    /// [`StoreError::Superseded`] if a newer one took its place while it was read; [`StoreError::Checkpoint`] if it is
+    /// not whole, goes no further, or no copy was written down in it.
     pub(crate) fn take_over(
         &self,
         checkpoint: &mut impl Read,
