@@ -77,6 +77,8 @@ pub struct Settings {
     pub max_queue_ms: u64,
     /// Whether it is asked over HTTP, for AuthZEN's evaluations.
     pub http: bool,
+    /// Whether requests come by chance, as of many callers, and not evenly.
+    pub by_chance: bool,
 }
 
 /// What came out.
@@ -144,6 +146,7 @@ impl Default for Settings {
             questions: 20_000,
             max_queue_ms: DEFAULT_MAX_QUEUE.as_millis() as u64,
             http: false,
+            by_chance: false,
         }
     }
 }
@@ -247,6 +250,7 @@ impl Settings {
     ) -> Result<Summary, TargetsError> {
         let timing = self.timing();
         let schedule = Schedule::constant(rate.max(10.0), timing.warm_up + timing.duration);
+        let schedule = if self.by_chance { schedule.by_chance(self.seed) } else { schedule };
         let summary = open_loop(to, script, schedule, timing).await?;
         if summary.wrong == 0 && summary.refused >= summary.errors {
             return Ok(summary);

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::random::{Dice, Purpose};
+
 /// The most requests a second: beyond it the dispatcher alone would take a core.
 pub const MAX_RATE: f64 = 2_000_000.0;
 
@@ -40,6 +42,8 @@ pub struct Schedule {
     from: f64,
     to: f64,
     seconds: f64,
+    /// With this seed, times are as if each came by itself.
+    by_chance: Option<u64>,
 }
 
 impl Clock for Since {
@@ -76,7 +80,30 @@ impl Schedule {
     #[must_use]
     pub fn ramp(from: f64, to: f64, duration: Duration) -> Self {
         let held = |rate: f64| if rate.is_finite() { rate.clamp(0.001, MAX_RATE) } else { 0.001 };
-        Self { from: held(from), to: held(to), seconds: duration.as_secs_f64() }
+        let seconds = duration.as_secs_f64();
+        Self { from: held(from), to: held(to), seconds, by_chance: None }
+    }
+
+    /// The same rate, but as many callers make it who do not know of each other (a Poisson process): now and then
+    /// several come at once, and then none for a while.
+    #[must_use]
+    pub fn by_chance(self, seed: u64) -> Self {
+        Self { by_chance: Some(seed), ..self }
+    }
+
+    /// When each is meant to be sent, in nanoseconds from the start, in order.
+    pub fn times(&self) -> impl Iterator<Item = u64> {
+        let mut dice = self.by_chance.map(|seed| Dice::at(seed, Purpose::Arrival, 0));
+        let mut come = 0.0;
+        (0..self.count()).map(move |n| {
+            if let Some(dice) = &mut dice {
+                // Between two of them, in units of the mean.
+                come -= (1.0 - dice.unit()).ln();
+            } else {
+                come = n as f64;
+            }
+            self.at_ns(come)
+        })
     }
 
     /// How many requests it sends.
@@ -85,10 +112,8 @@ impl Schedule {
         ((self.from + self.to) / 2.0 * self.seconds).floor() as u64
     }
 
-    /// When the n-th is meant to be sent, in nanoseconds from the start.
-    #[must_use]
-    pub fn at_ns(&self, n: u64) -> u64 {
-        let n = n as f64;
+    /// When so many have been sent, in nanoseconds from the start.
+    fn at_ns(&self, n: f64) -> u64 {
         let growth = (self.to - self.from) / self.seconds.max(f64::MIN_POSITIVE);
         // So many have been sent after t seconds: from * t + growth * t * t / 2.
         let seconds = if growth.abs() < 1e-9 {
@@ -108,11 +133,10 @@ pub fn dispatch(
     until_ns: u64,
     mut send: impl FnMut(u64, u64),
 ) -> u64 {
-    for n in 0..schedule.count() {
+    for (n, at_ns) in (0..).zip(schedule.times()) {
         if clock.now_ns() >= until_ns {
             return n;
         }
-        let at_ns = schedule.at_ns(n);
         clock.wait_until(at_ns);
         send(n, at_ns);
     }
@@ -177,11 +201,26 @@ mod tests {
     fn a_ramp_sends_as_many_as_its_mean_rate() {
         let schedule = Schedule::ramp(100.0, 300.0, Duration::from_secs(10));
         assert_eq!(schedule.count(), 2000);
-        let first_half = (0..2000).filter(|n| schedule.at_ns(*n) < 5 * SECOND).count();
-        assert_eq!(first_half, 750);
-        assert!((0..1999).all(|n| schedule.at_ns(n) <= schedule.at_ns(n + 1)));
+        assert_eq!(schedule.times().filter(|at| *at < 5 * SECOND).count(), 750);
+        assert!(schedule.times().is_sorted());
         let down = Schedule::ramp(300.0, 100.0, Duration::from_secs(10));
-        assert!(down.at_ns(down.count() - 1) <= 10 * SECOND);
+        assert!(down.times().all(|at| at <= 10 * SECOND));
+    }
+
+    #[test]
+    fn what_comes_by_chance_comes_at_the_same_rate_and_not_evenly() {
+        let even = Schedule::constant(1_000.0, Duration::from_secs(100));
+        let times: Vec<u64> = even.by_chance(1).times().collect();
+        assert_eq!(times, even.by_chance(1).times().collect::<Vec<_>>());
+        assert_ne!(times, even.by_chance(2).times().collect::<Vec<_>>());
+        assert!(times.is_sorted());
+        let last = times.last().unwrap() / SECOND;
+        assert!((98..=102).contains(&last), "{last} s");
+        // Of one each millisecond, e^-1 come none, and as many by themselves.
+        let mut come = vec![0_u32; 110_000];
+        times.iter().for_each(|at| come[(at / 1_000_000) as usize] += 1);
+        let share = |count| come[..90_000].iter().filter(|come| **come == count).count() / 900;
+        assert_eq!([0, 1, 2].map(share), [36, 36, 18]);
     }
 
     #[test]

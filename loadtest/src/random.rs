@@ -26,6 +26,8 @@ pub enum Purpose {
     Question,
     /// Changes to a policy that is there.
     Change,
+    /// When requests come.
+    Arrival,
 }
 
 /// How keys are drawn.

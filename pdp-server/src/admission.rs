@@ -23,9 +23,12 @@ pub(crate) use shed::Shed;
 /// within that is no overload.
 const STANDING: Duration = Duration::from_millis(100);
 
-/// For how long after a refusal no burst is let in. A thread that refuses most of what comes has nothing to do now and
-/// then, and what comes next is the same overload.
+/// For how long after a refusal no burst is let in, as long as more comes than the thread can do. One that refuses most
+/// of what comes has nothing to do now and then, and what comes next is the same overload.
 const WARY: Duration = STANDING;
+
+/// What a thread can do, in hundredths of itself.
+const ALL: u64 = 100;
 
 /// How many times `max_queue_ms` those of a burst may wait, and those that are hardly worth refusing.
 const BURST: u32 = 10;
@@ -80,6 +83,7 @@ pub(crate) struct Load {
     queued: AtomicUsize,
     /// How many that this thread decides are not answered, be it that their bodies have not come.
     undecided: Undecided,
+    demand: Demand,
     /// Until when no burst is let in, in nanoseconds.
     wary_until_ns: AtomicU64,
     /// When nobody waited last, in nanoseconds.
@@ -89,6 +93,16 @@ pub(crate) struct Load {
     others_waited: AtomicBool,
     /// How long there is between two turns while there is something to do, in nanoseconds.
     turn_ns: AtomicU64,
+}
+
+/// How much comes to a thread, taken on or not, against what it can do.
+#[derive(Default)]
+struct Demand {
+    /// Since when it is counted, in nanoseconds, and how many have come since.
+    since_ns: AtomicU64,
+    come: AtomicU64,
+    /// What would have to be done in the time before that, in hundredths of what can be.
+    percent: AtomicU64,
 }
 
 /// Requests that a thread decides and that are not answered, by how long ago they came.
@@ -196,6 +210,7 @@ impl Load {
             in_flight: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             undecided: Undecided::default(),
+            demand: Demand::default(),
             wary_until_ns: AtomicU64::default(),
             idle_at_ns: AtomicU64::default(),
             turn_at_ns: AtomicU64::default(),
@@ -229,6 +244,8 @@ impl Load {
 
     fn too_many(&self, now_ns: u64) -> Option<Shed> {
         let limits = &self.all.limits;
+        let turn_ns = self.turn_ns.load(Relaxed);
+        let demand = self.demand.came(now_ns, turn_ns);
         let queued = u64::try_from(self.queued.load(Relaxed)).unwrap_or(u64::MAX);
         if queued == 0 {
             self.idle_at_ns.store(now_ns, Relaxed);
@@ -241,9 +258,8 @@ impl Load {
         }
         let rested_ns = self.rested_ns();
         let idle_at_ns = rested_ns.unwrap_or_else(|| self.idle_at_ns.load(Relaxed));
-        let turn_ns = self.turn_ns.load(Relaxed);
         let stands = now_ns.saturating_sub(idle_at_ns) > nanos(STANDING)
-            || now_ns < self.wary_until_ns.load(Relaxed);
+            || (demand > ALL && now_ns < self.wary_until_ns.load(Relaxed));
         // Bodies that have not come wait for this thread, too, where there has been a queue.
         if let Some(rested_ns) = rested_ns {
             self.undecided.age(now_ns, rested_ns, nanos(limits.queue).saturating_add(turn_ns));
@@ -251,10 +267,11 @@ impl Load {
         let coming = self.undecided.coming();
         let waiting = if stands { queued.max(coming) } else { queued };
         let most = match stands && turn_ns >= nanos(CHEAP) {
-            true => limits.queue,
-            false => limits.queue.saturating_mul(BURST),
+            // The more comes the sooner the next one is there, and the shorter is a queue that keeps the thread busy.
+            true => nanos(limits.queue) / (demand.max(ALL) + ALL) * (2 * ALL),
+            false => nanos(limits.queue.saturating_mul(BURST)),
         };
-        if waiting.saturating_mul(turn_ns) <= nanos(most) {
+        if waiting.saturating_mul(turn_ns) <= most {
             return None;
         }
         if waiting == 1 && (rested_ns.is_none() || coming == 0) {
@@ -309,6 +326,24 @@ impl Load {
             }
         };
         self.turn_ns.store(mean_ns, Relaxed);
+    }
+}
+
+// === impl Demand ===
+
+impl Demand {
+    /// One more comes, where each takes so long; how much came lately.
+    fn came(&self, now_ns: u64, turn_ns: u64) -> u64 {
+        let come = self.come.fetch_add(1, Relaxed).saturating_add(1);
+        let took_ns = now_ns.saturating_sub(self.since_ns.load(Relaxed));
+        if took_ns < nanos(STANDING) {
+            return self.percent.load(Relaxed);
+        }
+        let percent = come.saturating_mul(turn_ns).saturating_mul(ALL) / took_ns;
+        self.percent.store(percent, Relaxed);
+        self.come.store(0, Relaxed);
+        self.since_ns.store(now_ns, Relaxed);
+        percent
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) struct OverloadArgs {
     /// Ask over HTTP, for evaluations of AuthZEN
     #[arg(long)]
     http: bool,
+    /// Let requests come by chance, as of many callers (a Poisson process), and not evenly
+    #[arg(long)]
+    by_chance: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -42,14 +45,24 @@ pub(super) struct OverloadArgs {
 
 impl OverloadArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { size, seed, connections, batch, questions, max_queue_ms, http, .. } = self;
+        let Self { size, seed, connections, batch, questions, max_queue_ms, .. } = self;
+        let Self { http, by_chance, .. } = self;
         let slice = Duration::from_millis(self.milliseconds);
-        let settings =
-            Settings { size, seed, slice, connections, batch, questions, max_queue_ms, http };
+        let settings = Settings {
+            size,
+            seed,
+            slice,
+            connections,
+            batch,
+            questions,
+            max_queue_ms,
+            http,
+            by_chance,
+        };
         let overloaded = settings.measure(&mut progress)?;
         let missed = overloaded.figures.iter().any(|figure| !figure.met);
         let machine = Machine::this();
-        let report = OverloadReport { machine, size, seed, batch, http, overloaded };
+        let report = OverloadReport { machine, size, seed, batch, http, by_chance, overloaded };
         self.output.give(&report, &report.text(), missed)
     }
 }

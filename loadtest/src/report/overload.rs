@@ -17,6 +17,8 @@ pub struct OverloadReport {
     pub batch: usize,
     /// Whether it was asked over HTTP.
     pub http: bool,
+    /// Whether requests came by chance, and not evenly.
+    pub by_chance: bool,
     /// What came out.
     pub overloaded: Overloaded,
 }
@@ -27,7 +29,7 @@ impl OverloadReport {
     /// A line a figure.
     #[must_use]
     pub fn text(&self) -> String {
-        let Self { machine, size, seed, batch, http, overloaded } = self;
+        let Self { machine, size, seed, batch, http, by_chance, overloaded } = self;
         let Overloaded { apart, figures, health } = overloaded;
         let cores = if *apart {
             "a core for the server alone"
@@ -35,11 +37,12 @@ impl OverloadReport {
             "client and server share the cores"
         };
         let door = if *http { "HTTP" } else { "gRPC" };
+        let how = if *by_chance { "by chance" } else { "evenly" };
         let mut out = format!("{}\n", machine.text());
         put(
             &mut out,
             format_args!(
-                "{size} assignments, seed {seed}; batches of {batch} over {door}; {cores}; {MIN_ROUNDS} rounds: median (least to most)\n"
+                "{size} assignments, seed {seed}; batches of {batch} over {door}, {how}; {cores}; {MIN_ROUNDS} rounds: median (least to most)\n"
             ),
         );
         for Figure { name, value, bound, met } in figures {
@@ -81,11 +84,20 @@ mod tests {
         let figures = vec![met, unknown, reported];
         let overloaded = Overloaded { apart: true, figures, health };
         let machine = Machine::this();
-        let report =
-            OverloadReport { machine, size: 10, seed: 1, batch: 7, http: true, overloaded };
+        let report = OverloadReport {
+            machine,
+            size: 10,
+            seed: 1,
+            batch: 7,
+            http: true,
+            by_chance: true,
+            overloaded,
+        };
         let text = report.text();
         assert!(
-            text.contains("batches of 7 over HTTP; a core for the server alone; 5 rounds"),
+            text.contains(
+                "batches of 7 over HTTP, by chance; a core for the server alone; 5 rounds"
+            ),
             "{text}"
         );
         let line = |name| text.lines().find(|line| line.starts_with(name)).unwrap();

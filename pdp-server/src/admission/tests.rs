@@ -35,6 +35,12 @@ fn loads() -> (Arc<Admission>, [Arc<Load>; 2]) {
     (all, loads)
 }
 
+/// A thread whose requests are not bounded by how many there are.
+fn with_room() -> Arc<Load> {
+    let limits = AdmissionLimits { thread_requests: 2_000, requests: 2_000, ..LIMITS };
+    Load::new(&Admission::new(limits, Arc::new(Metrics::new())))
+}
+
 #[test]
 fn requests_in_flight_are_bounded_on_a_thread_and_in_all() {
     let (all, [one, other]) = loads();
@@ -94,7 +100,8 @@ fn learn(load: &Load, turns: u64, each_ns: u64) {
 
 #[test]
 fn a_queue_that_stays_is_kept_short_and_a_burst_is_let_in() {
-    let (all, [load, _]) = loads();
+    let load = with_room();
+    let all = Arc::clone(load.all());
     learn(&load, 100, 1_000_000);
     assert_eq!(load.turn_ns.load(Relaxed) / 10_000, 100);
     let start = all.epoch + Duration::from_secs(1);
@@ -106,12 +113,39 @@ fn a_queue_that_stays_is_kept_short_and_a_burst_is_let_in() {
     held.truncate(4);
     assert_eq!(load.arrive(at(102), false).1, None, "4 ms are within the limit");
     held.clear();
-    let came = |ms| {
-        let held: Vec<_> = (0..40).map(|_| load.arrive(at(ms), false)).collect();
+    let came = |ms, count| {
+        let held: Vec<_> = (0..count).map(|_| load.arrive(at(ms), false)).collect();
         held.iter().filter(|(_, shed)| shed.is_none()).count()
     };
-    assert_eq!(came(103), 6, "nobody waits, and the next may be the same overload");
-    assert_eq!(came(204), 40, "nothing was refused for a while: the next burst");
+    assert_eq!(came(103, 40), 40, "all in all it is less than the thread can do: the next burst");
+    assert_eq!(came(180, 100), 51, "which 50 ms of work may be");
+    assert_eq!(came(202, 40), 5, "142 in 101 ms are too many, and the next may be the same");
+    assert_eq!(came(304, 40), 40, "40 are not: the next burst");
+}
+
+#[test]
+fn the_more_comes_the_shorter_is_the_queue() {
+    let load = with_room();
+    learn(&load, 100, 1_000_000);
+    let came = |ms: u64, count: u64| {
+        let now = load.all.epoch + Duration::from_millis(ms);
+        let held: Vec<_> = (0..count).map(|_| load.arrive(now, false)).collect();
+        held.iter().filter(|(_, shed)| shed.is_none()).count()
+    };
+    // In a hundred milliseconds there are so many hundredths of what can be done.
+    let taken = [100, 200, 300, 500, 900].map(|percent: u64| {
+        let begin = 1_000 * percent;
+        came(begin, 1);
+        came(begin + 50, percent - 1);
+        came(begin + 101, 50)
+    });
+    assert_eq!(taken, [50, 4, 3, 2, 2], "up to 5 ms, 3.4, 2.5, 1.7, 1");
+}
+
+/// As if a little more came than the thread can do, for ever.
+fn overload(load: &Load) {
+    load.demand.since_ns.store(u64::MAX, Relaxed);
+    load.demand.percent.store(ALL + 1, Relaxed);
 }
 
 #[test]
@@ -125,6 +159,7 @@ fn bodies_that_have_not_come_wait_until_they_are_late() {
         (counted, shed)
     };
     learn(&load, 100, 1_000_000);
+    overload(&load);
     let refused = Some(Shed::Queue { maximum: LIMITS.queue });
     let held: Vec<_> = (0..20).map(|_| begun(95)).collect();
     assert!(held.iter().all(|(_, shed)| shed.is_none()), "it may be their senders who are slow");
@@ -135,8 +170,8 @@ fn bodies_that_have_not_come_wait_until_they_are_late() {
     assert_eq!(begun(109).1, refused, "nor is one so soon");
     rest(at(110));
     // 5 ms and a turn later nothing of them is there.
-    let more: Vec<_> = (0..6).map(|_| begun(111)).collect();
-    assert!(more.iter().all(|(_, shed)| shed.is_none()), "5 ms of others are within the limit");
+    let more: Vec<_> = (0..5).map(|_| begun(111)).collect();
+    assert!(more.iter().all(|(_, shed)| shed.is_none()), "4 ms of others are within the limit");
     assert_eq!(begun(112).1, refused, "the last ones may be coming");
     drop(more);
     let again = begun(113);
@@ -151,6 +186,7 @@ fn heads_without_bodies_take_no_place_for_long() {
     let (all, [load, _]) = loads();
     let at = |ms| all.epoch + Duration::from_millis(ms);
     learn(&load, 100, 6_000_000);
+    overload(&load);
     load.wary_until_ns.store(u64::MAX, Relaxed);
     // A head each millisecond, and no body ever; the thread has nothing to do.
     let (mut held, mut taken) = (Vec::new(), 0);
@@ -214,8 +250,7 @@ fn one_that_is_decided_now_is_all_the_queue_there_may_be() {
 
 #[test]
 fn what_costs_no_more_than_a_refusal_is_hardly_refused() {
-    let limits = AdmissionLimits { thread_requests: 2_000, requests: 2_000, ..LIMITS };
-    let load = Load::new(&Admission::new(limits, Arc::new(Metrics::new())));
+    let load = with_room();
     learn(&load, 100, 40_000);
     let held: Vec<_> =
         (0..2_000).map(|_| load.arrive(load.all.epoch + Duration::from_secs(1), false)).collect();
