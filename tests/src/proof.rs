@@ -15,6 +15,9 @@ pub const WORLDS_FACTOR: &str = "PDP_TEST_WORLDS_FACTOR";
 /// Changes which worlds are made: a whole number, 0 if absent.
 pub const WORLDS_SEED: &str = "PDP_TEST_WORLDS_SEED";
 
+/// Makes one in so many of the worlds only, where a test is run very often: a whole number, 1 if absent.
+pub const WORLDS_PART: &str = "PDP_TEST_WORLDS_PART";
+
 /// Says how often a world that breaks a property is made smaller, at most: 5,000 times if absent.
 pub const SHRINKS: &str = "PDP_TEST_SHRINKS";
 
@@ -45,7 +48,8 @@ pub fn for_worlds_of_size(
     questions: usize,
     property: impl Fn(&Genome) -> Result<(), String> + Sync,
 ) {
-    let cases = (worlds * setting(WORLDS_FACTOR).unwrap_or(1)).div_ceil(u32::from(SHARDS));
+    let worlds = worlds * setting(WORLDS_FACTOR).unwrap_or(1) / part();
+    let cases = worlds.div_ceil(u32::from(SHARDS));
     let seed = setting(WORLDS_SEED).unwrap_or(0);
     let shards = Mutex::new((0..SHARDS).collect::<Vec<u8>>());
     let next = || shards.lock().ok().and_then(|mut left| left.pop());
@@ -75,6 +79,22 @@ pub fn for_worlds_of_size(
     if let Some(found) = failure.into_inner().unwrap_or_default() {
         panic!("a counterexample, made as small as it gets:\n{found}");
     }
+}
+
+/// What has to have been seen at least, where so much has to be in all worlds.
+#[must_use]
+pub fn least_seen(in_all: u64) -> u64 {
+    in_all / u64::from(part())
+}
+
+/// Which share it has to have at least; in a part of the worlds it may be half of that, by chance.
+#[must_use]
+pub fn rarest(in_all: f64) -> f64 {
+    if part() == 1 { in_all } else { in_all / 2.0 }
+}
+
+fn part() -> u32 {
+    setting(WORLDS_PART).unwrap_or(1).max(1)
 }
 
 fn run_shard(

@@ -7,6 +7,7 @@ use pdp_engine::permission::Qualifier;
 use pdp_engine::query::{Effect, Question, Reason};
 
 use crate::oracle::{Answer, Oracle, asked, strongest};
+use crate::proof;
 
 /// The actor kinds that an assignment may be made to.
 const ASSIGNEES: [&str; 7] = [
@@ -127,6 +128,7 @@ impl FamilyTally {
             reasons.iter().map(|it| format!("reason {}", it.as_str())).collect();
         expected.extend(others.iter().map(|it| (*it).to_owned()));
         expected.push("refused as malformed".to_owned());
+        let rarest = proof::rarest(rarest);
         expected.retain(|key| share(key) < rarest);
         assert!(expected.is_empty(), "rarer than {rarest} % of the decisions: {expected:?}");
     }

@@ -17,7 +17,7 @@ use pdp_engine::compile::compile;
 use pdp_engine::query::{Decision, Effect, Malformed, Question, Reason, Revision};
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
-use pdp_tests::proof::{for_worlds, for_worlds_of_size};
+use pdp_tests::proof::{for_worlds, for_worlds_of_size, least_seen};
 use pdp_tests::world::{Genome, OwnedQuestion};
 
 /// How many questions a batch has: none, one, about as many as are decided in one step, and many.
@@ -91,16 +91,19 @@ fn a_batch_is_answered_as_its_questions_are() {
         Reason::SelfDelegation,
     ] {
         let given = total.iter().flatten().filter(|decision| decision.reason == reason).count();
-        assert!(given > 10, "{reason:?} was answered {given} times");
+        assert!(given as u64 > least_seen(10), "{reason:?} was answered {given} times");
     }
     let routed = total.iter().flatten().filter(|it| it.effect == Effect::RequiresApproval).count();
     let refused = total.iter().filter(|answer| answer.is_err()).count();
-    assert!(routed > 10 && refused > 10, "{routed} routed, {refused} refused");
+    assert!(
+        [routed, refused].iter().all(|it| *it as u64 > least_seen(10)),
+        "{routed} routed, {refused} refused"
+    );
 }
 
 #[test]
 fn it_is_in_large_worlds_too() {
     let total = Mutex::new(Vec::new());
     for_worlds_of_size(24, 7, 60, |genome| hold(genome, &total));
-    assert!(total.into_inner().unwrap().len() > 500);
+    assert!(total.into_inner().unwrap().len() as u64 > least_seen(500));
 }

@@ -27,7 +27,7 @@ use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
 use pdp_tests::history::{Draws, change_set, pool};
 use pdp_tests::oracle::{Existing, Oracle};
-use pdp_tests::proof::for_worlds;
+use pdp_tests::proof::{for_worlds, least_seen};
 use pdp_tests::world::{Genome, at};
 
 /// How many change sets a history has at most.
@@ -249,7 +249,7 @@ fn what_is_held_is_what_every_question_says() {
     });
     let (all, approvals) = (all.into_inner(), approvals.into_inner());
     println!("{all} permissions held, {approvals} of them need an approval");
-    assert!(all > 10_000 && approvals > 100);
+    assert!(all > least_seen(10_000) && approvals > least_seen(100));
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn between_two_instants_nothing_changes() {
     });
     let (looks, changes) = (looks.into_inner(), changes.into_inner());
     println!("{looks} looks when a window opens or closes: {changes} changes");
-    assert!(changes > 200);
+    assert!(changes > least_seen(200));
 }
 
 #[test]

@@ -23,7 +23,7 @@ use pdp_engine::session::{OpenSessions, recheck};
 use pdp_engine::time::Timestamp;
 use pdp_engine::vault::check_vault;
 use pdp_tests::oracle::{Answer, Existing, Oracle, Refused, subject};
-use pdp_tests::proof::for_worlds;
+use pdp_tests::proof::{for_worlds, least_seen};
 use pdp_tests::situation::{SITUATIONS, of_asker};
 use pdp_tests::world::{INSTANTS, at};
 
@@ -47,7 +47,7 @@ impl Seen {
         }
         for key in keys {
             let count = seen.get(*key).copied().unwrap_or_default();
-            assert!(count >= least, "{key}: only {count}");
+            assert!(count >= least_seen(least), "{key}: only {count}");
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::tree::Suite;
 /// How long a suite may take that is asked about every mutant.
 const SMALL: Duration = Duration::from_secs(1);
 
+/// One in so many worlds has to do: all of them would take four times as long, and notice a few more mutants.
+const WORLDS_PART: &str = "4";
+
 /// Which of the others are asked about the mutants of which files, by how the path within the engine begins.
 const LARGE: [(&str, &[&str]); 15] = [
     ("arena", &["exhaustive", "writes"]),
@@ -110,6 +113,7 @@ fn run(suite: &Suite, mutant: Option<usize>, limit: Duration) -> Result<Option<V
         .arg(&suite.binary)
         .arg(limit.as_secs().to_string())
         .env("PDP_TEST_SHRINKS", "0")
+        .env("PDP_TEST_WORLDS_PART", WORLDS_PART)
         .env("PROPTEST_MAX_SHRINK_ITERS", "0")
         .current_dir(&suite.folder)
         .stdin(Stdio::null())
