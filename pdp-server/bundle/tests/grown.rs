@@ -1,0 +1,124 @@
+//! Lists of a policy that grew are in the order of names, as those of one that was compiled whole: what came later
+//! lies between what was there.
+
+#![expect(clippy::unwrap_used, reason = "a test file")]
+
+use pdp_engine::compile::{compile, recompile};
+use pdp_engine::facts::{Change, Facts};
+use pdp_engine::list::{AnyPermission, SubjectKinds, list_resources, list_subjects};
+use pdp_engine::permission::PermissionKind;
+use pdp_engine::query::{ObjectRef, PermissionRef, Revision, SubjectRef};
+use pdp_engine::share::{Entity, VaultAction};
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
+
+/// What is there at first; each of these lists is one by itself, as some give way to others.
+const FIRST: &str = r#"
+resource_types:
+  Report: {operations: [View]}
+access_levels:
+  - {type: Report, name: Viewer, operations: {View: allowed}}
+locations: [{id: zurich}, {id: basel}]
+people: [{id: ana}, {id: bo}, {id: m}]
+accounts: [{id: m, owner: m}]
+groups: [{id: m, members: ["person:ana", "person:m"]}]
+resources:
+  - {type: Report, id: d, locations: [zurich]}
+  - {type: Report, id: m, locations: [basel]}
+  - {type: Report, id: r}
+resource_groups:
+  - {id: d, members: ["Report:d"]}
+  - {id: m, members: ["Report:d", "Report:m"]}
+assignments:
+  - {id: a1, to: person:ana, level: Report/Viewer, in: zurich}
+  - {id: a2, to: group:m, level: Report/Viewer, in: basel}
+  - {id: a3, to: person:ana, level: Report/Viewer, on: "Report:r"}
+  - {id: a4, to: person:bo, level: Report/Viewer, on: "Report:d"}
+  - {id: a5, to: account:m, level: Report/Viewer, on: "Report:d"}
+shares:
+  - {to: person:ana, on: "resource_group:d", level: full}
+  - {to: group:m, on: "resource_group:m", level: full}
+"#;
+
+/// What comes then, fact by fact: before, between and behind.
+const MORE: &str = r#"
+people: [{id: a}, {id: c}, {id: n}, {id: z}]
+accounts: [{id: a, owner: a}, {id: z, owner: z}]
+groups: [{id: a, members: ["person:ana", "person:z", "person:c"]}]
+resources:
+  - {type: Report, id: a, locations: [zurich]}
+  - {type: Report, id: e, locations: [basel]}
+  - {type: Report, id: n}
+  - {type: Report, id: z, locations: [zurich]}
+resource_groups:
+  - {id: a, members: ["Report:d", "Report:e"]}
+  - {id: e, members: ["Report:d"]}
+  - {id: z, members: ["Report:d"]}
+assignments:
+  - {id: b1, to: group:a, level: Report/Viewer, on: "Report:n"}
+  - {id: b2, to: person:z, level: Report/Viewer, on: "Report:d"}
+  - {id: b3, to: person:a, level: Report/Viewer, on: "Report:d"}
+  - {id: b4, to: person:n, level: Report/Viewer, on: "Report:d"}
+  - {id: b5, to: account:a, level: Report/Viewer, on: "Report:d"}
+  - {id: b6, to: account:z, level: Report/Viewer, on: "Report:d"}
+shares:
+  - {to: person:ana, on: "resource_group:z", level: full}
+  - {to: person:ana, on: "resource_group:a", level: full}
+  - {to: group:a, on: "resource_group:e", level: full}
+"#;
+
+const NOW: Timestamp = Timestamp::from_micros(1);
+const ANA: SubjectRef<'_> = SubjectRef::Person("ana");
+const VIEW: AnyPermission<'_> =
+    AnyPermission::Access(PermissionRef { kind: PermissionKind::Operation, name: "View" });
+const PASSWORD: AnyPermission<'_> = AnyPermission::Vault(VaultAction::ViewPassword.as_str());
+const MANAGE: AnyPermission<'_> = AnyPermission::Vault(VaultAction::Manage.as_str());
+
+fn changes(bundle: &str) -> Vec<Change> {
+    let bundle = pdp_bundle::parse("bundle.yaml", bundle).unwrap();
+    bundle.facts().cloned().map(Change::Put).collect()
+}
+
+/// The reports and the groups that Ana may do something with, and who may view a report.
+fn lists(snapshot: &Snapshot) -> [Vec<String>; 4] {
+    let resources = |permission, type_name| {
+        let listed = list_resources(snapshot, ANA, permission, type_name, NOW).unwrap();
+        listed.iter().map(ToString::to_string).collect()
+    };
+    let report = ObjectRef { type_name: "Report", id: "d" };
+    let kinds = SubjectKinds::PeopleAndAccounts;
+    let who = list_subjects(snapshot, VIEW, report, kinds, NOW).unwrap();
+    [
+        resources(VIEW, "Report"),
+        resources(PASSWORD, "Report"),
+        resources(MANAGE, Entity::GROUP_WORD),
+        who.iter().map(ToString::to_string).collect(),
+    ]
+}
+
+#[test]
+fn lists_of_what_came_one_by_one_are_in_order() {
+    let mut facts = Facts::default();
+    facts.apply(&changes(FIRST)).unwrap();
+    let mut grown = compile(&facts, Revision::new(1));
+    for change in changes(MORE) {
+        let applied = facts.apply(&[change]).unwrap();
+        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
+        assert_eq!(
+            lists(&grown),
+            lists(&compile(&facts, grown.revision())),
+            "{:?}",
+            applied.deltas
+        );
+    }
+    let lists = lists(&grown).map(|list| list.join(" "));
+    assert_eq!(
+        lists,
+        [
+            "a d e m n r z",
+            "d e m",
+            "a d e m z",
+            "person:a person:ana person:bo person:m person:n person:z account:a account:m account:z"
+        ]
+    );
+}
