@@ -268,7 +268,8 @@ impl Load {
         let waiting = if stands { queued.max(coming) } else { queued };
         let most = match stands && turn_ns >= nanos(CHEAP) {
             // The more comes the sooner the next one is there, and the shorter is a queue that keeps the thread busy.
-            true => nanos(limits.queue) / (demand.max(ALL) + ALL) * (2 * ALL),
+            // By the root: with a queue of a fifth at five times, small batches were read and refused one by one.
+            true => nanos(limits.queue) / demand.max(ALL).isqrt() * ALL.isqrt(),
             false => nanos(limits.queue.saturating_mul(BURST)),
         };
         if waiting.saturating_mul(turn_ns) <= most {

@@ -1,5 +1,5 @@
-//! Lists of a policy that grew are in the order of names, as those of one that was compiled whole: what came later
-//! lies between what was there.
+//! What came later is as if it had been there: lists are in the order of names, and what an assignment asks for that
+//! none asked for before is known.
 
 #![expect(clippy::unwrap_used, reason = "a test file")]
 
@@ -121,4 +121,31 @@ fn lists_of_what_came_one_by_one_are_in_order() {
             "person:a person:ana person:bo person:m person:n person:z account:a account:m account:z"
         ]
     );
+}
+
+#[test]
+fn the_first_that_asks_for_positions_of_groups_finds_them() {
+    let bundle = r#"
+resource_types:
+  Location: {operations: [View]}
+access_levels:
+  - {type: Location, name: Viewer, operations: {View: allowed}}
+locations: [{id: swiss}, {id: zurich, parent: swiss}]
+business_roles: [{id: clerk}]
+people: [{id: ana}]
+groups: [{id: clerks, members: ["person:ana"], positions: [{business_role: clerk, location: zurich}]}]
+"#;
+    let assignment = "assignments: [{id: a, to: group:clerks, level: Location/Viewer, relative: my_locations_and_above}]";
+    let mut facts = Facts::default();
+    facts.apply(&changes(bundle)).unwrap();
+    let before = compile(&facts, Revision::new(1));
+    let locations = |of: &Snapshot| list_resources(of, ANA, VIEW, "Location", NOW).unwrap().len();
+    assert_eq!(locations(&before), 0);
+    // Alone, and among others of its change set that ask for nothing new.
+    for others in ["", "people: [{id: bo}]\n"] {
+        let mut facts = facts.clone();
+        let applied = facts.apply(&changes(&format!("{others}{assignment}"))).unwrap();
+        let grown = recompile(&before, &facts, &applied.deltas, Revision::new(2));
+        assert_eq!(locations(&grown), 2, "{others}");
+    }
 }
