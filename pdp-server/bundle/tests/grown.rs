@@ -149,3 +149,39 @@ groups: [{id: clerks, members: ["person:ana"], positions: [{business_role: clerk
         assert_eq!(locations(&grown), 2, "{others}");
     }
 }
+
+#[test]
+fn what_moves_is_covered_where_it_is() {
+    let types = [
+        ("Person", "people"),
+        ("UserAccount", "accounts"),
+        ("Group", "groups"),
+        ("SetGroup", "set_groups"),
+        ("ManagementRole", "management_roles"),
+        ("ManagementRoleDefinition", "management_role_definitions"),
+    ];
+    let mut bundle = String::from("locations: [{id: zurich}, {id: basel}]\n");
+    let each = |text: &dyn Fn(&str) -> String| types.map(|(kind, _)| text(kind)).join("");
+    bundle += "resource_types:\n";
+    bundle += &each(&|kind| format!("  {kind}: {{operations: [View]}}\n"));
+    bundle += "access_levels:\n";
+    bundle += &each(&|kind| {
+        format!("  - {{type: {kind}, name: Viewer, operations: {{View: allowed}}}}\n")
+    });
+    bundle += "people: [{id: ana}]\nassignments:\n";
+    bundle += &each(&|kind| {
+        format!("  - {{id: {kind}, to: person:ana, level: {kind}/Viewer, in: zurich}}\n")
+    });
+    let mut facts = Facts::default();
+    facts.apply(&changes(&bundle)).unwrap();
+    let mut grown = compile(&facts, Revision::new(1));
+    for (kind, section) in types {
+        for (place, seen) in [("basel", 0), ("zurich", 1), ("basel", 0)] {
+            let moved = changes(&format!("{section}: [{{id: x, locations: [{place}]}}]"));
+            let applied = facts.apply(&moved).unwrap();
+            grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
+            let listed = list_resources(&grown, ANA, VIEW, kind, NOW).unwrap();
+            assert_eq!(listed.len(), seen, "{kind} in {place}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test file")]
 
-use pdp_engine::facts::{Change, Fact, FactKey, FactKind, Facts, Problem};
+use pdp_engine::facts::{Change, Delta, Fact, FactKey, FactKind, Facts, Problem, Rejection};
 
 /// Every fact whose id begins with `x-` is named by the one fact that its comment tells.
 const BUNDLE: &str = r#"
@@ -210,4 +210,108 @@ fn what_nobody_names_can_go() {
     let bundle = pdp_bundle::parse("bundle.yaml", BUNDLE).unwrap();
     let key = bundle.facts().map(Fact::key).find(|key| key.to_string() == unnamed).unwrap();
     facts.apply(&[Change::Delete { key, cascade: false }]).unwrap();
+}
+
+/// Whether a cascade would take each along, as a refusal tells it, and what becomes of the one that names it.
+fn cascaded(facts: &Facts, key: &FactKey) -> (bool, String) {
+    let delete = |cascade| [Change::Delete { key: key.clone(), cascade }];
+    let told = facts.clone().apply(&delete(false)).unwrap_err();
+    let [Rejection { problem: Problem::StillReferenced { cascadable, .. }, .. }] =
+        told.rejections.as_slice()
+    else {
+        panic!("{key}: {told}")
+    };
+    let line = match facts.clone().apply(&delete(true)) {
+        Err(refused) => {
+            let [Rejection { problem: Problem::StillReferenced { cascadable, .. }, .. }] =
+                refused.rejections.as_slice()
+            else {
+                panic!("{key}: {refused}")
+            };
+            assert!(!cascadable, "{key}: not by what was refused");
+            "stays".to_owned()
+        }
+        Ok(applied) => {
+            let others = applied.deltas.iter().filter(|delta| delta.key != *key);
+            let becomes = |delta: &Delta| match &delta.after {
+                None => format!("{} goes", delta.key),
+                Some(_) => format!("{} changes", delta.key),
+            };
+            others.map(becomes).collect::<Vec<_>>().join(", ")
+        }
+    };
+    (*cascadable, format!("{key}: {line}"))
+}
+
+#[test]
+fn a_cascade_takes_along_what_it_says() {
+    let (facts, named) = facts();
+    let (mut lines, mut gone, mut one_by_one) = (Vec::new(), Vec::new(), facts.clone());
+    for key in &named {
+        let (cascadable, line) = cascaded(&facts, key);
+        assert_eq!(cascadable, !line.ends_with(": stays"), "{line}");
+        lines.push(line);
+        if cascadable {
+            let delete = Change::Delete { key: key.clone(), cascade: true };
+            one_by_one.apply(std::slice::from_ref(&delete)).unwrap();
+            gone.push(delete);
+        }
+    }
+    // What is looked for in another way where there are many.
+    let mut at_once = facts;
+    at_once.apply(&gone).unwrap();
+    assert!(gone.len() > 30 && at_once == one_by_one);
+    let ends = |end: &str| lines.iter().filter(|line| line.ends_with(end)).count();
+    assert_eq!([ends("stays"), ends("goes"), ends("changes")], [7, 24, 16], "{lines:#?}");
+}
+
+#[test]
+fn a_cascade_finds_what_came_after_other_cascades() {
+    let (mut facts, named) = facts();
+    let key = |text: &str| named.iter().find(|key| key.to_string() == text).unwrap().clone();
+    let gone = |text: &str| Change::Delete { key: key(text), cascade: true };
+    let first = ["x-home", "x-desk", "x-scope", "x-object", "x-account-place"];
+    let mut changes: Vec<Change> = first.map(|id| gone(&format!("location `{id}`"))).into();
+    let late = pdp_bundle::parse("late.yaml", "people: [{id: late, manager: x-boss}]").unwrap();
+    changes.extend(late.changes());
+    changes.push(gone("person `x-boss`"));
+    facts.apply(&changes).unwrap();
+    let mut people = facts.people();
+    assert!(people.len() > 10 && people.all(|person| person.manager.is_none()));
+}
+
+#[test]
+fn one_that_bars_keeps_the_whole_and_so_many_are_listed() {
+    let mut bundle = "
+resource_types: {Report: {operations: [View]}}
+access_levels:
+  - {type: Report, name: View, operations: {View: allowed}}
+  - {type: Report, name: Not, operations: {View: denied}}
+locations: [{id: zurich}, {id: basel}]
+people: [{id: ana}]
+assignments:
+  - {id: a0, to: person:ana, level: Report/Not, in: zurich}
+  - {id: a9, to: person:ana, level: Report/Not, in: basel}
+"
+    .to_owned();
+    for number in 1..=6 {
+        let to = "to: person:ana, level: Report/View";
+        bundle += &format!("  - {{id: a{number}, {to}, in: zurich}}\n");
+        bundle += &format!("  - {{id: b{number}, {to}, in: basel}}\n");
+    }
+    let bundle = pdp_bundle::parse("bundle.yaml", &bundle).unwrap();
+    let mut facts = Facts::default();
+    facts.apply(&bundle.changes()).unwrap();
+    let keys = bundle.facts().map(Fact::key).filter(|key| key.kind() == FactKind::Location);
+    let deletes = keys.map(|key| Change::Delete { key, cascade: false });
+    let rejected = facts.apply(&deletes.collect::<Vec<_>>()).unwrap_err();
+    for rejection in &rejected.rejections {
+        let Problem::StillReferenced { referrers, total, cascadable } = &rejection.problem else {
+            panic!("{rejection}")
+        };
+        assert_eq!((referrers.len(), *total, *cascadable), (5, 7, false), "{rejection}");
+    }
+    let text = rejected.to_string();
+    assert!(text.starts_with("location `zurich`") && text.contains("; location `basel`"), "{text}");
+    assert_eq!(text.matches("and 2 more").count(), 2, "{text}");
 }

@@ -1,0 +1,135 @@
+//! What explanations and lists tell, and what not: so many near misses of a kind, what is asked for and nothing else,
+//! and nothing about names that are none.
+
+#![expect(clippy::unwrap_used, reason = "a test file")]
+
+use std::fmt::Write as _;
+
+use pdp_engine::compile::compile;
+use pdp_engine::explain::{Gap, NearMiss, explain};
+use pdp_engine::facts::Facts;
+use pdp_engine::list::{
+    About, AnyPermission, EffectivePart, ListedPermission, SubjectKinds, effective,
+    list_permissions, list_subjects,
+};
+use pdp_engine::permission::PermissionKind;
+use pdp_engine::query::{Effect, ObjectRef, PermissionRef, Question, Revision, SubjectRef};
+use pdp_engine::snapshot::Snapshot;
+use pdp_engine::time::Timestamp;
+
+const ANA: SubjectRef<'_> = SubjectRef::Person("ana");
+const VIEW: PermissionRef<'_> = PermissionRef { kind: PermissionKind::Operation, name: "View" };
+
+fn snapshot(bundle: &str) -> Snapshot {
+    let bundle = pdp_bundle::parse("bundle.yaml", bundle).unwrap();
+    let mut facts = Facts::default();
+    facts.apply(&bundle.changes()).unwrap();
+    compile(&facts, Revision::new(1))
+}
+
+const TYPES: &str = "
+resource_types: {Report: {operations: [View]}, Computer: {operations: [View]}}
+access_levels:
+  - {type: Report, name: Viewer, operations: {View: allowed}}
+resources: [{type: Report, id: r}, {type: Report, id: other}, {type: Computer, id: srv}]
+";
+
+fn near_misses(bundle: &str) -> Vec<NearMiss> {
+    let object = ObjectRef { type_name: "Report", id: "r" };
+    let question = Question::new(ANA, VIEW, object);
+    let now = Timestamp::from_micros(1_000_000 * 86_400 * 365 * 30);
+    let explanation = explain(&snapshot(bundle), &question, now).unwrap();
+    explanation.sides.into_iter().flat_map(|side| side.near_misses).collect()
+}
+
+#[test]
+fn so_many_near_misses_of_each_kind_are_told() {
+    let mut bundle = format!("{TYPES}people: [{{id: ana}}, {{id: bo}}]\nassignments:\n");
+    let level = "level: Report/Viewer";
+    let past = "valid_until: 1999-01-01T00:00:00Z";
+    for number in 1..=7 {
+        writeln!(bundle, "  - {{id: a{number}, to: person:ana, {level}, on: 'Report:r', {past}}}")
+            .unwrap();
+        writeln!(bundle, "  - {{id: b{number}, to: person:bo, {level}, on: 'Report:r'}}").unwrap();
+        writeln!(bundle, "  - {{id: c{number}, to: person:ana, {level}, on: 'Report:other'}}")
+            .unwrap();
+    }
+    let told = near_misses(&bundle);
+    let of = |gap: Gap| told.iter().filter(|miss| miss.gap == gap).count();
+    assert_eq!([Gap::Window, Gap::Assignee, Gap::Scope].map(of), [5; 3]);
+    assert!(told.is_sorted_by_key(|miss| miss.gap), "nearest first");
+}
+
+#[test]
+fn the_last_time_before_is_told_and_else_the_first_one_after() {
+    let told = |members: &str| {
+        let bundle = format!(
+            "{TYPES}people: [{{id: ana}}]
+groups:
+  - {{id: all, members: [{{of: 'group:old'}}, {{of: 'group:late'}}, {{of: 'group:soon'}}, {{of: 'group:far'}}]}}
+{members}
+assignments:
+  - {{id: a, to: 'group:all', level: Report/Viewer, on: 'Report:r'}}
+"
+        );
+        let told = near_misses(&bundle);
+        let [miss] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(miss.gap, Gap::Window);
+        format!("{:?}", miss.subject_path.first().unwrap())
+    };
+    let group = |id: &str, window: &str| {
+        format!("  - {{id: {id}, members: [{{of: 'person:ana'{window}}}]}}\n")
+    };
+    let old = group("old", ", valid_until: 1990-01-01T00:00:00Z");
+    let late = group("late", ", valid_until: 1998-01-01T00:00:00Z");
+    let soon = group("soon", ", valid_from: 2010-01-01T00:00:00Z");
+    let far = group("far", ", valid_from: 2030-01-01T00:00:00Z");
+    let none = |id: &str| format!("  - {{id: {id}}}\n");
+    assert!(told(&format!("{old}{late}{soon}{far}")).contains("late"));
+    assert!(told(&format!("{}{}{soon}{far}", none("old"), none("late"))).contains("soon"));
+}
+
+#[test]
+fn what_needs_an_approval_is_told_where_it_is_asked_for() {
+    let snapshot = snapshot(&format!(
+        "{TYPES}people: [{{id: ana}}]
+permission_levels: [{{id: admin}}]
+groups: [{{id: admins}}]
+psm: [{{computer: srv, enabled: true, account_store: local_windows_server, jit: {{enabled: true}}, levels: {{admin: 'group:admins'}}}}]
+eligibilities:
+  - {{to: 'person:ana', level: admin, on: 'Computer:srv', kind: eligible}}
+assignments:
+  - {{id: a, to: 'person:ana', level: Report/Viewer, on: 'Report:r'}}
+"
+    ));
+    let told = |permissions: &[ListedPermission]| {
+        let part = EffectivePart { permissions, limit: 10, wanted: &|| true };
+        let about = About::Subject { subject: ANA, type_name: None };
+        let told = effective(&snapshot, about, part, Timestamp::from_micros(1)).unwrap();
+        told.into_iter().map(|((_, listed), effect)| (listed, effect)).collect::<Vec<_>>()
+    };
+    let view = (ListedPermission::Operation("View".to_owned()), Effect::Allow);
+    let admin = ListedPermission::Session(Some("admin".to_owned()));
+    let admin = (admin, Effect::RequiresApproval);
+    assert_eq!(told(std::slice::from_ref(&view.0)), [view.clone()]);
+    assert_eq!(told(std::slice::from_ref(&admin.0)), [admin.clone()]);
+    assert_eq!(told(&[]).len(), 2);
+}
+
+#[test]
+fn nothing_is_listed_of_names_that_are_none() {
+    let snapshot = snapshot(&format!("{TYPES}people: [{{id: ana}}]\n"));
+    let now = Timestamp::from_micros(1);
+    let permissions = |subject, id| {
+        let object = ObjectRef { type_name: "Report", id };
+        list_permissions(&snapshot, subject, object, now).is_ok()
+    };
+    assert!(permissions(ANA, "r") && permissions(ANA, "nowhere"));
+    assert!(!permissions(SubjectRef::Person(""), "r") && !permissions(ANA, ""));
+    let subjects = |id| {
+        let object = ObjectRef { type_name: "Report", id };
+        let kinds = SubjectKinds::People;
+        list_subjects(&snapshot, AnyPermission::Access(VIEW), object, kinds, now).is_ok()
+    };
+    assert!(subjects("r") && !subjects(""));
+}
