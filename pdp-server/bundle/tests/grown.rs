@@ -3,11 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test file")]
 
+use pdp_engine::check::check;
 use pdp_engine::compile::{compile, recompile};
 use pdp_engine::facts::{Change, Facts};
 use pdp_engine::list::{AnyPermission, SubjectKinds, list_resources, list_subjects};
 use pdp_engine::permission::PermissionKind;
-use pdp_engine::query::{ObjectRef, PermissionRef, Revision, SubjectRef};
+use pdp_engine::query::{ObjectRef, PermissionRef, Question, Reason, Revision, SubjectRef};
 use pdp_engine::share::{Entity, VaultAction};
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
@@ -69,8 +70,9 @@ shares:
 
 const NOW: Timestamp = Timestamp::from_micros(1);
 const ANA: SubjectRef<'_> = SubjectRef::Person("ana");
-const VIEW: AnyPermission<'_> =
-    AnyPermission::Access(PermissionRef { kind: PermissionKind::Operation, name: "View" });
+const OPERATION: PermissionRef<'_> =
+    PermissionRef { kind: PermissionKind::Operation, name: "View" };
+const VIEW: AnyPermission<'_> = AnyPermission::Access(OPERATION);
 const PASSWORD: AnyPermission<'_> = AnyPermission::Vault(VaultAction::ViewPassword.as_str());
 const MANAGE: AnyPermission<'_> = AnyPermission::Vault(VaultAction::Manage.as_str());
 
@@ -135,7 +137,7 @@ business_roles: [{id: clerk}]
 people: [{id: ana}]
 groups: [{id: clerks, members: ["person:ana"], positions: [{business_role: clerk, location: zurich}]}]
 "#;
-    let assignment = "assignments: [{id: a, to: group:clerks, level: Location/Viewer, relative: my_locations_and_above}]";
+    let assignment = "assignments: [{id: a, to: person:ana, level: Location/Viewer, relative: my_locations_and_above}]";
     let mut facts = Facts::default();
     facts.apply(&changes(bundle)).unwrap();
     let before = compile(&facts, Revision::new(1));
@@ -147,11 +149,15 @@ groups: [{id: clerks, members: ["person:ana"], positions: [{business_role: clerk
         let applied = facts.apply(&changes(&format!("{others}{assignment}"))).unwrap();
         let grown = recompile(&before, &facts, &applied.deltas, Revision::new(2));
         assert_eq!(locations(&grown), 2, "{others}");
+        let left = "groups: [{id: clerks, positions: [{business_role: clerk, location: zurich}]}]";
+        let applied = facts.apply(&changes(left)).unwrap();
+        let grown = recompile(&grown, &facts, &applied.deltas, Revision::new(3));
+        assert_eq!(locations(&grown), 0, "who has left the group");
     }
 }
 
 #[test]
-fn what_moves_is_covered_where_it_is() {
+fn what_moves_is_covered_where_it_is_and_what_goes_is_not_known() {
     let types = [
         ("Person", "people"),
         ("UserAccount", "accounts"),
@@ -159,7 +165,12 @@ fn what_moves_is_covered_where_it_is() {
         ("SetGroup", "set_groups"),
         ("ManagementRole", "management_roles"),
         ("ManagementRoleDefinition", "management_role_definitions"),
+        ("Report", ""),
     ];
+    let put = |kind: &str, section: &str, place: &str| match kind {
+        "Report" => format!("resources: [{{type: Report, id: x, locations: [{place}]}}]"),
+        _ => format!("{section}: [{{id: x, locations: [{place}]}}]"),
+    };
     let mut bundle = String::from("locations: [{id: zurich}, {id: basel}]\n");
     let each = |text: &dyn Fn(&str) -> String| types.map(|(kind, _)| text(kind)).join("");
     bundle += "resource_types:\n";
@@ -177,11 +188,55 @@ fn what_moves_is_covered_where_it_is() {
     let mut grown = compile(&facts, Revision::new(1));
     for (kind, section) in types {
         for (place, seen) in [("basel", 0), ("zurich", 1), ("basel", 0)] {
-            let moved = changes(&format!("{section}: [{{id: x, locations: [{place}]}}]"));
+            let moved = changes(&put(kind, section, place));
             let applied = facts.apply(&moved).unwrap();
             grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
             let listed = list_resources(&grown, ANA, VIEW, kind, NOW).unwrap();
             assert_eq!(listed.len(), seen, "{kind} in {place}");
         }
+        // What has gone is not known any more, under its name and as somebody who asks.
+        let key =
+            changes(&put(kind, section, "basel")).into_iter().find_map(|change| match change {
+                Change::Put(fact) => Some(fact.key()),
+                Change::Delete { .. } => None,
+            });
+        let delete = Change::Delete { key: key.unwrap(), cascade: false };
+        let applied = facts.apply(&[delete]).unwrap();
+        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
+        let asked = |subject| {
+            let object = ObjectRef { type_name: kind, id: "x" };
+            check(&grown, &Question::new(subject, OPERATION, object), NOW).unwrap().reason
+        };
+        assert_eq!(asked(ANA), Reason::UnknownResource, "{kind}");
+        assert_eq!(asked(SubjectRef::Account("x")), Reason::UnknownSubject, "{kind}");
+        assert_eq!(asked(SubjectRef::Person("x")), Reason::UnknownSubject, "{kind}");
+    }
+}
+
+#[test]
+fn who_are_many_count_otherwise_all_of_them() {
+    let mut bundle = String::from(
+        "resource_types: {Report: {operations: [View]}}
+access_levels: [{type: Report, name: Viewer, operations: {View: allowed}}]
+resources: [{type: Report, id: r}]
+assignments: [{id: a, to: group:all, level: Report/Viewer, on: 'Report:r'}]
+people:
+",
+    );
+    let many = 0..20_100;
+    many.clone().for_each(|number| bundle += &format!("  - {{id: p{number}}}\n"));
+    let members: Vec<String> = many.map(|number| format!("person:p{number}")).collect();
+    let staff = members.join(", ");
+    bundle += &format!("groups: [{{id: staff, members: [{staff}]}}, {{id: all}}]\n");
+    let mut facts = Facts::default();
+    facts.apply(&changes(&bundle)).unwrap();
+    let mut grown = compile(&facts, Revision::new(1));
+    let object = ObjectRef { type_name: "Report", id: "r" };
+    let listed =
+        |of: &Snapshot| list_subjects(of, VIEW, object, SubjectKinds::People, NOW).unwrap();
+    for (all, seen) in [("{id: all, members: ['group:staff']}", 20_100), ("{id: all}", 0)] {
+        let applied = facts.apply(&changes(&format!("groups: [{all}]"))).unwrap();
+        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
+        assert_eq!(listed(&grown).len(), seen);
     }
 }

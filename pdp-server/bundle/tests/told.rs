@@ -6,7 +6,10 @@
 use std::fmt::Write as _;
 
 use pdp_engine::compile::compile;
-use pdp_engine::explain::{Gap, NearMiss, explain};
+use pdp_engine::delegate::{
+    DelegationAction, DelegationQuestion, RecipientRef, ScopeRef, explain_delegation,
+};
+use pdp_engine::explain::{Gap, NearMiss, Standing, explain};
 use pdp_engine::facts::Facts;
 use pdp_engine::list::{
     About, AnyPermission, EffectivePart, ListedPermission, SubjectKinds, effective,
@@ -132,4 +135,39 @@ fn nothing_is_listed_of_names_that_are_none() {
         list_subjects(&snapshot, AnyPermission::Access(VIEW), object, kinds, now).is_ok()
     };
     assert!(subjects("r") && !subjects(""));
+}
+
+#[test]
+fn a_denial_below_is_told_where_everything_in_a_place_is_handed_out() {
+    let snapshot = snapshot(
+        "
+resource_types:
+  Report: {operations: [View, AddToViewerInLocation]}
+  Person: {operations: [AddPersonToResourceRoleAssignmentByLocation]}
+access_levels:
+  - {type: Report, name: Viewer, operations: {View: allowed}}
+  - {type: Report, name: Steward, operations: {AddToViewerInLocation: allowed}}
+  - {type: Report, name: Not Here, operations: {AddToViewerInLocation: denied}}
+locations: [{id: swiss}, {id: zurich, parent: swiss}]
+people: [{id: ana}, {id: kim}]
+assignments:
+  - {id: allow-below, to: 'person:ana', level: Report/Steward, in: zurich}
+  - {id: allow, to: 'person:ana', level: Report/Steward, in: swiss}
+  - {id: deny-below, to: 'person:ana', level: Report/Not Here, in: zurich}
+",
+    );
+    let question = DelegationQuestion {
+        delegator: ANA,
+        action: DelegationAction::Grant,
+        type_name: "Report",
+        level: "Viewer",
+        recipient: RecipientRef::Person("kim"),
+        scope: ScopeRef::In("swiss"),
+        routing: true,
+    };
+    let told = explain_delegation(&snapshot, &question, Timestamp::from_micros(1)).unwrap();
+    let objects = told.resource.unwrap().objects;
+    let entries = objects.iter().flat_map(|object| &object.alternatives).flat_map(|it| &it.entries);
+    let told: Vec<_> = entries.map(|entry| (entry.assignment.as_str(), entry.standing)).collect();
+    assert_eq!(told, [("allow", Standing::Masked), ("deny-below", Standing::Deciding)]);
 }
