@@ -240,3 +240,43 @@ people:
         assert_eq!(listed(&grown).len(), seen);
     }
 }
+
+#[test]
+fn the_first_level_that_denies_is_heard() {
+    let first = "
+resource_types: {Report: {operations: [View]}}
+access_levels:
+  - {type: Report, name: Viewer, operations: {View: allowed}}
+  - {type: Report, name: Other}
+locations: [{id: zurich}]
+people: [{id: ana}]
+groups: [{id: staff, members: ['person:ana']}]
+resources: [{type: Report, id: r, locations: [zurich]}]
+assignments:
+  - {id: allow, to: 'person:ana', level: Report/Viewer, on: 'Report:r'}
+  - {id: allow-too, to: 'group:staff', level: Report/Viewer, in: zurich}
+  - {id: other, to: 'person:ana', level: Report/Other, in: zurich}
+";
+    let denies = "access_levels: [{type: Report, name: Other, operations: {View: denied}}]";
+    let new = "
+access_levels: [{type: Report, name: New, operations: {View: denied}}]
+assignments: [{id: z, to: 'group:staff', level: Report/New, in: zurich}]
+";
+    let mut facts = Facts::default();
+    facts.apply(&changes(first)).unwrap();
+    let before = compile(&facts, Revision::new(1));
+    let object = ObjectRef { type_name: "Report", id: "r" };
+    let reason =
+        |of: &Snapshot| check(of, &Question::new(ANA, OPERATION, object), NOW).unwrap().reason;
+    assert_eq!(reason(&before), Reason::Granted);
+    for change in [denies, new] {
+        let mut facts = facts.clone();
+        let applied = facts.apply(&changes(change)).unwrap();
+        let grown = recompile(&before, &facts, &applied.deltas, Revision::new(2));
+        assert_eq!(reason(&grown), Reason::ExplicitDeny, "{change}");
+        let applied = facts.apply(&changes(first)).unwrap();
+        let again = recompile(&grown, &facts, &applied.deltas, Revision::new(3));
+        let expected = if change == denies { Reason::Granted } else { Reason::ExplicitDeny };
+        assert_eq!(reason(&again), expected, "{change}");
+    }
+}
