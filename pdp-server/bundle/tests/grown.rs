@@ -50,7 +50,8 @@ resources:
   - {type: Report, id: a, locations: [zurich]}
   - {type: Report, id: e, locations: [basel]}
   - {type: Report, id: n}
-  - {type: Report, id: z, locations: [zurich]}
+  - {type: Report, id: r, owner: ana}
+  - {type: Report, id: z, locations: [zurich], owner: ana}
 resource_groups:
   - {id: a, members: ["Report:d", "Report:e"]}
   - {id: e, members: ["Report:d"]}
@@ -118,7 +119,7 @@ fn lists_of_what_came_one_by_one_are_in_order() {
         lists,
         [
             "a d e m n r z",
-            "d e m",
+            "d e m r z",
             "a d e m z",
             "person:a person:ana person:bo person:m person:n person:z account:a account:m account:z"
         ]
@@ -278,5 +279,33 @@ assignments: [{id: z, to: 'group:staff', level: Report/New, in: zurich}]
         let again = recompile(&grown, &facts, &applied.deltas, Revision::new(3));
         let expected = if change == denies { Reason::Granted } else { Reason::ExplicitDeny };
         assert_eq!(reason(&again), expected, "{change}");
+    }
+}
+
+#[test]
+fn who_is_in_a_place_at_times_is_covered_at_those_times() {
+    let first = "
+resource_types: {Person: {operations: [View]}}
+access_levels: [{type: Person, name: Viewer, operations: {View: allowed}}]
+locations: [{id: zurich}, {id: basel}]
+business_roles: [{id: clerk}]
+people:
+  - {id: ana}
+  - {id: x, positions: [{business_role: clerk, location: zurich, valid_from: 2030-01-01T00:00:00Z}]}
+  - {id: y, locations: [basel], positions: [{business_role: clerk, location: zurich, valid_from: 2030-01-01T00:00:00Z}]}
+";
+    let mut facts = Facts::default();
+    facts.apply(&changes(first)).unwrap();
+    let mut grown = compile(&facts, Revision::new(1));
+    let seen = |of: &Snapshot, seconds: i64| {
+        let now = Timestamp::from_micros(seconds * 1_000_000);
+        list_resources(of, ANA, VIEW, "Person", now).unwrap().len()
+    };
+    for number in 1..=2 {
+        let assignment =
+            format!("{{id: a{number}, to: 'person:ana', level: Person/Viewer, in: zurich}}");
+        let applied = facts.apply(&changes(&format!("assignments: [{assignment}]"))).unwrap();
+        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
+        assert_eq!([seen(&grown, 1), seen(&grown, 2_000_000_000)], [0, 2], "{number}");
     }
 }
