@@ -114,8 +114,8 @@ assignments:
     let view = (ListedPermission::Operation("View".to_owned()), Effect::Allow);
     let admin = ListedPermission::Session(Some("admin".to_owned()));
     let admin = (admin, Effect::RequiresApproval);
-    assert_eq!(told(std::slice::from_ref(&view.0)), [view.clone()]);
-    assert_eq!(told(std::slice::from_ref(&admin.0)), [admin.clone()]);
+    assert_eq!(told(std::slice::from_ref(&view.0)), std::slice::from_ref(&view));
+    assert_eq!(told(std::slice::from_ref(&admin.0)), std::slice::from_ref(&admin));
     assert_eq!(told(&[]).len(), 2);
 }
 
