@@ -53,8 +53,12 @@ fn changes(bundle: &str) -> Vec<Change> {
 
 /// Which objects, and whether Ana, hear of it.
 fn hear(changes: &[Change]) -> String {
+    hear_of(BUNDLE, changes, Some("Report"))
+}
+
+fn hear_of(bundle: &str, changes: &[Change], type_name: Option<&str>) -> String {
     let mut facts = Facts::default();
-    facts.apply(&self::changes(BUNDLE)).unwrap();
+    facts.apply(&self::changes(bundle)).unwrap();
     let before = compile(&facts, Revision::new(1));
     let applied = facts.apply(changes).unwrap();
     let after = recompile(&before, &facts, &applied.deltas, Revision::new(2));
@@ -68,7 +72,7 @@ fn hear(changes: &[Change]) -> String {
             }
         }
     }
-    let ana = About::Subject { subject: SubjectRef::Person("ana"), type_name: Some("Report") };
+    let ana = About::Subject { subject: SubjectRef::Person("ana"), type_name };
     told.extend(touches(&applied.deltas, &after, ana).then(|| "ana".to_owned()));
     told.join(" ")
 }
@@ -136,4 +140,33 @@ fn who_counts_as_a_group_hears_of_its_positions() {
         |id| format!("management_roles: [{{id: {id}, members: ['person:ana'], includes: [y]}}]");
     assert_eq!(hear(&changes(&includes("desk"))), "ana");
     assert_eq!(hear(&changes("management_roles: [{id: x, includes: [y]}]")), "ManagementRole:x");
+}
+
+#[test]
+fn who_may_do_something_with_one_of_a_kind_hears_of_it() {
+    let mut bundle = BUNDLE.to_owned();
+    let mut add = |section: &str, line: &str| {
+        let at = bundle.find(&format!("{section}:\n")).unwrap() + section.len() + 2;
+        bundle.insert_str(at, &format!("  {line}\n"));
+    };
+    let kinds = &KINDS[..6];
+    for kind in kinds {
+        add("resource_types", &format!("{kind}: {{operations: [View]}}"));
+        add("access_levels", &format!("- {{type: {kind}, name: Viewer}}"));
+        let to = format!("id: {kind}, to: 'person:ana', level: {kind}/Viewer");
+        add("assignments", &format!("- {{{to}, on: '{kind}:x'}}"));
+    }
+    let sections = [
+        "people",
+        "accounts",
+        "groups",
+        "set_groups",
+        "management_roles",
+        "management_role_definitions",
+    ];
+    for (section, kind) in sections.iter().zip(kinds) {
+        let moves = |id| changes(&format!("{section}: [{{id: {id}, locations: [basel]}}]"));
+        assert_eq!(hear_of(&bundle, &moves("x"), None), format!("{kind}:x ana"));
+        assert_eq!(hear_of(&bundle, &moves("y"), None), format!("{kind}:y"));
+    }
 }

@@ -246,3 +246,12 @@ fn cascade_takes_shares_along_but_no_exclusion_of_others() {
     let found = codes(&mut facts, &[delete(FactKey::PermissionLevel(level))]);
     assert_eq!(found, ["STILL_REFERENCED"]);
 }
+
+#[test]
+fn a_share_bars_a_parent_that_it_could_not_be_on() {
+    let mut facts = world();
+    let on = |parent| put(resource("SshKey:key", None, Some(parent)));
+    let shared = put(share("SshKey:key", "person:ana", ShareLevel::RemoteAppOnly));
+    facts.apply(&[on("Computer:win"), shared]).unwrap();
+    assert_eq!(codes(&mut facts, &[on("Computer:tux")]), ["SHARE_LEVEL"]);
+}
