@@ -79,7 +79,9 @@ pub(crate) fn timed(suites: Vec<Suite>, within: Duration) -> Result<Vec<Timed>> 
 
 /// The same suites of another build, in the same order.
 pub(crate) fn retimed(suites: Vec<Suite>, like: &[Timed]) -> Vec<Timed> {
-    let took = |suite: &Suite| like.iter().find(|it| it.suite.name == suite.name).map(|it| it.took);
+    // Two packages may have suites of one name.
+    let is = |one: &Suite, other: &Suite| (&one.name, &one.folder) == (&other.name, &other.folder);
+    let took = |suite: &Suite| like.iter().find(|it| is(&it.suite, suite)).map(|it| it.took);
     let timed = suites.into_iter().filter_map(|suite| Some(Timed { took: took(&suite)?, suite }));
     let mut timed: Vec<_> = timed.collect();
     timed.sort_by_key(|it| it.took);

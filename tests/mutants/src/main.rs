@@ -95,14 +95,15 @@ fn main() -> Result<()> {
     for number in &sorted.unviable {
         log.say(&mutants[*number].name, Verdict::Unviable)?;
     }
-    let suites = timed(tree.suites()?, Duration::from_secs(arguments.within))?;
+    let suites = tree.suites()?.context("the tests do not build")?;
+    let suites = timed(suites, Duration::from_secs(arguments.within))?;
     together(&suites, &sorted.together, &mutants, &log, arguments.jobs)?;
     for number in &sorted.alone {
         let mutant = &mutants[*number];
-        let verdict = if tree.alone(mutant, &sources)? {
-            judge(&retimed(tree.suites()?, &suites), &mutant.file, None)?
-        } else {
-            Verdict::Unviable
+        let built = if tree.alone(mutant, &sources)? { tree.suites()? } else { None };
+        let verdict = match built {
+            Some(built) => judge(&retimed(built, &suites), &mutant.file, None)?,
+            None => Verdict::Unviable,
         };
         log.say(&mutant.name, verdict)?;
     }
