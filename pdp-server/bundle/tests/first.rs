@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use pdp_engine::facts::{Facts, Rejected};
+use pdp_engine::facts::{Facts, MAX_PERMISSIONS_PER_TYPE, Rejected};
 
 /// What is wrong in each is one thing.
 const WRONG: [(&str, &str); 12] = [
@@ -87,4 +87,15 @@ fn a_role_that_is_moved_below_itself_is_refused_with_the_way_round() {
     let longer = "business_roles: [{id: r1, parent: r9}, {id: r9, parent: r8}]";
     let told = facts.apply(&parse(longer)).unwrap_err().to_string();
     assert!(told.contains("1 more"), "{told}");
+}
+
+#[test]
+fn a_type_declares_so_many_and_no_more() {
+    let declares = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("O{number}")).collect();
+        let text = format!("resource_types: {{Report: {{operations: [{}]}}}}", names.join(", "));
+        let bundle = pdp_bundle::parse("bundle.yaml", &text).unwrap();
+        Facts::default().apply(&bundle.changes()).is_ok()
+    };
+    assert!(declares(MAX_PERMISSIONS_PER_TYPE) && !declares(MAX_PERMISSIONS_PER_TYPE + 1));
 }

@@ -12,6 +12,7 @@ use pdp_engine::query::{ObjectRef, PermissionRef, Question, Reason, Revision, Su
 use pdp_engine::share::{Entity, VaultAction};
 use pdp_engine::snapshot::Snapshot;
 use pdp_engine::time::Timestamp;
+use pdp_engine::vault::{VaultQuestion, check_vault, explain_vault};
 
 /// What is there at first; each of these lists is one by itself, as some give way to others.
 const FIRST: &str = r#"
@@ -308,4 +309,54 @@ people:
         grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
         assert_eq!([seen(&grown, 1), seen(&grown, 2_000_000_000)], [0, 2], "{number}");
     }
+}
+
+#[test]
+fn those_that_stay_are_listed_and_a_group_that_has_gone_is_not_known() {
+    let mut bundle = "
+resource_types: {Report: {operations: [View]}}
+access_levels: [{type: Report, name: Viewer, operations: {View: allowed}}]
+locations: [{id: zurich}, {id: basel}]
+people: [{id: ana}]
+groups: [{id: staff, members: ['person:ana']}]
+assignments:
+  - {id: a, to: 'person:ana', level: Report/Viewer, in: zurich}
+  - {id: b, to: 'group:staff', level: Report/Viewer, on: 'Report:r00'}
+resource_groups: [{id: tier}]
+resources:
+"
+    .to_owned();
+    (0..40).for_each(|number| {
+        bundle += &format!("  - {{type: Report, id: r{number:02}, locations: [zurich]}}\n");
+    });
+    let mut facts = Facts::default();
+    let all = changes(&bundle);
+    facts.apply(&all).unwrap();
+    let mut grown = compile(&facts, Revision::new(1));
+    let key = |text: &str| {
+        let keys = all.iter().filter_map(|change| match change {
+            Change::Put(fact) => Some(fact.key()),
+            Change::Delete { .. } => None,
+        });
+        keys.into_iter().find(|key| key.to_string() == text).unwrap()
+    };
+    let mut gone = vec![Change::Delete { key: key("resource group `tier`"), cascade: false }];
+    for number in [3, 17, 39] {
+        let key = key(&format!("resource `Report:r{number}`").replace("r3`", "r03`"));
+        gone.push(Change::Delete { key, cascade: false });
+    }
+    let moved = changes("resources: [{type: Report, id: r20, locations: [basel]}]");
+    for change in gone.into_iter().chain(moved) {
+        let applied = facts.apply(&[change]).unwrap();
+        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
+        assert_eq!(lists_of_reports(&grown), lists_of_reports(&compile(&facts, grown.revision())));
+    }
+    assert_eq!(lists_of_reports(&grown), 36);
+    let entity = ObjectRef { type_name: Entity::GROUP_WORD, id: "tier" };
+    let question = VaultQuestion { subject: ANA, action: "manage", entity };
+    assert_eq!(check_vault(&grown, &question, NOW).unwrap().reason, Reason::UnknownResource);
+}
+
+fn lists_of_reports(of: &Snapshot) -> usize {
+    list_resources(of, ANA, VIEW, "Report", NOW).unwrap().len()
 }

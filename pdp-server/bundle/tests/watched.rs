@@ -170,3 +170,24 @@ fn who_may_do_something_with_one_of_a_kind_hears_of_it() {
         assert_eq!(hear_of(&bundle, &moves("y"), None), format!("{kind}:y"));
     }
 }
+
+#[test]
+fn who_owned_something_hears_that_it_is_theirs_no_more() {
+    let owned = BUNDLE.replace("{type: Report, id: z}", "{type: Report, id: z, owner: ana}");
+    let given = |to: &str| changes(&format!("resources: [{{type: Report, id: z, owner: {to}}}]"));
+    assert!(hear_of(&owned, &given("x"), None).contains("ana"));
+    assert!(hear_of(BUNDLE, &given("ana"), None).contains("ana"));
+    assert!(!hear_of(BUNDLE, &given("x"), None).contains("ana"));
+}
+
+#[test]
+fn who_is_eligible_hears_of_computers() {
+    let eligible = "psm: [{computer: x, levels: {admin: 'group:natives'}}]
+eligibilities: [{to: 'person:ana', level: admin, in: zurich, kind: eligible}]
+";
+    let eligible = format!("{BUNDLE}{eligible}");
+    let moved =
+        |kind| changes(&format!("resources: [{{type: {kind}, id: x, locations: [basel]}}]"));
+    assert_eq!(hear_of(&eligible, &moved("Computer"), None), "Computer:x ana");
+    assert_eq!(hear_of(&eligible, &moved("Report"), None), "Report:x");
+}
