@@ -15,7 +15,7 @@ pub const WORLDS_FACTOR: &str = "PDP_TEST_WORLDS_FACTOR";
 /// Changes which worlds are made: a whole number, 0 if absent.
 pub const WORLDS_SEED: &str = "PDP_TEST_WORLDS_SEED";
 
-/// Makes one in so many of the worlds only, where a test is run very often: a whole number, 1 if absent.
+/// Makes one in so many of the worlds only, where a test is run very often: a whole number from 1 on, 1 if absent.
 pub const WORLDS_PART: &str = "PDP_TEST_WORLDS_PART";
 
 /// Says how often a world that breaks a property is made smaller, at most: 5,000 times if absent.
@@ -89,12 +89,14 @@ pub fn least_seen(in_all: u64) -> u64 {
 
 /// Which share it has to have at least; in a part of the worlds it may be half of that, by chance.
 #[must_use]
-pub fn rarest(in_all: f64) -> f64 {
+pub fn least_share(in_all: f64) -> f64 {
     if part() == 1 { in_all } else { in_all / 2.0 }
 }
 
 fn part() -> u32 {
-    setting(WORLDS_PART).unwrap_or(1).max(1)
+    let part = setting(WORLDS_PART).unwrap_or(1);
+    assert!(part > 0, "{WORLDS_PART} is 0; write a whole number from 1 on");
+    part
 }
 
 fn run_shard(

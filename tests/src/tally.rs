@@ -128,7 +128,7 @@ impl FamilyTally {
             reasons.iter().map(|it| format!("reason {}", it.as_str())).collect();
         expected.extend(others.iter().map(|it| (*it).to_owned()));
         expected.push("refused as malformed".to_owned());
-        let rarest = proof::rarest(rarest);
+        let rarest = proof::least_share(rarest);
         expected.retain(|key| share(key) < rarest);
         assert!(expected.is_empty(), "rarer than {rarest} % of the decisions: {expected:?}");
     }

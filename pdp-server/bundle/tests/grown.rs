@@ -1,11 +1,11 @@
-//! What came later is as if it had been there: lists are in the order of names, and what an assignment asks for that
-//! none asked for before is known.
+//! A policy that grew change set by change set, or shrank, says what one that was compiled whole does, where there is a
+//! way of its own to get there.
 
 #![expect(clippy::unwrap_used, reason = "a test file")]
 
 use pdp_engine::check::check;
 use pdp_engine::compile::{compile, recompile};
-use pdp_engine::facts::{Change, Facts};
+use pdp_engine::facts::{Change, Fact, Facts};
 use pdp_engine::list::{AnyPermission, SubjectKinds, list_resources, list_subjects};
 use pdp_engine::permission::PermissionKind;
 use pdp_engine::query::{ObjectRef, PermissionRef, Question, Reason, Revision, SubjectRef};
@@ -79,8 +79,59 @@ const PASSWORD: AnyPermission<'_> = AnyPermission::Vault(VaultAction::ViewPasswo
 const MANAGE: AnyPermission<'_> = AnyPermission::Vault(VaultAction::Manage.as_str());
 
 fn changes(bundle: &str) -> Vec<Change> {
+    pdp_bundle::parse("bundle.yaml", bundle).unwrap().changes()
+}
+
+/// Deletes what these would put.
+fn deletes(bundle: &str) -> Vec<Change> {
     let bundle = pdp_bundle::parse("bundle.yaml", bundle).unwrap();
-    bundle.facts().cloned().map(Change::Put).collect()
+    let delete = |fact: &Fact| Change::Delete { key: fact.key(), cascade: false };
+    bundle.facts().map(delete).collect()
+}
+
+/// A policy with its facts, compiled whole at first and then by what changes.
+#[derive(Clone)]
+struct Grown {
+    facts: Facts,
+    snapshot: Snapshot,
+}
+
+impl Grown {
+    fn new(bundle: &str) -> Self {
+        let mut facts = Facts::default();
+        facts.apply(&changes(bundle)).unwrap();
+        let snapshot = compile(&facts, Revision::new(1));
+        Self { facts, snapshot }
+    }
+
+    fn take(&mut self, changes: &[Change]) {
+        let applied = self.facts.apply(changes).unwrap();
+        let revision = self.snapshot.revision().next();
+        self.snapshot = recompile(&self.snapshot, &self.facts, &applied.deltas, revision);
+    }
+
+    fn put(&mut self, bundle: &str) {
+        self.take(&changes(bundle));
+    }
+
+    fn whole(&self) -> Snapshot {
+        compile(&self.facts, self.snapshot.revision())
+    }
+
+    /// What Ana may view of a type.
+    fn views(&self, type_name: &str) -> Vec<String> {
+        views(&self.snapshot, type_name, NOW)
+    }
+
+    fn reason(&self, subject: SubjectRef<'_>, object: ObjectRef<'_>) -> Reason {
+        let question = Question::new(subject, OPERATION, object);
+        check(&self.snapshot, &question, NOW).unwrap().reason
+    }
+}
+
+fn views(of: &Snapshot, type_name: &str, now: Timestamp) -> Vec<String> {
+    let listed = list_resources(of, ANA, VIEW, type_name, now).unwrap();
+    listed.iter().map(ToString::to_string).collect()
 }
 
 /// The reports and the groups that Ana may do something with, and who may view a report.
@@ -102,22 +153,19 @@ fn lists(snapshot: &Snapshot) -> [Vec<String>; 4] {
 
 #[test]
 fn lists_of_what_came_one_by_one_are_in_order() {
-    let mut facts = Facts::default();
-    facts.apply(&changes(FIRST)).unwrap();
-    let mut grown = compile(&facts, Revision::new(1));
+    let mut grown = Grown::new(FIRST);
     for change in changes(MORE) {
-        let applied = facts.apply(&[change]).unwrap();
-        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
-        let whole = compile(&facts, grown.revision());
-        assert_eq!(lists(&grown), lists(&whole), "{:?}", applied.deltas);
+        grown.take(std::slice::from_ref(&change));
+        let whole = grown.whole();
+        assert_eq!(lists(&grown.snapshot), lists(&whole), "{change:?}");
         for id in ["d", "e", "r"] {
             let entity = ObjectRef { type_name: "Report", id };
             let question = VaultQuestion { subject: ANA, action: "view_password", entity };
-            let [one, other] = [&grown, &whole].map(|it| explain_vault(it, &question, NOW));
-            assert_eq!(one, other, "{id}: {:?}", applied.deltas);
+            let told = [&grown.snapshot, &whole].map(|it| explain_vault(it, &question, NOW));
+            assert_eq!(told[0], told[1], "{id}: {change:?}");
         }
     }
-    let lists = lists(&grown).map(|list| list.join(" "));
+    let lists = lists(&grown.snapshot).map(|list| list.join(" "));
     assert_eq!(
         lists,
         [
@@ -142,21 +190,15 @@ people: [{id: ana}]
 groups: [{id: clerks, members: ["person:ana"], positions: [{business_role: clerk, location: zurich}]}]
 "#;
     let assignment = "assignments: [{id: a, to: person:ana, level: Location/Viewer, relative: my_locations_and_above}]";
-    let mut facts = Facts::default();
-    facts.apply(&changes(bundle)).unwrap();
-    let before = compile(&facts, Revision::new(1));
-    let locations = |of: &Snapshot| list_resources(of, ANA, VIEW, "Location", NOW).unwrap().len();
-    assert_eq!(locations(&before), 0);
+    let before = Grown::new(bundle);
+    assert!(before.views("Location").is_empty());
     // Alone, and among others of its change set that ask for nothing new.
     for others in ["", "people: [{id: bo}]\n"] {
-        let mut facts = facts.clone();
-        let applied = facts.apply(&changes(&format!("{others}{assignment}"))).unwrap();
-        let grown = recompile(&before, &facts, &applied.deltas, Revision::new(2));
-        assert_eq!(locations(&grown), 2, "{others}");
-        let left = "groups: [{id: clerks, positions: [{business_role: clerk, location: zurich}]}]";
-        let applied = facts.apply(&changes(left)).unwrap();
-        let grown = recompile(&grown, &facts, &applied.deltas, Revision::new(3));
-        assert_eq!(locations(&grown), 0, "who has left the group");
+        let mut grown = before.clone();
+        grown.put(&format!("{others}{assignment}"));
+        assert_eq!(grown.views("Location"), ["swiss", "zurich"], "{others}");
+        grown.put("groups: [{id: clerks, positions: [{business_role: clerk, location: zurich}]}]");
+        assert!(grown.views("Location").is_empty(), "who has left the group");
     }
 }
 
@@ -187,33 +229,18 @@ fn what_moves_is_covered_where_it_is_and_what_goes_is_not_known() {
     bundle += &each(&|kind| {
         format!("  - {{id: {kind}, to: person:ana, level: {kind}/Viewer, in: zurich}}\n")
     });
-    let mut facts = Facts::default();
-    facts.apply(&changes(&bundle)).unwrap();
-    let mut grown = compile(&facts, Revision::new(1));
+    let mut grown = Grown::new(&bundle);
     for (kind, section) in types {
-        for (place, seen) in [("basel", 0), ("zurich", 1), ("basel", 0)] {
-            let moved = changes(&put(kind, section, place));
-            let applied = facts.apply(&moved).unwrap();
-            grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
-            let listed = list_resources(&grown, ANA, VIEW, kind, NOW).unwrap();
-            assert_eq!(listed.len(), seen, "{kind} in {place}");
+        for (place, seen) in [("basel", false), ("zurich", true), ("basel", false)] {
+            grown.put(&put(kind, section, place));
+            assert_eq!(!grown.views(kind).is_empty(), seen, "{kind} in {place}");
         }
         // What has gone is not known any more, under its name and as somebody who asks.
-        let key =
-            changes(&put(kind, section, "basel")).into_iter().find_map(|change| match change {
-                Change::Put(fact) => Some(fact.key()),
-                Change::Delete { .. } => None,
-            });
-        let delete = Change::Delete { key: key.unwrap(), cascade: false };
-        let applied = facts.apply(&[delete]).unwrap();
-        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
-        let asked = |subject| {
-            let object = ObjectRef { type_name: kind, id: "x" };
-            check(&grown, &Question::new(subject, OPERATION, object), NOW).unwrap().reason
-        };
-        assert_eq!(asked(ANA), Reason::UnknownResource, "{kind}");
-        assert_eq!(asked(SubjectRef::Account("x")), Reason::UnknownSubject, "{kind}");
-        assert_eq!(asked(SubjectRef::Person("x")), Reason::UnknownSubject, "{kind}");
+        grown.take(&deletes(&put(kind, section, "basel")));
+        let reason = |subject| grown.reason(subject, ObjectRef { type_name: kind, id: "x" });
+        assert_eq!(reason(ANA), Reason::UnknownResource, "{kind}");
+        assert_eq!(reason(SubjectRef::Account("x")), Reason::UnknownSubject, "{kind}");
+        assert_eq!(reason(SubjectRef::Person("x")), Reason::UnknownSubject, "{kind}");
     }
 }
 
@@ -232,16 +259,12 @@ people:
     let members: Vec<String> = many.map(|number| format!("person:p{number}")).collect();
     let staff = members.join(", ");
     bundle += &format!("groups: [{{id: staff, members: [{staff}]}}, {{id: all}}]\n");
-    let mut facts = Facts::default();
-    facts.apply(&changes(&bundle)).unwrap();
-    let mut grown = compile(&facts, Revision::new(1));
+    let mut grown = Grown::new(&bundle);
     let object = ObjectRef { type_name: "Report", id: "r" };
-    let listed =
-        |of: &Snapshot| list_subjects(of, VIEW, object, SubjectKinds::People, NOW).unwrap();
     for (all, seen) in [("{id: all, members: ['group:staff']}", 20_100), ("{id: all}", 0)] {
-        let applied = facts.apply(&changes(&format!("groups: [{all}]"))).unwrap();
-        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
-        assert_eq!(listed(&grown).len(), seen);
+        grown.put(&format!("groups: [{all}]"));
+        let who = list_subjects(&grown.snapshot, VIEW, object, SubjectKinds::People, NOW);
+        assert_eq!(who.unwrap().len(), seen);
     }
 }
 
@@ -266,22 +289,16 @@ assignments:
 access_levels: [{type: Report, name: New, operations: {View: denied}}]
 assignments: [{id: z, to: 'group:staff', level: Report/New, in: zurich}]
 ";
-    let mut facts = Facts::default();
-    facts.apply(&changes(first)).unwrap();
-    let before = compile(&facts, Revision::new(1));
+    let before = Grown::new(first);
     let object = ObjectRef { type_name: "Report", id: "r" };
-    let reason =
-        |of: &Snapshot| check(of, &Question::new(ANA, OPERATION, object), NOW).unwrap().reason;
-    assert_eq!(reason(&before), Reason::Granted);
+    assert_eq!(before.reason(ANA, object), Reason::Granted);
     for change in [denies, new] {
-        let mut facts = facts.clone();
-        let applied = facts.apply(&changes(change)).unwrap();
-        let grown = recompile(&before, &facts, &applied.deltas, Revision::new(2));
-        assert_eq!(reason(&grown), Reason::ExplicitDeny, "{change}");
-        let applied = facts.apply(&changes(first)).unwrap();
-        let again = recompile(&grown, &facts, &applied.deltas, Revision::new(3));
+        let mut grown = before.clone();
+        grown.put(change);
+        assert_eq!(grown.reason(ANA, object), Reason::ExplicitDeny, "{change}");
+        grown.put(first);
         let expected = if change == denies { Reason::Granted } else { Reason::ExplicitDeny };
-        assert_eq!(reason(&again), expected, "{change}");
+        assert_eq!(grown.reason(ANA, object), expected, "{change}");
     }
 }
 
@@ -297,19 +314,14 @@ people:
   - {id: x, positions: [{business_role: clerk, location: zurich, valid_from: 2030-01-01T00:00:00Z}]}
   - {id: y, locations: [basel], positions: [{business_role: clerk, location: zurich, valid_from: 2030-01-01T00:00:00Z}]}
 ";
-    let mut facts = Facts::default();
-    facts.apply(&changes(first)).unwrap();
-    let mut grown = compile(&facts, Revision::new(1));
-    let seen = |of: &Snapshot, seconds: i64| {
-        let now = Timestamp::from_micros(seconds * 1_000_000);
-        list_resources(of, ANA, VIEW, "Person", now).unwrap().len()
-    };
-    for number in 1..=2 {
-        let assignment =
-            format!("{{id: a{number}, to: 'person:ana', level: Person/Viewer, in: zurich}}");
-        let applied = facts.apply(&changes(&format!("assignments: [{assignment}]"))).unwrap();
-        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
-        assert_eq!([seen(&grown, 1), seen(&grown, 2_000_000_000)], [0, 2], "{number}");
+    let mut grown = Grown::new(first);
+    // The first assignment there, and one more.
+    for id in ["a1", "a2"] {
+        let assignment = "to: 'person:ana', level: Person/Viewer, in: zurich";
+        grown.put(&format!("assignments: [{{id: {id}, {assignment}}}]"));
+        assert!(grown.views("Person").is_empty(), "{id}");
+        let then = Timestamp::from_micros(2_000_000_000_000_000);
+        assert_eq!(views(&grown.snapshot, "Person", then), ["x", "y"], "{id}");
     }
 }
 
@@ -331,34 +343,18 @@ resources:
     (0..40).for_each(|number| {
         bundle += &format!("  - {{type: Report, id: r{number:02}, locations: [zurich]}}\n");
     });
-    let mut facts = Facts::default();
-    let all = changes(&bundle);
-    facts.apply(&all).unwrap();
-    let mut grown = compile(&facts, Revision::new(1));
-    let key = |text: &str| {
-        let keys = all.iter().filter_map(|change| match change {
-            Change::Put(fact) => Some(fact.key()),
-            Change::Delete { .. } => None,
-        });
-        keys.into_iter().find(|key| key.to_string() == text).unwrap()
-    };
-    let mut gone = vec![Change::Delete { key: key("resource group `tier`"), cascade: false }];
-    for number in [3, 17, 39] {
-        let key = key(&format!("resource `Report:r{number}`").replace("r3`", "r03`"));
-        gone.push(Change::Delete { key, cascade: false });
-    }
+    let mut grown = Grown::new(&bundle);
+    let report = |id: &str| deletes(&format!("resources: [{{type: Report, id: {id}}}]"));
+    let gone = ["r03", "r17", "r39"].map(report);
+    let group = deletes("resource_groups: [{id: tier}]");
     let moved = changes("resources: [{type: Report, id: r20, locations: [basel]}]");
-    for change in gone.into_iter().chain(moved) {
-        let applied = facts.apply(&[change]).unwrap();
-        grown = recompile(&grown, &facts, &applied.deltas, grown.revision().next());
-        assert_eq!(lists_of_reports(&grown), lists_of_reports(&compile(&facts, grown.revision())));
+    for changes in gone.into_iter().chain([group, moved]) {
+        grown.take(&changes);
+        assert_eq!(grown.views("Report"), views(&grown.whole(), "Report", NOW), "{changes:?}");
     }
-    assert_eq!(lists_of_reports(&grown), 36);
+    assert_eq!(grown.views("Report").len(), 36);
     let entity = ObjectRef { type_name: Entity::GROUP_WORD, id: "tier" };
     let question = VaultQuestion { subject: ANA, action: "manage", entity };
-    assert_eq!(check_vault(&grown, &question, NOW).unwrap().reason, Reason::UnknownResource);
-}
-
-fn lists_of_reports(of: &Snapshot) -> usize {
-    list_resources(of, ANA, VIEW, "Report", NOW).unwrap().len()
+    let decision = check_vault(&grown.snapshot, &question, NOW).unwrap();
+    assert_eq!(decision.reason, Reason::UnknownResource);
 }

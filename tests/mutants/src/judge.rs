@@ -12,7 +12,7 @@ use crate::tree::Suite;
 /// How long a suite may take that is asked about every mutant.
 const SMALL: Duration = Duration::from_secs(1);
 
-/// One in so many worlds has to do: all of them would take four times as long, and notice a few more mutants.
+/// One in so many worlds has to do: all of them take four times as long where nothing is noticed.
 const WORLDS_PART: &str = "4";
 
 /// Which of the others are asked about the mutants of which files, by how the path within the engine begins.

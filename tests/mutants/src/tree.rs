@@ -158,6 +158,8 @@ impl Tree {
     pub(crate) fn suites(&self) -> Result<Option<Vec<Suite>>> {
         let output = self.cargo("test", &["--no-run"]).stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
+            // Without a mistake in the code it is another reason, such as a disk that is full.
+            ensure!(!errors(&output.stdout)?.is_empty(), "cargo test fails without an error");
             return Ok(None);
         }
         let mut suites = Vec::new();
@@ -175,23 +177,7 @@ impl Tree {
     fn check(&self) -> Result<Vec<Error>> {
         let output =
             self.cargo("check", &["--tests", "--keep-going"]).stderr(Stdio::null()).output()?;
-        let mut errors = Vec::new();
-        for line in String::from_utf8(output.stdout)?.lines() {
-            let Ok(Said { message }) = serde_json::from_str::<Said>(line) else { continue };
-            if message.level != "error" {
-                continue;
-            }
-            let code = message.code.map(|code| code.code).unwrap_or_default();
-            for span in message.spans.into_iter().filter(|span| span.is_primary) {
-                let place = Place { line: span.line_start, column: span.column_start };
-                errors.push(Error {
-                    code: code.clone(),
-                    file: span.file_name,
-                    place,
-                    message: message.message.clone(),
-                });
-            }
-        }
+        let errors = errors(&output.stdout)?;
         ensure!(
             output.status.success() || !errors.is_empty(),
             "cargo check fails without an error"
@@ -226,6 +212,28 @@ impl Tree {
         fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
     }
+}
+
+/// The mistakes that cargo tells of.
+fn errors(stdout: &[u8]) -> Result<Vec<Error>> {
+    let mut errors = Vec::new();
+    for line in str::from_utf8(stdout)?.lines() {
+        let Ok(Said { message }) = serde_json::from_str::<Said>(line) else { continue };
+        if message.level != "error" {
+            continue;
+        }
+        let code = message.code.map(|code| code.code).unwrap_or_default();
+        for span in message.spans.into_iter().filter(|span| span.is_primary) {
+            let place = Place { line: span.line_start, column: span.column_start };
+            errors.push(Error {
+                code: code.clone(),
+                file: span.file_name,
+                place,
+                message: message.message.clone(),
+            });
+        }
+    }
+    Ok(errors)
 }
 
 #[derive(Debug)]
