@@ -68,6 +68,18 @@ fn so_many_near_misses_of_each_kind_are_told() {
 }
 
 #[test]
+fn so_many_ways_that_are_closed_now_are_told() {
+    let member = "{of: 'person:ana', valid_until: 1999-01-01T00:00:00Z}";
+    let mut bundle = format!("{TYPES}people: [{{id: ana}}]\n");
+    writeln!(bundle, "groups: [{{id: old, members: [{member}]}}]\nassignments:").unwrap();
+    for number in 0..7 {
+        let to = "to: 'group:old', level: Report/Viewer, on: 'Report:r'";
+        writeln!(bundle, "  - {{id: a{number}, {to}}}").unwrap();
+    }
+    assert_eq!(near_misses(&bundle).len(), 5);
+}
+
+#[test]
 fn the_last_time_before_is_told_and_else_the_first_one_after() {
     let told = |members: &str| {
         let bundle = format!(
@@ -87,8 +99,9 @@ assignments:
     let group = |id: &str, window: &str| {
         format!("  - {{id: {id}, members: [{{of: 'person:ana'{window}}}]}}\n")
     };
-    let old = group("old", ", valid_until: 1990-01-01T00:00:00Z");
-    let late = group("late", ", valid_until: 1998-01-01T00:00:00Z");
+    let old = group("old", ", valid_from: 1985-01-01T00:00:00Z, valid_until: 1990-01-01T00:00:00Z");
+    let late =
+        group("late", ", valid_from: 1995-01-01T00:00:00Z, valid_until: 1998-01-01T00:00:00Z");
     let soon = group("soon", ", valid_from: 2010-01-01T00:00:00Z");
     let far = group("far", ", valid_from: 2030-01-01T00:00:00Z");
     let none = |id: &str| format!("  - {{id: {id}}}\n");
