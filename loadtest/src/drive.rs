@@ -83,6 +83,12 @@ pub enum DriveError {
     /// The server refused.
     #[error("the server refuses: {} ({})", .0.message(), .0.code())]
     Refused(Box<Status>),
+    /// The operating system gives no connection, or ends it.
+    #[error("a connection fails")]
+    System(#[source] std::io::Error),
+    /// The server does not keep to HTTP/2, or ends the connection.
+    #[error("a connection fails: {0}")]
+    Protocol(&'static str),
     /// A part of the run ended in a panic.
     #[error("a part of the run ended in an internal error")]
     Panicked,
@@ -298,7 +304,7 @@ impl Timing {
         Self { warm_up, duration, last_answers: LAST_ANSWERS }
     }
 
-    fn check(&self) -> Result<(), DriveError> {
+    pub(crate) fn check(&self) -> Result<(), DriveError> {
         let whole = self.warm_up.saturating_add(self.duration).saturating_add(self.last_answers);
         bounds("seconds", whole.as_secs(), 0, MAX_DURATION.as_secs())
     }
@@ -308,7 +314,12 @@ fn gone(error: tonic::transport::Error) -> Status {
     Status::unavailable(format!("the connection is gone: {error}"))
 }
 
-fn bounds(name: &'static str, given: u64, least: u64, most: u64) -> Result<(), DriveError> {
+pub(crate) fn bounds(
+    name: &'static str,
+    given: u64,
+    least: u64,
+    most: u64,
+) -> Result<(), DriveError> {
     match (least..=most).contains(&given) {
         true => Ok(()),
         false => Err(DriveError::Bounds { name, given, least, most }),

@@ -4,7 +4,6 @@
 //! Everything is one machine: the guests and the Checks take turns on the same cores as the server,
 //! which makes a guest heavier than it is over a network.
 
-mod frames;
 mod guest;
 
 use std::sync::Arc;

@@ -9,7 +9,9 @@
 pub mod cores;
 pub mod drive;
 pub mod embedded;
+pub mod flood;
 pub mod floor;
+mod frames;
 pub mod hostile;
 pub mod matrix;
 pub mod memory;

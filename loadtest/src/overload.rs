@@ -3,8 +3,8 @@
 //! whether it says that it is well.
 //!
 //! One thread decides, so that a core is left for the client, and where the machine has two, each stays on its own.
-//! Batches are asked, because they cost the client little: one that sends single Checks has no time left to send five
-//! times too many. Client and server are one process, whose memory is both of theirs.
+//! The client is one that costs little ([`flood`]), as it has to send five times what the server can do. Client and
+//! server are one process, whose memory is both of theirs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +14,16 @@ use http::uri::PathAndQuery;
 use pdp_engine::compile::compile;
 use pdp_engine::facts::Change;
 use pdp_engine::query::Revision;
-use pdp_server::config::{DEFAULT_MAX_QUEUE, GrpcThreads, Settings as Served};
+use pdp_server::config::{
+    DEFAULT_MAX_CONNECTION_REQUESTS, DEFAULT_MAX_QUEUE, GrpcThreads, Settings as Served,
+};
 use prost::bytes::Bytes;
 use tokio::runtime::Runtime;
 
 use crate::cores::Cores;
-use crate::drive::{Connection, Script, Timing, closed_loop, open_loop};
+use crate::drive::{Connection, Timing};
 use crate::embedded::{Embedded, Filled};
+use crate::flood::{Flooded, Pace, flood};
 use crate::memory::resident;
 use crate::organisation::{NOW, Organisation};
 use crate::pace::Schedule;
@@ -51,9 +54,10 @@ const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
 /// How often memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// On how many connections it is asked what the server can do, one request at a time on each: it always has a next
+/// How many requests are under way while it is asked what the server can do, or so many questions: it always has a next
 /// one, and refuses none.
 const CLOSED: usize = 2;
+const CLOSED_QUESTIONS: usize = 64;
 
 /// The load at which it is almost too much.
 const BUSY: f64 = 0.9;
@@ -75,6 +79,8 @@ pub struct Settings {
     pub questions: usize,
     /// How long the server lets a request wait, in milliseconds.
     pub max_queue_ms: u64,
+    /// How many requests the server takes on a connection at once.
+    pub max_connection_requests: u32,
     /// Whether it is asked over HTTP, for AuthZEN's evaluations.
     pub http: bool,
     /// Whether requests come by chance, as of many callers, and not evenly.
@@ -97,11 +103,11 @@ struct Round {
     /// Requests a second in a closed loop.
     can: f64,
     /// At half of that.
-    half: Summary,
+    half: Flooded,
     /// At nine tenths, where some are refused that could have been answered later.
-    busy: Summary,
+    busy: Flooded,
     /// At five times that.
-    over: Summary,
+    over: Flooded,
     /// By how many bytes memory grew.
     growth: Option<u64>,
     /// Health under overload.
@@ -135,16 +141,17 @@ pub struct Health {
 // === impl Settings ===
 
 impl Default for Settings {
-    /// A size that takes less than a minute, and whose answers cost more than to refuse them.
+    /// A size that takes two minutes, and what is asked most: Checks, one by one.
     fn default() -> Self {
         Self {
             size: 100_000,
             seed: 1,
             slice: Duration::from_secs(3),
             connections: 8,
-            batch: MAX_BATCH,
+            batch: 1,
             questions: 20_000,
             max_queue_ms: DEFAULT_MAX_QUEUE.as_millis() as u64,
+            max_connection_requests: DEFAULT_MAX_CONNECTION_REQUESTS,
             http: false,
             by_chance: false,
         }
@@ -185,18 +192,25 @@ impl Settings {
         let (count, seed) = (self.questions, self.seed);
         let mix = Mix { skew: Skew::Uniform, allow: 0.5, count, seed };
         let asks = sample(&organisation, &compile(&facts, Revision::new(1)), mix, NOW)?;
-        let script = Script::of(match self.http {
-            true => Requests::evaluations(&asks, self.batch),
-            false => Requests::batches("", &asks, self.batch),
-        });
+        let requests = match (self.http, self.batch) {
+            (true, batch) => Requests::evaluations(&asks, batch),
+            (false, 1) => Requests::checks("", &asks),
+            (false, batch) => Requests::batches("", &asks, batch),
+        };
         let threads = Some(GrpcThreads::Count(std::num::NonZeroUsize::MIN));
         // `Embedded` would let every request wait.
         let max_queue_ms = Some(self.max_queue_ms);
-        let served = Served { grpc_threads: threads, max_queue_ms, ..Served::default() };
+        let max_connection_requests = Some(self.max_connection_requests);
+        let served = Served {
+            grpc_threads: threads,
+            max_queue_ms,
+            max_connection_requests,
+            ..Served::default()
+        };
         let cores = Cores::parted();
         let server = cores.server(|| Embedded::start_with(filled.path(), served))?;
         let rounds =
-            cores.client(|| Runtime::new()?.block_on(self.rounds(&server, &script, say)))?;
+            cores.client(|| Runtime::new()?.block_on(self.rounds(&server, &requests, say)))?;
         server.stop()?;
         let (apart, figures) = (cores.are_parted(), figures(&rounds));
         Ok(Overloaded { apart, figures, health: Health::of(&rounds) })
@@ -205,65 +219,69 @@ impl Settings {
     async fn rounds(
         &self,
         server: &Embedded,
-        script: &Script,
+        requests: &Requests,
         say: &mut dyn FnMut(&str),
     ) -> Result<Vec<Round>, TargetsError> {
         let door = if self.http { server.http() } else { server.endpoint() };
-        let mut to = Connection::open_many(door, self.connections).await?;
-        if let Some(first) = to.first_mut() {
-            until_ready(first, &script.requests).await?;
-        }
-        let endpoint = server.endpoint();
+        until_ready(&mut Connection::open(door).await?, requests).await?;
         let mut rounds = Vec::new();
         for number in 1..=MIN_ROUNDS {
             say(&format!("round {number} of {MIN_ROUNDS}"));
-            rounds.push(self.round(endpoint, &to, script).await?);
+            rounds.push(self.round(server.endpoint(), door, requests).await?);
         }
         Ok(rounds)
     }
 
+    /// The loads keep this thread; what watches them has another one.
     async fn round(
         &self,
         endpoint: &str,
-        to: &[Connection],
-        script: &Script,
+        door: &str,
+        requests: &Requests,
     ) -> Result<Round, TargetsError> {
-        let alone = to.get(..CLOSED).unwrap_or(to);
-        let can = closed_loop(alone, script, 1, self.timing()).await?.requests_per_second;
-        let half = self.ask("half load", to, script, can / 2.0).await?;
-        let busy = self.ask("nine tenths", to, script, can * BUSY).await?;
+        let under_way = (CLOSED_QUESTIONS / self.batch).max(CLOSED);
+        let alone = self.connections.min(under_way);
+        let closed = Pace::Closed((under_way / alone).max(1));
+        let can = flood(door, alone, requests, closed, self.timing())?.summary.requests_per_second;
+        let half = self.ask("half load", door, requests, can / 2.0)?;
+        let busy = self.ask("nine tenths", door, requests, can * BUSY)?;
         let before = resident();
         let watched = Watched::begin(Connection::open(endpoint).await?);
-        let over = self.ask("overload", to, script, can * TIMES).await?;
+        let over = self.ask("overload", door, requests, can * TIMES)?;
         let (health, most) = watched.end().await;
         let growth = before.zip(most).map(|(before, most)| most.saturating_sub(before));
         Ok(Round { can, half, busy, over, growth, health })
     }
 
     /// An open loop, in which there is no wrong answer and no other error than a refusal.
-    async fn ask(
+    fn ask(
         &self,
         what: &'static str,
-        to: &[Connection],
-        script: &Script,
+        door: &str,
+        requests: &Requests,
         rate: f64,
-    ) -> Result<Summary, TargetsError> {
+    ) -> Result<Flooded, TargetsError> {
         let timing = self.timing();
         let schedule = Schedule::constant(rate.max(10.0), timing.warm_up + timing.duration);
         let schedule = if self.by_chance { schedule.by_chance(self.seed) } else { schedule };
-        let summary = open_loop(to, script, schedule, timing).await?;
-        if summary.wrong == 0 && summary.refused >= summary.errors {
-            return Ok(summary);
+        let flooded = flood(door, self.connections, requests, Pace::Open(schedule), timing)?;
+        let Summary { errors, refused, wrong, ref first_error, .. } = flooded.summary;
+        if wrong == 0 && refused >= errors {
+            return Ok(flooded);
         }
-        let Summary { errors, refused, wrong, first_error, .. } = summary;
-        let first = first_error.map_or_else(String::new, |said| format!("; {said}"));
+        let first = first_error.as_ref().map_or_else(String::new, |said| format!("; {said}"));
         Err(TargetsError::Unclean { what, errors: errors - refused, wrong, unsent: 0, first })
     }
 }
 
-/// The share of requests that were refused.
-fn refused(summary: &Summary) -> f64 {
-    summary.refused as f64 / (summary.requests + summary.refused).max(1) as f64
+/// The share of requests that were refused or held back.
+fn refused(Flooded { summary, held_back }: &Flooded) -> f64 {
+    let without = summary.refused + held_back;
+    without as f64 / (summary.requests + without).max(1) as f64
+}
+
+fn p99(flooded: &Flooded) -> f64 {
+    flooded.summary.all.p99_us
 }
 
 fn figures(rounds: &[Round]) -> Vec<Figure> {
@@ -288,13 +306,13 @@ fn figures(rounds: &[Round]) -> Vec<Figure> {
             "p99 of what is taken on / at half load",
             Bound::AtMost(MAX_P99),
             median,
-            &|round| Some(round.over.all.p99_us / round.half.all.p99_us),
+            &|round| Some(p99(&round.over) / p99(&round.half)),
         ),
         bounded(
             "answers a second / what the server can do",
             Bound::AtLeast(LEAST_GOODPUT),
             median,
-            &|round| Some(round.over.requests_per_second / round.can),
+            &|round| Some(round.over.summary.requests_per_second / round.can),
         ),
         bounded(
             "growth of memory, MiB",
@@ -309,13 +327,16 @@ fn figures(rounds: &[Round]) -> Vec<Figure> {
             &|round| Some(round.health.told as f64 / round.health.asked as f64),
         ),
         reported("requests a second that it can answer", &|round| round.can),
-        reported("p99 at half load, us", &|round| round.half.all.p99_us),
-        reported("p99 at nine tenths, us", &|round| round.busy.all.p99_us),
-        reported("p99 at five times, us", &|round| round.over.all.p99_us),
+        reported("p99 at half load, us", &|round| p99(&round.half)),
+        reported("p99 at nine tenths, us", &|round| p99(&round.busy)),
+        reported("p99 at five times, us", &|round| p99(&round.over)),
         reported("refused at half load, %", &|round| 100.0 * refused(&round.half)),
         reported("refused at nine tenths, %", &|round| 100.0 * refused(&round.busy)),
         reported("refused at five times, a second", &|round| {
-            round.over.refused as f64 / round.over.seconds
+            round.over.summary.refused as f64 / round.over.summary.seconds
+        }),
+        reported("held back at five times, a second", &|round| {
+            round.over.held_back as f64 / round.over.summary.seconds
         }),
     ]
 }

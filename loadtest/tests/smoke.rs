@@ -220,15 +220,15 @@ fn hostile_guests_are_at_work_and_nobody_gets_a_wrong_answer() {
 
 #[test]
 fn overload_is_four_figures_and_health_is_told() {
-    for door in [&[][..], &["--http"]] {
-        overload(door);
+    for how in [&["--batch", "1"][..], &["--batch", "20"], &["--batch", "20", "--http"]] {
+        overload(how);
     }
 }
 
-fn overload(door: &[&str]) {
+fn overload(how: &[&str]) {
     let small = ["overload", "--size", "500", "--questions", "1000", "--milliseconds", "100"];
-    let rest = ["--connections", "2", "--batch", "20", "--json"];
-    let report = json(&[&small[..], &rest, door].concat());
+    let rest = ["--connections", "2", "--json"];
+    let report = json(&[&small[..], &rest, how].concat());
     let overloaded = &report["overloaded"];
     let figures = overloaded["figures"].as_array().unwrap();
     assert_eq!(figures.iter().filter(|figure| !figure["bound"].is_null()).count(), 4);

@@ -27,20 +27,32 @@ const STANDING: Duration = Duration::from_millis(100);
 /// of what comes has nothing to do now and then, and what comes next is the same overload.
 const WARY: Duration = STANDING;
 
+/// How many refusals that are not told make the queue of what is cheap half as long.
+const HALVING: u64 = 50;
+
 /// What a thread can do, in hundredths of itself.
 const ALL: u64 = 100;
 
-/// How many times `max_queue_ms` those of a burst may wait, and those that are hardly worth refusing.
-const BURST: u32 = 10;
+/// How many times `max_queue_ms` those of a burst may wait, and what is cheap.
+const BURST: u64 = 10;
 
-/// What has its turn as quickly as that is answered with little more effort than it is refused: to refuse most of it
-/// would leave the thread as busy, and its callers without answers.
+/// What has its turn as quickly as that is answered with little more effort than it is refused. The more of it waits
+/// the more is read and written at once, so that a short queue makes it dearer.
 const CHEAP: Duration = Duration::from_micros(50);
 
-/// The share of the last interval in the mean of all: one in so many.
+/// How long after the one before a refusal is told, at least, where there are many. To refuse a single Check costs as
+/// much as to answer it: with this a thread spends about a tenth of its time on refusals, however many there are.
+/// Whoever waits for one has a stream that asks nothing meanwhile, and there are so many of these.
+const REFUSAL: Duration = Duration::from_micros(100);
+
+/// Turns count together until they have taken so long: short ones come in bursts, between which the thread reads
+/// and writes for all of them.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// The share of the last turns in the mean of all: one in so many.
 const WEIGHT: u64 = 16;
 
-/// How many times the mean one interval may count as, so that a thread that was set aside once does
+/// How many times the mean the last turns may count as, so that a thread that was set aside once does
 /// not pass for one that is slow.
 const MOST_OF_MEAN: u64 = 8;
 
@@ -65,6 +77,8 @@ pub(crate) struct AdmissionLimits {
 pub(crate) struct Admission {
     limits: AdmissionLimits,
     in_flight: AtomicUsize,
+    /// Those of them that are refused and have not been told.
+    untold: AtomicUsize,
     buffered_bytes: AtomicUsize,
     /// Instants are counted from here.
     epoch: Instant,
@@ -93,6 +107,18 @@ pub(crate) struct Load {
     others_waited: AtomicBool,
     /// How long there is between two turns while there is something to do, in nanoseconds.
     turn_ns: AtomicU64,
+    /// How many turns are not in that mean yet, and how long they took.
+    last_turns: AtomicU64,
+    last_turns_ns: AtomicU64,
+    /// How many are refused and have not been told.
+    untold: AtomicUsize,
+}
+
+/// A refusal that has not been told, until it is dropped; how many there are with it.
+struct Untold<'a> {
+    load: &'a Load,
+    of_thread: u32,
+    in_all: usize,
 }
 
 /// How much comes to a thread, taken on or not, against what it can do.
@@ -132,9 +158,9 @@ pub(crate) struct Counted {
 impl Admission {
     /// Nothing is in flight yet.
     pub(crate) fn new(limits: AdmissionLimits, metrics: Arc<Metrics>) -> Arc<Self> {
-        let [in_flight, buffered_bytes] = [(); 2].map(|()| AtomicUsize::new(0));
+        let [in_flight, untold, buffered_bytes] = [(); 3].map(|()| AtomicUsize::new(0));
         let (epoch, loads) = (Instant::now(), Mutex::default());
-        Arc::new(Self { limits, in_flight, buffered_bytes, epoch, loads, metrics })
+        Arc::new(Self { limits, in_flight, untold, buffered_bytes, epoch, loads, metrics })
     }
 
     /// How many requests are in flight.
@@ -216,6 +242,9 @@ impl Load {
             turn_at_ns: AtomicU64::default(),
             others_waited: AtomicBool::default(),
             turn_ns: AtomicU64::default(),
+            last_turns: AtomicU64::default(),
+            last_turns_ns: AtomicU64::default(),
+            untold: AtomicUsize::default(),
         });
         all.loads.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&load));
         load
@@ -250,10 +279,13 @@ impl Load {
         if queued == 0 {
             self.idle_at_ns.store(now_ns, Relaxed);
         }
-        if self.in_flight.load(Relaxed) >= limits.thread_requests {
+        // Those that are refused and wait to be told are no work, and take no place of others.
+        let untold = self.untold.load(Relaxed);
+        if self.in_flight.load(Relaxed).saturating_sub(untold) >= limits.thread_requests {
             return Some(Shed::Thread { maximum: limits.thread_requests });
         }
-        if self.all.in_flight.load(Relaxed) >= limits.requests {
+        let untold_in_all = self.all.untold.load(Relaxed);
+        if self.all.in_flight.load(Relaxed).saturating_sub(untold_in_all) >= limits.requests {
             return Some(Shed::All { maximum: limits.requests });
         }
         let rested_ns = self.rested_ns();
@@ -266,11 +298,17 @@ impl Load {
         }
         let coming = self.undecided.coming();
         let waiting = if stands { queued.max(coming) } else { queued };
-        let most = match stands && turn_ns >= nanos(CHEAP) {
+        let queue_ns = nanos(limits.queue);
+        let burst_ns = queue_ns.saturating_mul(BURST);
+        let most = if turn_ns < nanos(CHEAP) {
+            // Whoever waits to be refused does not come again meanwhile: how many do says how much comes.
+            (burst_ns / (HALVING + untold as u64) * HALVING).max(queue_ns / 3)
+        } else if stands {
             // The more comes the sooner the next one is there, and the shorter is a queue that keeps the thread busy.
             // By the root: with a queue of a fifth at five times, small batches were read and refused one by one.
-            true => nanos(limits.queue) / demand.max(ALL).isqrt() * ALL.isqrt(),
-            false => nanos(limits.queue.saturating_mul(BURST)),
+            queue_ns / demand.max(ALL).isqrt() * ALL.isqrt()
+        } else {
+            burst_ns
         };
         if waiting.saturating_mul(turn_ns) <= most {
             return None;
@@ -282,6 +320,15 @@ impl Load {
         }
         self.wary_until_ns.store(now_ns.saturating_add(nanos(WARY)), Relaxed);
         Some(Shed::Queue { maximum: limits.queue })
+    }
+
+    /// Returns once it may be told that a request would have to wait for too long. The more have not been told the
+    /// later it is, so that they leave the thread its time for what it takes on.
+    pub(crate) async fn may_refuse(&self) {
+        let untold = Untold::new(self);
+        if untold.in_all <= self.all.limits.requests {
+            tokio::time::sleep(REFUSAL.saturating_mul(untold.of_thread)).await;
+        }
     }
 
     /// One that waited has its turn.
@@ -318,9 +365,17 @@ impl Load {
 
     /// So long it was from one turn to the next.
     fn measured(&self, took_ns: u64) {
+        let turns = self.last_turns.fetch_add(1, Relaxed).saturating_add(1);
+        let took_ns = self.last_turns_ns.fetch_add(took_ns, Relaxed).saturating_add(took_ns);
+        if took_ns < nanos(TOGETHER) {
+            return;
+        }
+        self.last_turns.store(0, Relaxed);
+        self.last_turns_ns.store(0, Relaxed);
+        let took_ns = took_ns / turns;
         let mean_ns = self.turn_ns.load(Relaxed);
         let mean_ns = match mean_ns {
-            0 => took_ns.min(nanos(self.all.limits.queue.saturating_mul(BURST))),
+            0 => took_ns.min(nanos(self.all.limits.queue).saturating_mul(BURST)),
             _ => {
                 let took_ns = took_ns.min(mean_ns.saturating_mul(MOST_OF_MEAN));
                 mean_ns - mean_ns / WEIGHT + took_ns.div_ceil(WEIGHT)
@@ -384,6 +439,23 @@ impl Undecided {
     fn coming(&self) -> u64 {
         let coming = self.new.load(Relaxed).saturating_add(self.old.load(Relaxed));
         u64::try_from(coming).unwrap_or(u64::MAX)
+    }
+}
+
+// === impl Untold ===
+
+impl<'a> Untold<'a> {
+    fn new(load: &'a Load) -> Self {
+        let of_thread = load.untold.fetch_add(1, Relaxed).saturating_add(1);
+        let in_all = load.all.untold.fetch_add(1, Relaxed).saturating_add(1);
+        Self { load, of_thread: u32::try_from(of_thread).unwrap_or(u32::MAX), in_all }
+    }
+}
+
+impl Drop for Untold<'_> {
+    fn drop(&mut self) {
+        self.load.untold.fetch_sub(1, Relaxed);
+        self.load.all.untold.fetch_sub(1, Relaxed);
     }
 }
 

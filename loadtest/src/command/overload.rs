@@ -31,6 +31,9 @@ pub(super) struct OverloadArgs {
     /// How long the server lets a request wait, in milliseconds
     #[arg(long, default_value_t = Settings::default().max_queue_ms)]
     max_queue_ms: u64,
+    /// How many requests the server takes on a connection at once
+    #[arg(long, default_value_t = Settings::default().max_connection_requests)]
+    max_connection_requests: u32,
     /// Ask over HTTP, for evaluations of AuthZEN
     #[arg(long)]
     http: bool,
@@ -46,7 +49,7 @@ pub(super) struct OverloadArgs {
 impl OverloadArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let Self { size, seed, connections, batch, questions, max_queue_ms, .. } = self;
-        let Self { http, by_chance, .. } = self;
+        let Self { max_connection_requests, http, by_chance, .. } = self;
         let slice = Duration::from_millis(self.milliseconds);
         let settings = Settings {
             size,
@@ -56,6 +59,7 @@ impl OverloadArgs {
             batch,
             questions,
             max_queue_ms,
+            max_connection_requests,
             http,
             by_chance,
         };

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::frames::{beginning, promise_of_headers, request};
 use crate::drive::Connection;
+use crate::frames::{beginning, promise_of_headers, request};
 use crate::random::{Dice, Purpose};
 use crate::wire::{BATCH_CHECK, Requests};
 

@@ -38,11 +38,15 @@ impl OverloadReport {
         };
         let door = if *http { "HTTP" } else { "gRPC" };
         let how = if *by_chance { "by chance" } else { "evenly" };
+        let asked = match batch {
+            1 => "single questions".to_owned(),
+            _ => format!("batches of {batch}"),
+        };
         let mut out = format!("{}\n", machine.text());
         put(
             &mut out,
             format_args!(
-                "{size} assignments, seed {seed}; batches of {batch} over {door}, {how}; {cores}; {MIN_ROUNDS} rounds: median (least to most)\n"
+                "{size} assignments, seed {seed}; {asked} over {door}, {how}; {cores}; {MIN_ROUNDS} rounds: median (least to most)\n"
             ),
         );
         for Figure { name, value, bound, met } in figures {

@@ -98,6 +98,11 @@ impl Shed {
         }
     }
 
+    /// Whether it is because the thread has no time for it.
+    pub(crate) const fn is_of_time(self) -> bool {
+        matches!(self, Self::Queue { .. })
+    }
+
     /// The setting that is the limit, and what it is.
     pub(crate) fn limit(self) -> (&'static str, String) {
         match self {

@@ -127,7 +127,19 @@ where
         if let Some(shed) = arrival.and_then(|arrival| arrival.shed)
             && !need.is_never_shed()
         {
-            return no(refuse::<D>(arrival, shed));
+            let Some(load) =
+                arrival.map(|arrival| arrival.peer.load()).filter(|_| shed.is_of_time())
+            else {
+                return no(refuse::<D>(arrival, shed));
+            };
+            let load = Arc::clone(load);
+            // What comes of its body is not kept meanwhile.
+            drop(request);
+            return Either::Right(Either::Right(Box::pin(async move {
+                load.may_refuse().await;
+                load.all().shed(shed);
+                Ok(D::shed(shed))
+            })));
         }
         let found = self.gate.find(request.headers(), arrival.map(|arrival| &arrival.peer));
         match found {
