@@ -108,7 +108,8 @@ async fn a_connection_has_so_many_requests_in_flight_and_no_more() {
 async fn bodies_that_come_behind_their_answers_are_let_come_and_the_connection_goes_on() {
     const REQUESTS: u32 = 400;
     let folder = folder();
-    let served = Served::start(&folder).await;
+    let many = Settings { max_connection_requests: Some(2 * REQUESTS), ..settings(folder.path()) };
+    let served = Served::with(many).await;
     for (address, path) in [(served.grpc, "/pdp.v1.DecisionService/Nix"), (served.http, "/nix")] {
         let mut raw = Raw::begin(address, &[]).await;
         let heads: Vec<u8> = (0..REQUESTS).flat_map(|n| call(2 * n + 1, path)).collect();
