@@ -1,11 +1,12 @@
 //! How much is taken on: requests are counted where they arrive, and what cannot be answered soon is
 //! refused before it is read. A server that is asked more than it can do answers what it takes as
-//! quickly as before, and tells the others at once to come again.
+//! quickly as before, and tells the others to come again.
 //!
 //! Nothing here locks or allocates for a request. Each thread counts in cells of its own; what is
 //! counted over all of them is one atomic number.
 
 mod quota;
+mod refusal;
 mod shed;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::telemetry::Metrics;
 use crate::threads::rested;
 pub(crate) use quota::{Held, Quota, Quotas};
+pub(crate) use refusal::Untold;
 pub(crate) use shed::Shed;
 
 /// For how long there has to be a queue before it counts as one that stays: a burst that is worked off
@@ -30,8 +32,9 @@ const WARY: Duration = STANDING;
 /// How many refusals that are not told make the queue of what is cheap half as long.
 const HALVING: u64 = 50;
 
-/// What a thread can do, in hundredths of itself.
+/// What a thread can do, in hundredths of itself, and how much of it makes it a busy one.
 const ALL: u64 = 100;
+const BUSY: u64 = 70;
 
 /// How many times `max_queue_ms` those of a burst may wait, and what is cheap.
 const BURST: u64 = 10;
@@ -39,11 +42,6 @@ const BURST: u64 = 10;
 /// What has its turn as quickly as that is answered with little more effort than it is refused. The more of it waits
 /// the more is read and written at once, so that a short queue makes it dearer.
 const CHEAP: Duration = Duration::from_micros(50);
-
-/// How long after the one before a refusal is told, at least, where there are many. To refuse a single Check costs as
-/// much as to answer it: with this a thread spends about a tenth of its time on refusals, however many there are.
-/// Whoever waits for one has a stream that asks nothing meanwhile, and there are so many of these.
-const REFUSAL: Duration = Duration::from_micros(100);
 
 /// Turns count together until they have taken so long: short ones come in bursts, between which the thread reads
 /// and writes for all of them.
@@ -110,15 +108,9 @@ pub(crate) struct Load {
     /// How many turns are not in that mean yet, and how long they took.
     last_turns: AtomicU64,
     last_turns_ns: AtomicU64,
-    /// How many are refused and have not been told.
+    /// How many are refused for want of time and have not been told, and of how many connections.
     untold: AtomicUsize,
-}
-
-/// A refusal that has not been told, until it is dropped; how many there are with it.
-struct Untold<'a> {
-    load: &'a Load,
-    of_thread: u32,
-    in_all: usize,
+    refused_connections: AtomicUsize,
 }
 
 /// How much comes to a thread, taken on or not, against what it can do.
@@ -150,6 +142,8 @@ pub(crate) struct Counted {
     waits: bool,
     /// It is this thread's to decide; with the generation that it came in.
     decides: Option<u64>,
+    /// It is refused for want of time.
+    untold: bool,
     answered: bool,
 }
 
@@ -245,6 +239,7 @@ impl Load {
             last_turns: AtomicU64::default(),
             last_turns_ns: AtomicU64::default(),
             untold: AtomicUsize::default(),
+            refused_connections: AtomicUsize::default(),
         });
         all.loads.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&load));
         load
@@ -262,13 +257,18 @@ impl Load {
         let shed = self.too_many(now_ns);
         self.in_flight.fetch_add(1, Relaxed);
         self.all.in_flight.fetch_add(1, Relaxed);
-        // A refusal costs next to nothing: nobody waits for it.
+        let untold = shed.is_some_and(Shed::is_of_time);
+        if untold {
+            self.untold.fetch_add(1, Relaxed);
+            self.all.untold.fetch_add(1, Relaxed);
+        }
+        // Nobody waits for the turn of a refusal.
         let waits = shed.is_none();
         if waits {
             self.queued.fetch_add(1, Relaxed);
         }
         let decides = (waits && decides).then(|| self.undecided.came());
-        (Counted { load: Arc::clone(self), waits, decides, answered: false }, shed)
+        (Counted { load: Arc::clone(self), waits, decides, untold, answered: false }, shed)
     }
 
     fn too_many(&self, now_ns: u64) -> Option<Shed> {
@@ -300,10 +300,10 @@ impl Load {
         let waiting = if stands { queued.max(coming) } else { queued };
         let queue_ns = nanos(limits.queue);
         let burst_ns = queue_ns.saturating_mul(BURST);
-        let most = if turn_ns < nanos(CHEAP) {
-            // Whoever waits to be refused does not come again meanwhile: how many do says how much comes.
+        let most = if turn_ns < nanos(CHEAP) && demand > BUSY {
+            // Whoever waits to be refused does not come again meanwhile: how many do says how much more comes.
             (burst_ns / (HALVING + untold as u64) * HALVING).max(queue_ns / 3)
-        } else if stands {
+        } else if stands && turn_ns >= nanos(CHEAP) {
             // The more comes the sooner the next one is there, and the shorter is a queue that keeps the thread busy.
             // By the root: with a queue of a fifth at five times, small batches were read and refused one by one.
             queue_ns / demand.max(ALL).isqrt() * ALL.isqrt()
@@ -320,15 +320,6 @@ impl Load {
         }
         self.wary_until_ns.store(now_ns.saturating_add(nanos(WARY)), Relaxed);
         Some(Shed::Queue { maximum: limits.queue })
-    }
-
-    /// Returns once it may be told that a request would have to wait for too long. The more have not been told the
-    /// later it is, so that they leave the thread its time for what it takes on.
-    pub(crate) async fn may_refuse(&self) {
-        let untold = Untold::new(self);
-        if untold.in_all <= self.all.limits.requests {
-            tokio::time::sleep(REFUSAL.saturating_mul(untold.of_thread)).await;
-        }
     }
 
     /// One that waited has its turn.
@@ -442,23 +433,6 @@ impl Undecided {
     }
 }
 
-// === impl Untold ===
-
-impl<'a> Untold<'a> {
-    fn new(load: &'a Load) -> Self {
-        let of_thread = load.untold.fetch_add(1, Relaxed).saturating_add(1);
-        let in_all = load.all.untold.fetch_add(1, Relaxed).saturating_add(1);
-        Self { load, of_thread: u32::try_from(of_thread).unwrap_or(u32::MAX), in_all }
-    }
-}
-
-impl Drop for Untold<'_> {
-    fn drop(&mut self) {
-        self.load.untold.fetch_sub(1, Relaxed);
-        self.load.all.untold.fetch_sub(1, Relaxed);
-    }
-}
-
 // === impl Counted ===
 
 impl Counted {
@@ -488,6 +462,10 @@ impl Drop for Counted {
         }
         if let Some(generation) = self.decides {
             self.load.decided(generation, self.answered);
+        }
+        if self.untold {
+            self.load.untold.fetch_sub(1, Relaxed);
+            self.load.all.untold.fetch_sub(1, Relaxed);
         }
         self.load.in_flight.fetch_sub(1, Relaxed);
         self.load.all.in_flight.fetch_sub(1, Relaxed);

@@ -209,9 +209,9 @@ settings! {
     max_connection_health_streams: usize, "PDP_MAX_CONNECTION_HEALTH_STREAMS", "COUNT";
     /// How many bytes the bodies of all requests may have that are not answered yet; not less than one may have
     max_buffered_bytes: usize, "PDP_MAX_BUFFERED_BYTES", "BYTES";
-    /// How many requests may be in flight on each thread that decides, at each door
+    /// How many requests may be in flight on each thread that decides, at each door, without those that are refused for want of time
     max_thread_requests: usize, "PDP_MAX_THREAD_REQUESTS", "COUNT";
-    /// How many requests may be in flight in all
+    /// How many requests may be in flight in all, and how many more may wait to be refused for want of time
     max_requests: usize, "PDP_MAX_REQUESTS", "COUNT";
     /// How long a request may have to wait for its turn before it is refused, in milliseconds
     max_queue_ms: u64, "PDP_MAX_QUEUE_MS", "MS";

@@ -20,7 +20,7 @@ pub(crate) use certificate::Certificate;
 pub(crate) use files::{client, client_as, read_at_most};
 pub(crate) use io::Io;
 
-use crate::admission::{Load, Quota, Shed};
+use crate::admission::{Load, Quota, Shed, Untold};
 use crate::connection::{Activity, Entry};
 use crate::telemetry::{Metrics, Reloaded};
 
@@ -113,6 +113,8 @@ struct Inner {
     load: Arc<Load>,
     /// Streams of health and reflection that are open.
     health_streams: AtomicUsize,
+    /// Refusals for want of time that have not been told.
+    untold: AtomicUsize,
     /// Where nobody is asked who they are, a connection is a caller.
     quota: Arc<Quota>,
     activity: Activity,
@@ -189,13 +191,14 @@ impl Peer {
     fn new(address: Option<SocketAddr>, load: &Arc<Load>, beyond: Option<Shed>) -> Self {
         let (certificate, load) = (OnceLock::new(), Arc::clone(load));
         let (quota, activity) = (Quota::new(load.all()), Activity::default());
-        let health_streams = AtomicUsize::new(0);
+        let [health_streams, untold] = [(); 2].map(|()| AtomicUsize::new(0));
         Self(Arc::new(Inner {
             address,
             certificate,
             beyond,
             load,
             health_streams,
+            untold,
             quota,
             activity,
         }))
@@ -224,6 +227,11 @@ impl Peer {
     /// What is taken on where the connection is served.
     pub(crate) fn load(&self) -> &Arc<Load> {
         &self.0.load
+    }
+
+    /// A refusal of one of its requests for want of time, to be told in its turn.
+    pub(crate) fn untold(&self) -> Untold<'_> {
+        Untold::new(&self.0.load, &self.0.untold)
     }
 
     /// What the connection may take on.

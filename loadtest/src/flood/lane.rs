@@ -156,7 +156,8 @@ impl Lane {
     /// Sends a request with the next flush; `false` if it has to be held back.
     pub(super) fn ask(&mut self, requests: &Requests, asked: Asked) -> bool {
         let Some(prepared) = requests.prepared.get(asked.number) else { return false };
-        let length = prepared.body.len() as i64 + 5;
+        // An envelope has five bytes.
+        let length = prepared.body.len() as i64 + if self.grpc { 5 } else { 0 };
         let unwritten = self.out.len() - self.written;
         if self.under_way >= self.most || length > self.window || unwritten > MOST_UNWRITTEN {
             return false;

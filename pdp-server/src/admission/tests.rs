@@ -1,8 +1,5 @@
 //! What is taken on, how much of it waits, and what is refused.
 
-use std::pin::{Pin, pin};
-use std::task::Poll;
-
 use super::*;
 use crate::threads::rest;
 
@@ -259,50 +256,35 @@ fn the_more_wait_to_be_refused_the_shorter_is_the_queue_of_what_is_cheap() {
     let load = with_room();
     learn(&load, 100, 40_000);
     let now = load.all.epoch + Duration::from_secs(1);
-    let taken = [0, 50, 150, 450, 5_000].map(|untold| {
+    load.demand.since_ns.store(u64::MAX, Relaxed);
+    let taken = |untold, demand| {
         load.untold.store(untold, Relaxed);
-        let held: Vec<_> = (0..2_000).map(|_| load.arrive(now, false)).collect();
-        held.iter().filter(|(_, shed)| shed.is_none()).count()
-    });
+        load.demand.percent.store(demand, Relaxed);
+        let held = std::iter::from_fn(|| {
+            let (counted, shed) = load.arrive(now, false);
+            shed.is_none().then_some(counted)
+        });
+        held.collect::<Vec<_>>().len()
+    };
+    assert_eq!(taken(450, BUSY), 1_251, "a thread that has time takes a burst on");
+    let taken = [0, 50, 150, 450, 5_000].map(|untold| taken(untold, BUSY + 1));
     assert_eq!(taken, [1_251, 626, 313, 126, 42], "50 ms of work, 25, 12.5, 5, and 5 / 3 at least");
 }
 
-async fn is_ready(mut future: Pin<&mut impl Future>) -> bool {
-    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await
-}
-
-#[tokio::test]
-async fn refusals_are_told_one_after_the_other_and_take_no_place() {
-    let (all, [load, other]) = loads();
-    let held: Vec<_> = (0..60).map(|_| load.arrive(all.epoch, false)).collect();
-    let full = |load: &Arc<Load>| load.arrive(all.epoch, false).1;
-    assert_eq!(full(&load), Some(Shed::Thread { maximum: 50 }));
-    let begun = Instant::now();
-    let mut told: Vec<_> = (0..20).map(|_| Box::pin(load.may_refuse())).collect();
-    for one in &mut told {
-        assert!(!is_ready(one.as_mut()).await);
-    }
-    let untold = || [load.untold.load(Relaxed), all.untold.load(Relaxed)];
-    assert_eq!(untold(), [20, 20]);
-    assert_eq!((full(&load), full(&other)), (None, None), "20 of the 60 are no work");
-    // Whoever has gone is not waited for.
-    told.truncate(10);
-    assert_eq!(untold(), [10, 10]);
-    for one in told {
-        one.await;
-    }
-    assert!(begun.elapsed() >= REFUSAL * 10, "the tenth of them");
-    assert_eq!(untold(), [0, 0]);
-    assert_eq!(full(&load), Some(Shed::Thread { maximum: 50 }));
+#[test]
+fn what_is_refused_takes_no_place_of_others() {
+    let load = with_room();
+    learn(&load, 100, 1_000_000);
+    let held: Vec<_> = (0..1_960).map(|_| load.arrive(load.all.epoch, false)).collect();
+    let refused = held.iter().filter(|(_, shed)| shed.is_some_and(Shed::is_of_time)).count();
+    assert_eq!(refused, 1_960 - 51, "all but 50 ms of work");
+    let untold = || [&load.untold, &load.all.untold].map(|it| it.load(Relaxed));
+    assert_eq!(untold(), [refused, refused]);
+    // With these it is as many as may be in flight, were they work.
+    let more: Vec<_> = (0..100).map(|_| load.arrive(load.all.epoch, false).1).collect();
+    assert!(more.iter().all(|shed| !matches!(shed, Some(Shed::Thread { .. } | Shed::All { .. }))));
     drop(held);
-}
-
-#[tokio::test]
-async fn no_more_wait_to_be_refused_than_may_be_in_flight() {
-    let (all, [load, _]) = loads();
-    all.untold.store(LIMITS.requests, Relaxed);
-    load.untold.store(usize::MAX - 1, Relaxed);
-    assert!(is_ready(pin!(load.may_refuse())).await);
+    assert_eq!(untold(), [0, 0]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, Ready};
 use http::{Request, Response};
@@ -17,6 +18,7 @@ use super::table::Need;
 use super::{Denied, Found, Gate, Undecided};
 use crate::admission::{Held, Shed};
 use crate::connection::Arrival;
+use crate::rpc::patience_of;
 
 /// What the two doors do each in its own way.
 pub(crate) trait Side: Clone + Send + 'static {
@@ -127,18 +129,16 @@ where
         if let Some(shed) = arrival.and_then(|arrival| arrival.shed)
             && !need.is_never_shed()
         {
-            let Some(load) =
-                arrival.map(|arrival| arrival.peer.load()).filter(|_| shed.is_of_time())
-            else {
-                return no(refuse::<D>(arrival, shed));
-            };
-            let load = Arc::clone(load);
+            let peer = arrival.map(|arrival| arrival.peer.clone());
+            let refused = refuse::<D>(arrival, shed);
+            let Some(peer) = peer.filter(|_| shed.is_of_time()) else { return no(refused) };
+            // Who is told after his deadline takes it for a server that says nothing.
+            let at_most = patience_of(request.headers(), Duration::MAX);
             // What comes of its body is not kept meanwhile.
             drop(request);
             return Either::Right(Either::Right(Box::pin(async move {
-                load.may_refuse().await;
-                load.all().shed(shed);
-                Ok(D::shed(shed))
+                peer.untold().turn(at_most).await;
+                Ok(refused)
             })));
         }
         let found = self.gate.find(request.headers(), arrival.map(|arrival| &arrival.peer));

@@ -11,8 +11,12 @@ const WAITING_PARTS: u32 = 8;
 
 /// The wait that a request's `grpc-timeout` leaves, and `cap` at most.
 pub(crate) fn patience(metadata: &MetadataMap, cap: Duration) -> Duration {
-    let timeout = timeout(metadata.as_ref());
-    timeout.map_or(cap, |timeout| cap.min(timeout / 10 * WAITING_PARTS))
+    patience_of(metadata.as_ref(), cap)
+}
+
+/// The same by a request's head.
+pub(crate) fn patience_of(headers: &HeaderMap, cap: Duration) -> Duration {
+    timeout(headers).map_or(cap, |timeout| cap.min(timeout / 10 * WAITING_PARTS))
 }
 
 /// What a request's `grpc-timeout` says.
