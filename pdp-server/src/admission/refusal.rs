@@ -11,7 +11,7 @@ use super::Load;
 const PAUSE: Duration = Duration::from_micros(100);
 
 /// The latest that one is told.
-const LATEST: Duration = Duration::from_millis(500);
+const LATEST: Duration = Duration::from_secs(1);
 
 /// A refusal that has not been told, until it is dropped.
 pub(crate) struct Untold<'a> {
