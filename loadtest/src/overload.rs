@@ -141,7 +141,7 @@ pub struct Health {
 // === impl Settings ===
 
 impl Default for Settings {
-    /// A size that takes two minutes, and what is asked most: Checks, one by one.
+    /// A size that takes a minute and a half, and what is asked most: Checks, one by one.
     fn default() -> Self {
         Self {
             size: 100_000,
