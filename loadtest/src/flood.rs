@@ -8,9 +8,10 @@
 
 mod lane;
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use mio::{Events, Poll, Token};
 
 use crate::drive::{DriveError, MAX_CONNECTIONS, Timing, bounds};
 use crate::pace::{Schedule, wake_up_in_time};
@@ -39,6 +40,12 @@ pub struct Flooded {
 /// How long it waits at most for something to come, when nothing is to be sent.
 const WAIT: Duration = Duration::from_millis(10);
 
+/// How many connections may have something at a time, until it is asked again.
+const EVENTS: usize = 1_024;
+
+/// How many bytes are read at a time.
+const READ_BYTES: usize = 1 << 16;
+
 /// One run.
 struct Flood<'a> {
     requests: &'a Requests,
@@ -46,6 +53,15 @@ struct Flood<'a> {
     timing: Timing,
     tally: Tally,
     held_back: u64,
+}
+
+/// What it goes over.
+struct Wires {
+    lanes: Vec<Lane>,
+    poll: Poll,
+    events: Events,
+    /// What is read at a time.
+    buffer: Vec<u8>,
 }
 
 /// Asks a server at the address, which is that of a door of gRPC, or of HTTP where that is where the requests go. It
@@ -66,18 +82,15 @@ pub fn flood(
         return Err(DriveError::Nothing);
     }
     wake_up_in_time();
-    let mut lanes = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        lanes.push(Lane::open(address, requests)?);
-    }
+    let wires = Wires::open(address, connections, requests)?;
     let (start, tally) = (Instant::now(), Tally::new());
-    Flood { requests, start, timing, tally, held_back: 0 }.run(lanes, pace)
+    Flood { requests, start, timing, tally, held_back: 0 }.run(wires, pace)
 }
 
 // === impl Flood ===
 
 impl Flood<'_> {
-    fn run(mut self, mut lanes: Vec<Lane>, pace: Pace) -> Result<Flooded, DriveError> {
+    fn run(mut self, mut wires: Wires, pace: Pace) -> Result<Flooded, DriveError> {
         let Timing { warm_up, duration, last_answers } = self.timing;
         let end = warm_up + duration;
         let mut due = match &pace {
@@ -89,9 +102,10 @@ impl Flood<'_> {
             let now = self.start.elapsed();
             let ending = now >= end;
             let mut wait = WAIT;
+            let lanes = &mut wires.lanes;
             match (pace, due.as_mut()) {
                 (Pace::Closed(each), _) if !ending => {
-                    for lane in &mut lanes {
+                    for lane in lanes {
                         while lane.under_way() < each && self.send(lane, next, now) {
                             next += 1;
                         }
@@ -113,13 +127,13 @@ impl Flood<'_> {
                 }
                 (Pace::Closed(_) | Pace::Open(_), _) => {}
             }
-            let idle = lanes.iter().all(|lane| lane.under_way() == 0);
+            let idle = wires.lanes.iter().all(|lane| lane.under_way() == 0);
             if ending && (idle || now >= end + last_answers) {
                 break;
             }
-            self.exchange(&mut lanes, wait)?;
+            wires.exchange(wait, |asked, outcome| self.told(asked, outcome))?;
         }
-        for _ in 0..lanes.iter().map(Lane::under_way).sum::<usize>() {
+        for _ in 0..wires.lanes.iter().map(Lane::under_way).sum::<usize>() {
             self.tally.failed(|| "no answer".to_owned());
         }
         let Self { tally, held_back, .. } = self;
@@ -129,31 +143,6 @@ impl Flood<'_> {
     /// Sends a request that was meant to be sent at that time, unless it has to be held back.
     fn send(&self, lane: &mut Lane, number: usize, at: Duration) -> bool {
         lane.ask(self.requests, Asked { number: number % self.requests.prepared.len(), at })
-    }
-
-    /// Sends what is to be sent, waits for so long at most, and takes what has come.
-    fn exchange(&mut self, lanes: &mut [Lane], wait: Duration) -> Result<(), DriveError> {
-        let mut ready = Vec::with_capacity(lanes.len());
-        for lane in &mut *lanes {
-            let flags = match lane.flush()? {
-                true => PollFlags::IN,
-                false => PollFlags::IN | PollFlags::OUT,
-            };
-            ready.push((lane.socket(), flags));
-        }
-        let mut ready: Vec<PollFd<'_>> =
-            ready.iter().map(|(socket, flags)| PollFd::new(socket, *flags)).collect();
-        let wait = Timespec::try_from(wait).ok();
-        match poll(&mut ready, wait.as_ref()) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => return Err(DriveError::System(error.into())),
-        }
-        let come: Vec<bool> = ready.iter().map(|it| !it.revents().is_empty()).collect();
-        for (lane, _) in lanes.iter_mut().zip(come).filter(|(_, come)| *come) {
-            lane.receive(|asked, outcome| self.told(asked, outcome))?;
-        }
-        Ok(())
     }
 
     /// Takes down what became of a request.
@@ -173,6 +162,55 @@ impl Flood<'_> {
                 self.tally.failed(|| "another status".to_owned());
             }
         }
+    }
+}
+
+// === impl Wires ===
+
+impl Wires {
+    fn open(address: &str, connections: usize, requests: &Requests) -> Result<Self, DriveError> {
+        let poll = Poll::new().map_err(DriveError::System)?;
+        let mut lanes = Vec::with_capacity(connections);
+        for number in 0..connections {
+            let lane = Lane::open(address, requests)?;
+            lane.register(poll.registry(), Token(number))?;
+            lanes.push(lane);
+        }
+        let (events, buffer) = (Events::with_capacity(EVENTS), vec![0; READ_BYTES]);
+        Ok(Self { lanes, poll, events, buffer })
+    }
+
+    /// Sends what is to be sent, waits for so long at most, and takes what has come; `told` hears of each request that is
+    /// done.
+    fn exchange(
+        &mut self,
+        wait: Duration,
+        mut told: impl FnMut(Asked, lane::Outcome),
+    ) -> Result<(), DriveError> {
+        for lane in &mut self.lanes {
+            lane.flush()?;
+        }
+        // Part of a millisecond is not slept through: the operating system would make it a whole one.
+        let wait = Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        match self.poll.poll(&mut self.events, Some(wait)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(DriveError::System(error)),
+        }
+        if self.events.is_empty() && wait.is_zero() {
+            // Whoever asks for health meanwhile is on this core, too.
+            std::thread::yield_now();
+        }
+        for event in &self.events {
+            let Some(lane) = self.lanes.get_mut(event.token().0) else { continue };
+            if event.is_writable() {
+                lane.unblock();
+            }
+            if event.is_readable() {
+                lane.receive(&mut self.buffer, &mut told)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
 use prost::bytes::Bytes;
 
 use crate::drive::DriveError;
@@ -70,6 +73,8 @@ pub(super) struct Lane {
     /// Not written yet; from there on.
     out: Vec<u8>,
     written: usize,
+    /// Nothing can be written at the moment.
+    blocked: bool,
     /// Read and not understood yet.
     come: Vec<u8>,
     /// How many requests it may have under way, and how many it has.
@@ -119,6 +124,7 @@ impl Lane {
             socket,
             out,
             written: 0,
+            blocked: false,
             come: Vec::new(),
             most: 0,
             under_way: 0,
@@ -132,9 +138,9 @@ impl Lane {
         };
         lane.flush()?;
         lane.socket.set_read_timeout(Some(PATIENCE)).map_err(DriveError::System)?;
-        let began = Instant::now();
+        let (began, mut buffer) = (Instant::now(), [0; 1_024]);
         while lane.most == 0 {
-            if began.elapsed() > PATIENCE || !lane.read()? {
+            if began.elapsed() > PATIENCE || lane.read(&mut buffer)? == 0 {
                 return Err(DriveError::Protocol("no settings in time"));
             }
             lane.understand(&mut |_, _| {})?;
@@ -148,9 +154,16 @@ impl Lane {
         self.under_way as usize
     }
 
-    /// The socket.
-    pub(super) fn socket(&self) -> &TcpStream {
-        &self.socket
+    /// Has it told under that token when there is something to read, and when it can be written to again.
+    pub(super) fn register(&self, registry: &Registry, token: Token) -> Result<(), DriveError> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let socket = self.socket.as_raw_fd();
+        registry.register(&mut SourceFd(&socket), token, both).map_err(DriveError::System)
+    }
+
+    /// It can be written to again.
+    pub(super) const fn unblock(&mut self) {
+        self.blocked = false;
     }
 
     /// Sends a request with the next flush; `false` if it has to be held back.
@@ -177,46 +190,56 @@ impl Lane {
         true
     }
 
-    /// Writes what can be written; whether that is all.
-    pub(super) fn flush(&mut self) -> Result<bool, DriveError> {
+    /// Writes what can be written.
+    pub(super) fn flush(&mut self) -> Result<(), DriveError> {
         while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
+            if self.blocked {
+                return Ok(());
+            }
             match self.socket.write(rest) {
                 Ok(0) => return Err(DriveError::Protocol("the connection was closed")),
                 Ok(count) => self.written += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.blocked = true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(DriveError::System(error)),
             }
         }
         self.out.clear();
         self.written = 0;
-        Ok(true)
-    }
-
-    /// Takes what has come; `told` hears of each request that is done.
-    pub(super) fn receive(
-        &mut self,
-        mut told: impl FnMut(Asked, Outcome),
-    ) -> Result<(), DriveError> {
-        if self.read()? {
-            self.understand(&mut told)?;
-        }
         Ok(())
     }
 
-    /// Reads once; whether anything came.
-    fn read(&mut self) -> Result<bool, DriveError> {
-        let mut buffer = [0; 1 << 16];
-        match self.socket.read(&mut buffer) {
-            Ok(0) => Err(DriveError::Protocol("the connection was closed")),
-            Ok(count) => {
-                self.come.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                Ok(true)
+    /// Takes all that has come; `told` hears of each request that is done.
+    pub(super) fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        mut told: impl FnMut(Asked, Outcome),
+    ) -> Result<(), DriveError> {
+        loop {
+            let read = self.read(buffer)?;
+            if read > 0 {
+                self.understand(&mut told)?;
             }
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(false),
-                _ => Err(DriveError::System(error)),
-            },
+            // There is no more than that, and of the next it is told anew.
+            if read < buffer.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads once; how much there was.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DriveError> {
+        loop {
+            match self.socket.read(buffer) {
+                Ok(0) => return Err(DriveError::Protocol("the connection was closed")),
+                Ok(count) => {
+                    self.come.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(DriveError::System(error)),
+            }
         }
     }
 
