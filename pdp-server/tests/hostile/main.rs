@@ -17,6 +17,7 @@ mod frames;
 #[allow(dead_code, reason = "the tests of callers use the rest of it")]
 mod guarded;
 mod held;
+mod overload;
 #[path = "../callers/secrets.rs"]
 #[allow(dead_code, reason = "the tests of callers use the rest of it")]
 mod secrets;
