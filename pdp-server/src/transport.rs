@@ -51,7 +51,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const USUAL: Terms = Terms {
     connections: 4_096,
     address_connections: 4_096,
-    streams: 1_024,
+    streams: 128,
     patience: Duration::from_secs(30),
     idle: Duration::from_secs(900),
     age: Duration::from_secs(1_800),

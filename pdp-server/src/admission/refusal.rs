@@ -4,14 +4,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::Load;
+use super::{CHEAP, Load};
 
-/// How long after the one before a refusal is told, where there are many: with this a thread spends about a tenth of
-/// its time on them.
+/// How long after the one before a refusal is told at the least, and in turns of what is cheap, where there are many:
+/// with this a thread spends about a tenth of its time on them.
 const PAUSE: Duration = Duration::from_micros(100);
+const PAUSE_TURNS: u32 = 10;
 
 /// The latest that one is told.
-const LATEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(4);
 
 /// A refusal that has not been told, until it is dropped.
 pub(crate) struct Untold<'a> {
@@ -19,6 +20,17 @@ pub(crate) struct Untold<'a> {
     of_connection: &'a AtomicUsize,
     /// After how long it may be told.
     pause: Duration,
+}
+
+// === impl Load ===
+
+impl Load {
+    /// How long after the one before a refusal is told. To refuse what is cheap costs about what its turn takes: over many
+    /// connections, where little is read and written at once, twice as much as over few.
+    fn pause(&self) -> Duration {
+        let turn = Duration::from_nanos(self.turn_ns.load(Relaxed));
+        if turn < CHEAP { PAUSE.max(turn.saturating_mul(PAUSE_TURNS)) } else { PAUSE }
+    }
 }
 
 // === impl Untold ===
@@ -32,7 +44,7 @@ impl<'a> Untold<'a> {
             load.refused_connections.fetch_add(1, Relaxed);
         }
         let turns = load.refused_connections.load(Relaxed).saturating_mul(before.saturating_add(1));
-        let pause = PAUSE.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX));
+        let pause = load.pause().saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX));
         // What is held is bounded as what is in flight is.
         let all = &load.all;
         let pause = match all.untold.load(Relaxed) > all.limits.requests {
@@ -89,6 +101,18 @@ mod tests {
         load.all.untold.store(usize::MAX, Relaxed);
         assert_eq!(load.all.limits.requests, usize::MAX);
         assert_eq!(Untold::new(&load, &many).pause, LATEST);
+    }
+
+    #[test]
+    fn dearer_turns_of_what_is_cheap_make_longer_pauses() {
+        let load = unlimited();
+        for (turn_us, pause_us) in [(0, 100), (8, 100), (19, 190), (49, 490), (50, 100), (900, 100)]
+        {
+            load.turn_ns.store(turn_us * 1_000, Relaxed);
+            let own = AtomicUsize::new(0);
+            let one = Untold::new(&load, &own);
+            assert_eq!(one.pause, Duration::from_micros(pause_us), "{turn_us}");
+        }
     }
 
     #[tokio::test]

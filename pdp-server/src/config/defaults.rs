@@ -57,7 +57,7 @@ pub const DEFAULT_MAX_BUFFERED_BYTES: usize = 256 << 20;
 
 /// The default of `max_connection_requests`: what a gateway has in flight on one connection. One more
 /// waits at the caller. Under overload all of these wait, to be answered or refused: the fewer there are the sooner.
-pub const DEFAULT_MAX_CONNECTION_REQUESTS: u32 = 256;
+pub const DEFAULT_MAX_CONNECTION_REQUESTS: u32 = 128;
 
 /// The default of `max_thread_requests`: several connections at their limit. What keeps latency flat is
 /// `max_queue_ms`; this bounds memory.
