@@ -209,6 +209,10 @@ impl Wires {
             if event.is_readable() {
                 lane.receive(&mut self.buffer, &mut told)?;
             }
+            if event.is_read_closed() {
+                // What came last is read: this finds the end, of which nothing is told again.
+                lane.receive(&mut self.buffer, &mut told)?;
+            }
         }
         Ok(())
     }

@@ -69,6 +69,8 @@ pub(crate) struct AdmissionLimits {
     pub(crate) caller_rate: u64,
     /// Bytes of the bodies of requests that have no answer yet.
     pub(crate) buffered_bytes: usize,
+    /// How long a refusal may wait to be told, so that it comes before the end of every deadline.
+    pub(crate) patience: Duration,
 }
 
 /// What all threads count together.

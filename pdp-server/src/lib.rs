@@ -352,6 +352,7 @@ fn admission_limits(overload: &Overload) -> AdmissionLimits {
         caller_requests: overload.max_caller_requests,
         caller_rate: overload.max_caller_rate,
         buffered_bytes: overload.max_buffered_bytes,
+        patience: rpc::patience_within(overload.max_deadline),
     }
 }
 

@@ -81,7 +81,7 @@ use leave::{Behind, tenant_of};
 pub(crate) use list::first_account;
 pub(crate) use malformed::Malformed;
 pub use page::{MAX_EXPLAINED_PAGE_SIZE, MAX_PAGE_SIZE, PageSizes, read_back};
-pub(crate) use patience::patience_of;
+pub(crate) use patience::{patience_of, patience_within};
 pub use policy::{MAX_CHANGES, MAX_REQUEST_ID_BYTES};
 pub(crate) use question::{Asked, check_all, last_instant};
 use running::{LONGEST_QUEUE, RunningLists};

@@ -136,6 +136,7 @@ where
         caller_requests: usize::MAX,
         caller_rate: 1_000_000_000,
         buffered_bytes: usize::MAX,
+        patience: Duration::MAX,
     };
     let manner = Manner {
         acceptor: Acceptor::new(None, Door::Grpc),

@@ -146,6 +146,7 @@ mod tests {
             caller_requests,
             caller_rate,
             buffered_bytes: usize::MAX,
+            patience: Duration::MAX,
         };
         Admission::new(limits, Arc::new(Metrics::new()))
     }

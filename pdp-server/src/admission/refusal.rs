@@ -2,12 +2,12 @@
 //! ask again: a thread that told all of them at once would have time for little else.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{CHEAP, Load};
 
 /// How long after the one before a refusal is told at the least, and in turns of what is cheap, where there are many:
-/// with this a thread spends about a tenth of its time on them.
+/// with this a thread spends about a tenth of its time on them, unless they are so many that the latest bounds the wait.
 const PAUSE: Duration = Duration::from_micros(100);
 const PAUSE_TURNS: u32 = 10;
 
@@ -26,10 +26,11 @@ pub(crate) struct Untold<'a> {
 
 impl Load {
     /// How long after the one before a refusal is told. To refuse what is cheap costs about what its turn takes: over many
-    /// connections, where little is read and written at once, twice as much as over few.
+    /// connections, where little is read and written at once, twice as much as over few. What is dearer is refused for
+    /// less than its turn.
     fn pause(&self) -> Duration {
-        let turn = Duration::from_nanos(self.turn_ns.load(Relaxed));
-        if turn < CHEAP { PAUSE.max(turn.saturating_mul(PAUSE_TURNS)) } else { PAUSE }
+        let turn = Duration::from_nanos(self.turn_ns.load(Relaxed)).min(CHEAP);
+        PAUSE.max(turn.saturating_mul(PAUSE_TURNS))
     }
 }
 
@@ -54,10 +55,10 @@ impl<'a> Untold<'a> {
         Self { load, of_connection, pause }
     }
 
-    /// Returns once it may be told, after so long at most.
-    pub(crate) async fn turn(self, at_most: Duration) {
+    /// Returns once it may be told, after so long at most since its request arrived.
+    pub(crate) async fn turn(self, arrived: Instant, at_most: Duration) {
         if !self.pause.is_zero() {
-            tokio::time::sleep(self.pause.min(at_most)).await;
+            tokio::time::sleep_until((arrived + self.pause.min(at_most)).into()).await;
         }
     }
 }
@@ -74,7 +75,6 @@ impl Drop for Untold<'_> {
 mod tests {
     use std::pin::{Pin, pin};
     use std::task::Poll;
-    use std::time::Instant;
 
     use super::super::tests::unlimited;
     use super::*;
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn dearer_turns_of_what_is_cheap_make_longer_pauses() {
         let load = unlimited();
-        for (turn_us, pause_us) in [(0, 100), (8, 100), (19, 190), (49, 490), (50, 100), (900, 100)]
+        for (turn_us, pause_us) in [(0, 100), (8, 100), (19, 190), (49, 490), (50, 500), (900, 500)]
         {
             load.turn_ns.store(turn_us * 1_000, Relaxed);
             let own = AtomicUsize::new(0);
@@ -120,12 +120,12 @@ mod tests {
         let (load, own) = (unlimited(), AtomicUsize::new(19));
         load.refused_connections.store(1, Relaxed);
         let begun = Instant::now();
-        let mut told = pin!(Untold::new(&load, &own).turn(LATEST));
+        let mut told = pin!(Untold::new(&load, &own).turn(begun, LATEST));
         assert!(!is_ready(told.as_mut()).await);
         told.await;
         assert!(begun.elapsed() >= PAUSE * 20);
         own.store(100_000, Relaxed);
-        Untold::new(&load, &own).turn(Duration::ZERO).await;
+        Untold::new(&load, &own).turn(Instant::now(), Duration::ZERO).await;
         assert_eq!(own.load(Relaxed), 100_000);
     }
 }

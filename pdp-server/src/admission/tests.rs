@@ -10,6 +10,7 @@ const LIMITS: AdmissionLimits = AdmissionLimits {
     caller_requests: 3,
     caller_rate: 10,
     buffered_bytes: 1_000,
+    patience: Duration::MAX,
 };
 
 /// What counts and refuses nothing.
@@ -21,6 +22,7 @@ pub(crate) fn everything() -> Arc<Admission> {
         caller_requests: usize::MAX,
         caller_rate: 1_000_000_000,
         buffered_bytes: usize::MAX,
+        patience: Duration::MAX,
     };
     Admission::new(limits, Arc::new(Metrics::new()))
 }

@@ -6,7 +6,6 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, Ready};
 use http::{Request, Response};
@@ -129,15 +128,17 @@ where
         if let Some(shed) = arrival.and_then(|arrival| arrival.shed)
             && !need.is_never_shed()
         {
-            let peer = arrival.map(|arrival| arrival.peer.clone());
             let refused = refuse::<D>(arrival, shed);
-            let Some(peer) = peer.filter(|_| shed.is_of_time()) else { return no(refused) };
+            let Some(Arrival { peer, at, .. }) = arrival.filter(|_| shed.is_of_time()).cloned()
+            else {
+                return no(refused);
+            };
             // Who is told after his deadline takes it for a server that says nothing.
-            let at_most = patience_of(request.headers(), Duration::MAX);
+            let at_most = patience_of(request.headers(), peer.load().all().limits().patience);
             // What comes of its body is not kept meanwhile.
             drop(request);
             return Either::Right(Either::Right(Box::pin(async move {
-                peer.untold().turn(at_most).await;
+                peer.untold().turn(at, at_most).await;
                 Ok(refused)
             })));
         }

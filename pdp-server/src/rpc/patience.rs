@@ -16,7 +16,12 @@ pub(crate) fn patience(metadata: &MetadataMap, cap: Duration) -> Duration {
 
 /// The same by a request's head.
 pub(crate) fn patience_of(headers: &HeaderMap, cap: Duration) -> Duration {
-    timeout(headers).map_or(cap, |timeout| cap.min(timeout / 10 * WAITING_PARTS))
+    timeout(headers).map_or(cap, |timeout| cap.min(patience_within(timeout)))
+}
+
+/// The wait that a deadline leaves.
+pub(crate) fn patience_within(deadline: Duration) -> Duration {
+    deadline / 10 * WAITING_PARTS
 }
 
 /// What a request's `grpc-timeout` says.
