@@ -55,10 +55,12 @@ impl<'a> Untold<'a> {
         Self { load, of_connection, pause }
     }
 
-    /// Returns once it may be told, after so long at most since its request arrived.
+    /// Returns once it may be told, after so long at most since its request arrived. Its turn counts from now: those that
+    /// a thread has come to late would all be told at once.
     pub(crate) async fn turn(self, arrived: Instant, at_most: Duration) {
         if !self.pause.is_zero() {
-            tokio::time::sleep_until((arrived + self.pause.min(at_most)).into()).await;
+            let left = at_most.saturating_sub(arrived.elapsed());
+            tokio::time::sleep(self.pause.min(left)).await;
         }
     }
 }
