@@ -4,12 +4,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::{CHEAP, Load};
+use super::{CHEAP, Load, nanos};
 
-/// How long after the one before a refusal is told at the least, and in turns of what is cheap, where there are many:
+/// How long after the one before a refusal is told at the least, and in times that it costs, where there are many:
 /// with this a thread spends about a tenth of its time on them, unless they are so many that the latest bounds the wait.
 const PAUSE: Duration = Duration::from_micros(100);
-const PAUSE_TURNS: u32 = 10;
+const PAUSE_COSTS: u32 = 10;
 
 /// The latest that one is told.
 const LATEST: Duration = Duration::from_secs(4);
@@ -27,10 +27,11 @@ pub(crate) struct Untold<'a> {
 impl Load {
     /// How long after the one before a refusal is told. To refuse what is cheap costs about what its turn takes: over many
     /// connections, where little is read and written at once, twice as much as over few. What is dearer is refused for
-    /// less than its turn.
+    /// the smaller a part of its turn.
     fn pause(&self) -> Duration {
-        let turn = Duration::from_nanos(self.turn_ns.load(Relaxed)).min(CHEAP);
-        PAUSE.max(turn.saturating_mul(PAUSE_TURNS))
+        let (turn_ns, cheap_ns) = (self.turn_ns.load(Relaxed).max(1), nanos(CHEAP));
+        let cost = Duration::from_nanos(turn_ns.min(cheap_ns * cheap_ns / turn_ns));
+        PAUSE.max(cost.saturating_mul(PAUSE_COSTS))
     }
 }
 
@@ -108,7 +109,8 @@ mod tests {
     #[test]
     fn dearer_turns_of_what_is_cheap_make_longer_pauses() {
         let load = unlimited();
-        for (turn_us, pause_us) in [(0, 100), (8, 100), (19, 190), (49, 490), (50, 500), (900, 500)]
+        for (turn_us, pause_us) in
+            [(0, 100), (8, 100), (19, 190), (49, 490), (50, 500), (100, 250), (900, 100)]
         {
             load.turn_ns.store(turn_us * 1_000, Relaxed);
             let own = AtomicUsize::new(0);
