@@ -26,6 +26,7 @@ use tower::{Layer as _, Service};
 
 use crate::RunError;
 use crate::admission::{Admission, AdmissionLimits, Load};
+use crate::config::DEFAULT_MAX_CONNECTION_REQUESTS;
 use crate::connection::{
     Arrived, Arriving, Entrance, Entry, MAX_FAULTS, MAX_HEAD_BYTES, MAX_TAKEN_BACK, Patient, Ping,
     Terms, Unread, drive, told_to_stop,
@@ -51,7 +52,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const USUAL: Terms = Terms {
     connections: 4_096,
     address_connections: 4_096,
-    streams: 128,
+    streams: DEFAULT_MAX_CONNECTION_REQUESTS,
     patience: Duration::from_secs(30),
     idle: Duration::from_secs(900),
     age: Duration::from_secs(1_800),
