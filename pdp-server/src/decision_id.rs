@@ -9,21 +9,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// all there are (Luby and Rackoff).
 const ROUNDS: u8 = 4;
 
+/// How many digits the name of a decision has.
+const DIGITS: usize = 32;
+
 /// Gives every decision a name of its own, for as long as the server runs and beyond: the first half
 /// is drawn at random when the server starts, the second half is a number, counted up and then
 /// permuted under a key that is drawn at the start as well. Who knows some names can neither guess
 /// others nor tell how many there are, or in what order they were given.
 #[derive(Debug)]
 pub(crate) struct DecisionIds {
-    process: u128,
+    process: u64,
     next: AtomicU64,
     key: RandomState,
 }
 
-/// The name of one decision: 48 hexadecimal digits when written.
+/// The name of one decision: 32 hexadecimal digits when written, as many as a trace has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct DecisionId {
-    process: u128,
+    process: u64,
     number: u64,
 }
 
@@ -35,10 +38,10 @@ impl DecisionIds {
     /// # Errors
     /// The operating system gives no random numbers.
     pub(crate) fn new() -> std::io::Result<Self> {
-        let mut random = [0; 16];
+        let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
         Ok(Self {
-            process: u128::from_be_bytes(random),
+            process: u64::from_be_bytes(random),
             next: AtomicU64::new(1),
             key: RandomState::new(),
         })
@@ -69,12 +72,27 @@ impl DecisionId {
     pub(crate) const fn number(self) -> u64 {
         self.number
     }
+
+    /// Its digits, as they are written.
+    pub(crate) fn digits(self) -> [u8; DIGITS] {
+        let Self { process, number } = self;
+        let written = u128::from(process) << u64::BITS | u128::from(number);
+        let mut digits = [0; DIGITS];
+        for (place, byte) in digits.as_chunks_mut().0.iter_mut().zip(written.to_be_bytes()) {
+            *place = [digit(byte >> 4), digit(byte & 0xF)];
+        }
+        digits
+    }
+}
+
+/// A hexadecimal digit.
+const fn digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' + value - 10 }
 }
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { process, number } = self;
-        write!(f, "{process:032x}{number:016x}")
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -86,11 +104,18 @@ mod tests {
     fn no_two_decisions_share_a_name() {
         let (here, elsewhere) = (DecisionIds::new().unwrap(), DecisionIds::new().unwrap());
         let (first, second) = (here.next().to_string(), here.next().to_string());
-        assert_eq!(first.len(), 48);
-        assert!(first.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_eq!(first.len(), DIGITS);
         assert_ne!(first, second);
-        assert_eq!(first[..32], second[..32]);
-        assert_ne!(first[..32], elsewhere.next().to_string()[..32]);
+        assert_eq!(first[..16], second[..16]);
+        assert_ne!(first[..16], elsewhere.next().to_string()[..16]);
+    }
+
+    #[test]
+    fn a_name_is_two_numbers_in_hexadecimal() {
+        let id = DecisionId { process: 0x0123_4567_89AB_CDEF, number: 0x00FE_DCBA };
+        assert_eq!(id.to_string(), "0123456789abcdef0000000000fedcba");
+        let id = DecisionIds::new().unwrap().next();
+        assert_eq!(id.to_string(), format!("{:016x}{:016x}", id.process, id.number()));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use pdp_engine::time::Timestamp;
 use crate::config::{DecisionLog as Settings, LogTarget, Share};
 use crate::decision_id::DecisionId;
 use crate::telemetry::{DecisionRpc, Metrics, RequestSpan, TraceId};
-use mask::Masker;
+use line::Lines;
 pub(crate) use noted::{Noted, NotedPermission, NotedSubject};
 use record::{Record, Texts};
 use ring::{Arriving, Sending, ring};
@@ -130,9 +130,9 @@ impl DecisionLog {
             joined: Mutex::default(),
             metrics: Arc::clone(metrics),
         });
-        let masker = Masker::new(settings)?;
+        let lines = Lines::new(settings)?;
         let (shared_too, rings) = (Arc::clone(&shared), Vec::new());
-        let writer = Writer { shared: shared_too, masker, sink, rings, failing: false };
+        let writer = Writer { shared: shared_too, lines, sink, rings, failing: false };
         let (stop, stopped) = mpsc::channel();
         let write = move || writer.run(&stopped);
         let thread = std::thread::Builder::new().name("pdp-decision-log".to_owned()).spawn(write);
@@ -156,17 +156,17 @@ impl DecisionLog {
     }
 
     /// Notes a decision: always one that does not allow, and of those that allow a share. Waits for
-    /// nothing.
+    /// nothing. Whether it is one that is noted.
     pub(crate) fn note<'q>(
         &self,
         asking: &Asking<'_>,
         decision: &Decision,
         id: DecisionId,
         question: impl FnOnce() -> Option<Noted<&'q str>>,
-    ) {
-        let Some(shared) = &self.0 else { return };
+    ) -> bool {
+        let Some(shared) = &self.0 else { return false };
         if decision.effect == Effect::Allow && !shared.allows.holds(id.number()) {
-            return;
+            return false;
         }
         let noted = LANE.try_with(|lane| {
             let mut lane = lane.try_borrow_mut().ok()?;
@@ -181,9 +181,11 @@ impl DecisionLog {
             let record = Record::new(id, asking, question()?, decision, &mut texts);
             ring.push(record, &texts)
         });
-        if !matches!(noted, Ok(Some(()))) {
+        let noted = matches!(noted, Ok(Some(())));
+        if !noted {
             shared.metrics.decision_dropped();
         }
+        noted
     }
 }
 

@@ -1,135 +1,140 @@
 //! A record as a line of JSON. The question has the keys of a check of a case file.
+//!
+//! It is put together by hand: there is one for every decision, and what serializes any value takes
+//! several times as long.
+
+use std::borrow::Cow;
 
 use pdp_bundle::time::format_time;
 use pdp_engine::delegate::DelegationAction;
-use serde::Serialize;
+use pdp_engine::time::Timestamp;
 
-use super::Noted;
 use super::mask::Masker;
 use super::noted::{NotedObject, NotedPermission, NotedRecipient, NotedScope, NotedSubject};
 use super::record::Read;
-use crate::config::Masked;
+use super::{LogError, Noted};
+use crate::config::{DecisionLog as Settings, Masked};
 
 /// What stands for a session without a permission level.
 const NO_LEVEL: &str = "none";
 
-/// The line.
-#[derive(Debug, Serialize)]
+/// Makes lines of records.
+#[derive(Debug)]
+pub(super) struct Lines {
+    masker: Masker,
+    times: Times,
+}
+
+/// Writes instants as [`format_time`] does. Most are of the same second as the one before.
+#[derive(Debug, Default)]
+struct Times {
+    second: Option<i64>,
+    /// Its text.
+    whole: String,
+    text: String,
+}
+
+/// Puts a line together. What stands between two values is put at once.
 struct Line<'a> {
-    id: String,
-    time: String,
-    rpc: &'static str,
-    tenant: &'a str,
-    question: Question,
-    effect: &'static str,
-    reason: &'static str,
-    revision: u64,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    caller: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    masked: Vec<&'static str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    cut: bool,
-}
-
-/// What was asked; each kind of question has some of these.
-#[derive(Debug, Default, Serialize)]
-struct Question {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operation: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    right: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vault: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resource: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    counterpart: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delegator: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grant: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoke: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    on: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", rename = "in")]
-    location: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    relative: Option<&'static str>,
-    /// Told where it is not as usual.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    routing: Option<bool>,
-}
-
-/// Writes the texts of one record.
-struct Writer<'a> {
+    into: &'a mut Vec<u8>,
     masker: &'a Masker,
     tenant: &'a str,
 }
 
-/// Appends the line of a record, with its end.
-pub(super) fn write(
-    record: &Read<'_>,
-    masker: &Masker,
-    into: &mut Vec<u8>,
-) -> Result<(), serde_json::Error> {
-    let Read { id, at, rpc, effect, reason, revision, trace, tenant, question, caller, cut } =
-        *record;
-    let parts = [Masked::Subject, Masked::Resource, Masked::Permission].into_iter();
-    let line = Line {
-        id: id.to_string(),
-        time: format_time(at),
-        rpc: rpc.as_str(),
-        tenant,
-        question: Writer { masker, tenant }.question(question),
-        effect: effect.as_str(),
-        reason: reason.as_str(),
-        revision: revision.get(),
-        caller,
-        trace_id: trace.map(|trace| trace.to_string()),
-        masked: parts.filter(|part| masker.hides(*part)).map(Masked::word).collect(),
-        cut,
-    };
-    serde_json::to_writer(&mut *into, &line)?;
-    into.push(b'\n');
-    Ok(())
+// === impl Lines ===
+
+impl Lines {
+    pub(super) fn new(settings: &Settings) -> Result<Self, LogError> {
+        Ok(Self { masker: Masker::new(settings)?, times: Times::default() })
+    }
+
+    /// Appends the line of a record, with its end.
+    pub(super) fn write(&mut self, record: &Read<'_>, into: &mut Vec<u8>) {
+        let Self { masker, times } = self;
+        let Read { id, at, rpc, effect, reason, revision, trace, tenant, question, caller, cut } =
+            *record;
+        let mut line = Line { into, masker, tenant };
+        line.plain(r#"{"id":""#, &id.digits());
+        line.plain(r#"","time":""#, times.text(at).as_bytes());
+        line.plain(r#"","rpc":""#, rpc.as_str().as_bytes());
+        line.text(r#"","tenant":""#, &[tenant]);
+        line.put(r#"","question":{"#);
+        line.question(question);
+        line.plain(r#"},"effect":""#, effect.as_str().as_bytes());
+        line.plain(r#"","reason":""#, reason.as_str().as_bytes());
+        line.plain(r#"","revision":"#, revision.get().to_string().as_bytes());
+        if !caller.is_empty() {
+            line.text(r#","caller":""#, &[caller]);
+            line.put("\"");
+        }
+        if let Some(trace) = trace {
+            line.plain(r#","trace_id":""#, trace.to_string().as_bytes());
+            line.put("\"");
+        }
+        if !masker.hidden().is_empty() {
+            line.plain(r#","masked":[""#, masker.hidden().join("\",\"").as_bytes());
+            line.put("\"]");
+        }
+        line.put(if cut { ",\"cut\":true}\n" } else { "}\n" });
+    }
 }
 
-// === impl Writer ===
+// === impl Times ===
 
-impl Writer<'_> {
-    fn question(&self, asked: Noted<&str>) -> Question {
-        let unusual = |routing: bool| (!routing).then_some(false);
-        match asked {
-            Noted::Check { subject, permission, resource, counterpart, routing } => {
-                let question = Question {
-                    subject: Some(self.subject(subject)),
-                    resource: Some(self.object(resource)),
-                    counterpart: counterpart.map(|object| self.object(object)),
-                    routing: unusual(routing),
-                    ..Question::default()
-                };
-                let name = |kind: &str, name: &str| Some(self.permission(kind, name));
-                match permission {
-                    NotedPermission::Operation(it) => {
-                        Question { operation: name("operation", it), ..question }
-                    }
-                    NotedPermission::Right(it) => Question { right: name("right", it), ..question },
-                    NotedPermission::Vault(it) => Question { vault: name("vault", it), ..question },
-                    NotedPermission::Session(it) => {
-                        let session = name("session", it.unwrap_or(NO_LEVEL));
-                        Question { session, ..question }
-                    }
+impl Times {
+    const MICROS: i64 = 1_000_000;
+
+    fn text(&mut self, at: Timestamp) -> &str {
+        let Self { second, whole, text } = self;
+        let micros = at.as_micros();
+        let (of, fraction) = (micros.div_euclid(Self::MICROS), micros.rem_euclid(Self::MICROS));
+        if *second != Some(of) {
+            *second = Some(of);
+            *whole = format_time(Timestamp::from_micros(of.saturating_mul(Self::MICROS)));
+        }
+        text.clear();
+        match whole.strip_suffix('Z') {
+            Some(before) if fraction != 0 => {
+                text.push_str(before);
+                text.push('.');
+                let (mut rest, mut unit) = (fraction, Self::MICROS / 10);
+                while rest > 0 {
+                    text.extend(
+                        u32::try_from(rest / unit).ok().and_then(|it| char::from_digit(it, 10)),
+                    );
+                    (rest, unit) = (rest % unit, unit / 10);
                 }
+                text.push('Z');
+            }
+            Some(_) => text.push_str(whole),
+            None => text.push_str(&format_time(at)),
+        }
+        text
+    }
+}
+
+// === impl Line ===
+
+impl Line<'_> {
+    /// What was asked; each kind of question has some of these fields.
+    fn question(&mut self, asked: Noted<&str>) {
+        let routing = match asked {
+            Noted::Check { subject, permission, resource, counterpart, routing } => {
+                self.subject(r#""subject":""#, subject);
+                let (head, kind, name) = match permission {
+                    NotedPermission::Operation(name) => (r#"","operation":""#, "operation", name),
+                    NotedPermission::Right(name) => (r#"","right":""#, "right", name),
+                    NotedPermission::Vault(name) => (r#"","vault":""#, "vault", name),
+                    NotedPermission::Session(level) => {
+                        (r#"","session":""#, "session", level.unwrap_or(NO_LEVEL))
+                    }
+                };
+                self.text(head, &[&self.shown(Masked::Permission, kind, name)]);
+                self.object(r#"","resource":""#, resource);
+                if let Some(counterpart) = counterpart {
+                    self.object(r#"","counterpart":""#, counterpart);
+                }
+                routing
             }
             Noted::Delegation {
                 delegator,
@@ -140,60 +145,134 @@ impl Writer<'_> {
                 scope,
                 routing,
             } => {
-                let level = format!("{type_name}/{}", self.permission(type_name, level));
-                let (grant, revoke) = match action {
-                    DelegationAction::Grant => (Some(level), None),
-                    DelegationAction::Revoke => (None, Some(level)),
+                self.subject(r#""delegator":""#, delegator);
+                let head = match action {
+                    DelegationAction::Grant => r#"","grant":""#,
+                    DelegationAction::Revoke => r#"","revoke":""#,
                 };
-                let question = Question {
-                    delegator: Some(self.subject(delegator)),
-                    grant,
-                    revoke,
-                    to: Some(self.recipient(recipient)),
-                    routing: unusual(routing),
-                    ..Question::default()
-                };
+                let level = self.shown(Masked::Permission, type_name, level);
+                self.text(head, &[type_name, "/", &level]);
+                self.recipient(r#"","to":""#, recipient);
                 match scope {
-                    NotedScope::On(object) => {
-                        Question { on: Some(self.object(object)), ..question }
-                    }
-                    NotedScope::In(id) => Question { location: Some(id.to_owned()), ..question },
+                    NotedScope::On(object) => self.object(r#"","on":""#, object),
+                    NotedScope::In(id) => self.text(r#"","in":""#, &[id]),
                     NotedScope::Relative(relative) => {
-                        Question { relative: Some(relative.as_str()), ..question }
+                        self.text(r#"","relative":""#, &[relative.as_str()]);
                     }
                 }
+                routing
             }
-        }
+        };
+        // Told where it is not as usual.
+        self.put(if routing { "\"" } else { r#"","routing":false"# });
     }
 
-    fn subject(&self, subject: NotedSubject<&str>) -> String {
+    fn subject(&mut self, head: &str, subject: NotedSubject<&str>) {
         let (kind, id) = match subject {
             NotedSubject::Person(id) => ("person", id),
             NotedSubject::Account(id) => ("account", id),
             NotedSubject::Nobody(kind, id) => (kind, id),
         };
-        self.actor(kind, id)
+        self.thing(head, Masked::Subject, kind, id);
     }
 
-    fn recipient(&self, recipient: NotedRecipient<&str>) -> String {
+    fn recipient(&mut self, head: &str, recipient: NotedRecipient<&str>) {
         match recipient {
-            NotedRecipient::One(kind, id) => self.actor(kind, id),
+            NotedRecipient::One(kind, id) => self.thing(head, Masked::Subject, kind, id),
             NotedRecipient::Pair(role, location) => {
-                self.actor("business_role", &format!("{role}@{location}"))
+                let pair = format!("{role}@{location}");
+                self.thing(head, Masked::Subject, "business_role", &pair);
             }
         }
     }
 
-    fn actor(&self, kind: &str, id: &str) -> String {
-        format!("{kind}:{}", self.masker.shown(Masked::Subject, self.tenant, kind, id))
+    fn object(&mut self, head: &str, NotedObject { type_name, id }: NotedObject<&str>) {
+        self.thing(head, Masked::Resource, type_name, id);
     }
 
-    fn object(&self, object: NotedObject<&str>) -> String {
-        let NotedObject { type_name, id } = object;
-        format!("{type_name}:{}", self.masker.shown(Masked::Resource, self.tenant, type_name, id))
+    fn thing(&mut self, head: &str, part: Masked, kind: &str, name: &str) {
+        self.text(head, &[kind, ":", &self.shown(part, kind, name)]);
     }
 
-    fn permission(&self, kind: &str, name: &str) -> String {
-        self.masker.shown(Masked::Permission, self.tenant, kind, name)
+    fn shown<'t>(&self, part: Masked, kind: &str, text: &'t str) -> Cow<'t, str> {
+        self.masker.shown(part, self.tenant, kind, text)
+    }
+
+    /// What is before a text, and the text up to the quote that ends it: that begins what is next.
+    fn text(&mut self, head: &str, parts: &[&str]) {
+        self.put(head);
+        for part in parts {
+            escape(part, self.into);
+        }
+    }
+
+    /// The same with what stands in JSON as it is.
+    #[inline]
+    fn plain(&mut self, head: &str, value: &[u8]) {
+        self.put(head);
+        self.into.extend_from_slice(value);
+    }
+
+    #[inline]
+    fn put(&mut self, json: &str) {
+        self.into.extend_from_slice(json.as_bytes());
+    }
+}
+
+/// Appends a text as it stands between the quotes of JSON (RFC 8259 section 7).
+fn escape(text: &str, into: &mut Vec<u8>) {
+    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    // All bytes are looked at, so that several are at once.
+    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
+        return into.extend_from_slice(text.as_bytes());
+    }
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => into.extend_from_slice(&[b'\\', byte]),
+            0..b' ' => into.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => into.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_those_of_json() {
+        let every: String = (0..0x250).filter_map(char::from_u32).collect();
+        for text in
+            ["", "plain", "\"", "a\\b", "\u{0}\n\u{1f}\u{7f}", "\u{1f512} z\u{fc}rich", &every]
+        {
+            let mut written = vec![b'"'];
+            escape(text, &mut written);
+            written.push(b'"');
+            let read: String = serde_json::from_slice(&written).unwrap();
+            assert_eq!(read, text);
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_everywhere() {
+        let mut times = Times::default();
+        for micros in [
+            0,
+            1,
+            999_999,
+            1_000_000,
+            1_500_000,
+            1_000_000,
+            1_790_000_000_120_000,
+            -1,
+            -1_000_000,
+            i64::MAX,
+            i64::MAX,
+            i64::MIN,
+            7,
+        ] {
+            let at = Timestamp::from_micros(micros);
+            assert_eq!(times.text(at), format_time(at));
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! sees that two records are about the same thing, and neither which thing it is nor, without the key,
 //! whether it is one that they think of.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -23,6 +24,8 @@ const SHOWN_BYTES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Masker {
     hidden: Mask,
+    /// The names of what is hidden.
+    said: Vec<&'static str>,
     key: hmac::Key,
 }
 
@@ -41,18 +44,27 @@ impl Masker {
             }
         };
         let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
-        Ok(Self { hidden: settings.mask.clone(), key })
+        let hidden = settings.mask.clone();
+        let parts = [Masked::Subject, Masked::Resource, Masked::Permission].into_iter();
+        let said = parts.filter(|part| hidden.hides(*part)).map(Masked::word).collect();
+        Ok(Self { hidden, said, key })
     }
 
-    /// Whether records do not show this.
-    pub(super) fn hides(&self, part: Masked) -> bool {
-        self.hidden.hides(part)
+    /// What records do not show.
+    pub(super) fn hidden(&self) -> &[&'static str] {
+        &self.said
     }
 
     /// The text, or what stands for it. `kind` keeps apart what may have the same text.
-    pub(super) fn shown(&self, part: Masked, tenant: &str, kind: &str, text: &str) -> String {
-        if !self.hides(part) {
-            return text.to_owned();
+    pub(super) fn shown<'t>(
+        &self,
+        part: Masked,
+        tenant: &str,
+        kind: &str,
+        text: &'t str,
+    ) -> Cow<'t, str> {
+        if !self.hidden.hides(part) {
+            return text.into();
         }
         let mut hash = hmac::Context::with_key(&self.key);
         // Neither of the first three holds a zero byte.
@@ -63,7 +75,7 @@ impl Masker {
         hash.update(text.as_bytes());
         let hash = hash.sign();
         let digits = hash.as_ref().iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}"));
-        format!("hmac-{}", digits.collect::<String>())
+        format!("hmac-{}", digits.collect::<String>()).into()
     }
 }
 

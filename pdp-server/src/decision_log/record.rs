@@ -115,10 +115,10 @@ impl Record {
             cut,
             text_bytes: _,
         } = self;
+        // INVARIANT: texts are cut between characters only.
+        let texts = std::str::from_utf8(texts).unwrap_or_default();
         let at_place = |place: Place| {
-            let bytes = texts.get(usize::from(place.start)..usize::from(place.end));
-            // INVARIANT: texts are cut between characters only.
-            bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+            texts.get(usize::from(place.start)..usize::from(place.end)).unwrap_or_default()
         };
         Read {
             id: *id,

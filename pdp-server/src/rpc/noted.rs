@@ -1,5 +1,6 @@
 //! What is counted, noted and traced of every decision, whatever door it was asked through.
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use pdp_engine::permission::PermissionKind;
@@ -7,7 +8,7 @@ use pdp_engine::query::{Decision, PermissionRef, Question};
 use pdp_engine::session::SessionQuestion;
 use pdp_engine::time::Timestamp;
 use pdp_engine::vault::VaultQuestion;
-use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 
 use super::failure::Failure;
@@ -19,7 +20,11 @@ use crate::decision_log::{Asking, Noted, NotedPermission};
 use crate::telemetry::{DecisionRpc, Parent, Rpc, TRACEPARENT, Traced};
 
 /// Where an answer over gRPC has the name of its decision.
-const DECISION_ID: &str = "pdp-decision-id";
+static DECISION_ID: LazyLock<MetadataKey<Ascii>> =
+    LazyLock::new(|| MetadataKey::from_static("pdp-decision-id"));
+
+/// One in so many of these headers is remembered by its connection.
+const REMEMBERED: u64 = 64;
 
 // === impl Door ===
 
@@ -70,8 +75,8 @@ impl Door {
         Asking { rpc, tenant, caller, trace: traced.trace(), span, at }
     }
 
-    /// Counts a decision and notes it, under a name that was given already or a new one. Without a log
-    /// and a span nobody could look for the name, and there is none.
+    /// Counts a decision and notes it, under a name that was given already or a new one. A new one is told
+    /// where it leads somewhere: to a record or a span.
     pub(crate) fn noted<'q>(
         &self,
         asking: &Asking<'_>,
@@ -83,12 +88,12 @@ impl Door {
         if asking.span.is_none() && !self.log.is_on() {
             return id;
         }
-        let id = id.unwrap_or_else(|| self.decision_id());
+        let name = id.unwrap_or_else(|| self.decision_id());
         if let Some(span) = asking.span {
-            span.decided(decision, id);
+            span.decided(decision, name);
         }
-        self.log.note(asking, decision, id, question);
-        Some(id)
+        let noted = self.log.note(asking, decision, name, question);
+        id.or_else(|| (noted || asking.span.is_some()).then_some(name))
     }
 }
 
@@ -100,11 +105,12 @@ pub(super) fn parent_of(metadata: &MetadataMap) -> Option<Parent> {
 /// An answer, with the name of its decision, if it has one.
 pub(super) fn with_id<T>(answer: T, id: Option<DecisionId>) -> Response<T> {
     let mut response = Response::new(answer);
-    let value = id.and_then(|id| MetadataValue::<Ascii>::try_from(id.to_string()).ok());
+    let value = id.and_then(|id| MetadataValue::<Ascii>::try_from(id.digits().as_slice()).ok());
     if let Some(mut value) = value {
-        // It comes once: no connection is to remember it for the answers that follow.
-        value.set_sensitive(true);
-        response.metadata_mut().insert(DECISION_ID, value);
+        // It comes once, and there is no use in what a connection remembers of it (RFC 7541 section 7.1.3) but
+        // for the header's name, which some of them leave there for the others.
+        value.set_sensitive(!id.is_some_and(|id| id.number().is_multiple_of(REMEMBERED)));
+        response.metadata_mut().insert(DECISION_ID.clone(), value);
     }
     response
 }

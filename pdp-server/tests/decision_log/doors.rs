@@ -42,7 +42,7 @@ fn said(records: &[Value]) -> Vec<Value> {
     let plain = |record: &Value| {
         let mut record = record.clone();
         let id = record.as_object_mut().unwrap().remove("id").unwrap();
-        assert_eq!(id.as_str().unwrap().len(), 48);
+        assert_eq!(id.as_str().unwrap().len(), 32);
         record
     };
     records.iter().map(plain).collect()

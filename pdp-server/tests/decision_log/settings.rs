@@ -3,13 +3,14 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
+use pdp_proto::v1;
 use pdp_server::clock::Clock;
 use pdp_server::config::{DecisionLogSettings, LogTarget, Settings};
 use pdp_server::{Listeners, run};
 use serde_json::{Value, json};
 
 use crate::logged::{Logged, log_in, records};
-use crate::served;
+use crate::served::{self, question};
 
 fn masked(parts: &str) -> DecisionLogSettings {
     DecisionLogSettings { decision_log_mask: Some(parts.parse().unwrap()), ..Default::default() }
@@ -100,9 +101,36 @@ async fn denials_are_always_logged_and_allows_by_their_share() {
         assert_eq!(denied.len(), 1_000);
         assert!((least..=most).contains(&allowed.len()), "{share}: {}", allowed.len());
         // Whether one is among the share can be told from its id.
-        let half = |record: &&Value| record["id"].as_str().unwrap().as_bytes()[32] < b'8';
+        let half = |record: &&Value| record["id"].as_str().unwrap().as_bytes()[16] < b'8';
         assert!(share != "0.5" || allowed.iter().all(half));
     }
+}
+
+#[tokio::test]
+async fn a_check_is_told_the_name_of_what_has_a_record_and_no_other() {
+    let log = DecisionLogSettings {
+        decision_log_allows: Some("0".parse().unwrap()),
+        ..Default::default()
+    };
+    let logged = Logged::start(log, Settings::default()).await;
+    let mut decisions = logged.served.decisions();
+    let mut told = Vec::new();
+    // Some of these names stay with the connection, and most do not.
+    for _ in 0..300 {
+        for who in ["ana", "bo"] {
+            let question = Some(question(who, "View", "absence"));
+            let request = v1::CheckRequest { question, ..Default::default() };
+            let answer = decisions.check(request).await.unwrap();
+            let name = answer.metadata().get("pdp-decision-id").cloned();
+            assert_eq!(name.is_some(), who == "bo");
+            told.extend(name.map(|name| name.to_str().unwrap().to_owned()));
+        }
+    }
+    let (_folder, records) = logged.stop().await;
+    let mut written: Vec<_> = records.iter().map(|it| it["id"].as_str().unwrap()).collect();
+    written.sort_unstable();
+    told.sort_unstable();
+    assert_eq!((told.len(), written), (300, told.iter().map(String::as_str).collect()));
 }
 
 #[tokio::test]
