@@ -237,7 +237,156 @@ fn escape(text: &str, into: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use pdp_engine::level::Relative;
+    use pdp_engine::query::{Decision, Effect, Reason, Revision};
+    use serde_json::{Value, json};
+
+    use super::super::Asking;
+    use super::super::record::{Record, Texts};
     use super::*;
+    use crate::config::{DecisionLogSettings, Settings as Given};
+    use crate::decision_id::DecisionIds;
+    use crate::telemetry::{DecisionRpc, Parent, TraceId};
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    /// What a line says, that is JSON on one line of its own.
+    fn said(mask: &str, question: Noted<&str>, caller: &str, trace: Option<TraceId>) -> Value {
+        let log = DecisionLogSettings {
+            decision_log_mask: Some(mask.parse().unwrap()),
+            ..DecisionLogSettings::default()
+        };
+        let config = Given { decision_log: log, ..Given::default() }.into_config(None).unwrap();
+        let mut lines = Lines::new(&config.decision_log).unwrap();
+        let (rpc, at) = (DecisionRpc::Check, Timestamp::from_micros(1_500_000));
+        let asking = Asking { rpc, tenant: "acme", caller, trace, span: None, at };
+        let (effect, reason) = (Effect::Deny, Reason::NotGranted);
+        let decision = Decision { effect, reason, revision: Revision::new(3) };
+        let id = DecisionIds::new().unwrap().next();
+        let mut texts = Texts::new();
+        let record = Record::new(id, &asking, question, &decision, &mut texts);
+        let mut line = b"before\n".to_vec();
+        lines.write(&record.read(texts.bytes()), &mut line);
+        let line = String::from_utf8(line).unwrap();
+        let line = line.strip_prefix("before\n").unwrap().strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'));
+        let mut said: Value = serde_json::from_str(line).unwrap();
+        let fields = said.as_object_mut().unwrap();
+        let always = ["id", "time", "rpc", "tenant", "effect", "reason", "revision"];
+        let values = always.map(|field| fields.remove(field).unwrap());
+        let time = "1970-01-01T00:00:01.5Z";
+        let told = json!([id.to_string(), time, "Check", "acme", "DENY", "NOT_GRANTED", 3]);
+        assert_eq!(Value::from(values.to_vec()), told);
+        said
+    }
+
+    fn check<'t>(
+        subject: NotedSubject<&'t str>,
+        permission: NotedPermission<&'t str>,
+        counterpart: Option<NotedObject<&'t str>>,
+    ) -> Noted<&'t str> {
+        let resource = NotedObject { type_name: "T", id: "r" };
+        Noted::Check { subject, permission, resource, counterpart, routing: counterpart.is_none() }
+    }
+
+    fn delegation<'t>(
+        action: DelegationAction,
+        recipient: NotedRecipient<&'t str>,
+        scope: NotedScope<&'t str>,
+    ) -> Noted<&'t str> {
+        let (delegator, routing) = (NotedSubject::Account("a"), action == DelegationAction::Grant);
+        Noted::Delegation {
+            delegator,
+            action,
+            type_name: "T",
+            level: "L",
+            recipient,
+            scope,
+            routing,
+        }
+    }
+
+    #[test]
+    fn every_kind_of_question_is_an_object_with_its_fields() {
+        let ana = NotedSubject::Person("ana");
+        let other = Some(NotedObject { type_name: "Person", id: "bo" });
+        let nobody = NotedSubject::Nobody("ro\"bot\\", "\u{1}\n");
+        let (one, pair) = (NotedRecipient::One("group", "hr"), NotedRecipient::Pair("teller", "z"));
+        let on = NotedScope::On(NotedObject { type_name: "T", id: "r" });
+        let (grant, revoke) = (DelegationAction::Grant, DelegationAction::Revoke);
+        let resource = "T:r";
+        let (subject, delegator) = ("person:ana", "account:a");
+        let shapes = [
+            (
+                check(ana, NotedPermission::Operation("a \"b\""), None),
+                json!({"subject": subject, "operation": "a \"b\"", "resource": resource}),
+            ),
+            (
+                check(NotedSubject::Account("x"), NotedPermission::Right("R"), other),
+                json!({"subject": "account:x", "right": "R", "resource": resource,
+                    "counterpart": "Person:bo", "routing": false}),
+            ),
+            (
+                check(nobody, NotedPermission::Vault("View"), None),
+                json!({"subject": "ro\"bot\\:\u{1}\n", "vault": "View", "resource": resource}),
+            ),
+            (
+                check(ana, NotedPermission::Session(Some("root")), None),
+                json!({"subject": subject, "session": "root", "resource": resource}),
+            ),
+            (
+                check(ana, NotedPermission::Session(None), None),
+                json!({"subject": subject, "session": "none", "resource": resource}),
+            ),
+            (
+                delegation(grant, one, on),
+                json!({"delegator": delegator, "grant": "T/L", "to": "group:hr", "on": resource}),
+            ),
+            (
+                delegation(revoke, pair, NotedScope::In("z")),
+                json!({"delegator": delegator, "revoke": "T/L", "to": "business_role:teller@z",
+                    "in": "z", "routing": false}),
+            ),
+            (
+                delegation(grant, one, NotedScope::Relative(Relative::Manager)),
+                json!({"delegator": delegator, "grant": "T/L", "to": "group:hr",
+                    "relative": Relative::Manager.as_str()}),
+            ),
+        ];
+        for (question, expected) in shapes {
+            assert_eq!(said("", question, "", None), json!({"question": expected}));
+        }
+    }
+
+    #[test]
+    fn what_is_there_at_times_stands_beside_the_question_and_alone() {
+        let trace = Parent::of(format!("00-{TRACE}-b7ad6b7169203331-01").as_bytes()).unwrap();
+        let long = "l".repeat(700);
+        for (who, cut) in [("ana", false), (long.as_str(), true)] {
+            let subject = NotedSubject::Person(who);
+            let question = check(subject, NotedPermission::Operation("View"), None);
+            for (mask, hidden) in [
+                ("", vec![]),
+                ("subject", vec!["subject"]),
+                ("permission,resource", vec!["resource", "permission"]),
+            ] {
+                for caller in ["", "ed\"ge"] {
+                    for trace in [None, Some(trace.trace())] {
+                        let mut said = said(mask, question, caller, trace);
+                        let fields = said.as_object_mut().unwrap();
+                        assert_eq!(fields.remove("masked").unwrap_or(json!([])), json!(hidden));
+                        assert_eq!(fields.remove("cut"), cut.then(|| json!(true)));
+                        let told = (!caller.is_empty() && !cut).then(|| json!(caller));
+                        assert_eq!(fields.remove("caller"), told);
+                        assert_eq!(fields.remove("trace_id"), trace.map(|_| json!(TRACE)));
+                        assert_eq!(fields.keys().collect::<Vec<_>>(), ["question"]);
+                        let shown = fields["question"]["subject"].as_str().unwrap();
+                        assert_eq!(shown.starts_with("person:hmac-"), mask == "subject");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn texts_are_those_of_json() {

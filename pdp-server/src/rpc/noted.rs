@@ -23,9 +23,6 @@ use crate::telemetry::{DecisionRpc, Parent, Rpc, TRACEPARENT, Traced};
 static DECISION_ID: LazyLock<MetadataKey<Ascii>> =
     LazyLock::new(|| MetadataKey::from_static("pdp-decision-id"));
 
-/// One in so many of these headers is remembered by its connection.
-const REMEMBERED: u64 = 64;
-
 // === impl Door ===
 
 impl Door {
@@ -107,9 +104,8 @@ pub(super) fn with_id<T>(answer: T, id: Option<DecisionId>) -> Response<T> {
     let mut response = Response::new(answer);
     let value = id.and_then(|id| MetadataValue::<Ascii>::try_from(id.digits().as_slice()).ok());
     if let Some(mut value) = value {
-        // It comes once, and there is no use in what a connection remembers of it (RFC 7541 section 7.1.3) but
-        // for the header's name, which some of them leave there for the others.
-        value.set_sensitive(!id.is_some_and(|id| id.number().is_multiple_of(REMEMBERED)));
+        // It comes once: no connection is to remember it for the answers that follow.
+        value.set_sensitive(true);
         response.metadata_mut().insert(DECISION_ID.clone(), value);
     }
     response

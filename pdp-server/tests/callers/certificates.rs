@@ -45,8 +45,32 @@ async fn a_certificate_says_who_calls() {
     let ended = tls.authority.issue(folder.path(), "ended", &[edge], 2021);
     let guarded = Guarded::with_tls(folder, CALLERS, tls.settings(), &tls, &by_uri).await;
 
-    let asked = async |identity: Option<&Issued>| match tls.connect(&guarded.served, identity).await
-    {
+    for (identity, expected) in [
+        (Some(&by_uri), "REASON_GRANTED"),
+        (Some(&both), "REASON_GRANTED"),
+        (Some(&by_dns), "ROLE_MISSING"),
+        (Some(&unknown), "CREDENTIALS_INVALID"),
+        (Some(&foreign), "no connection"),
+        (Some(&ended), "no connection"),
+        (None, "no connection"),
+    ] {
+        let who = identity.map(|it| it.cert.display().to_string());
+        assert_eq!(asked(&guarded, &tls, identity).await, expected, "{who:?}");
+    }
+    let failed = "pdp_tls_handshake_failures_total{reason=\"failed\"}";
+    until("the failures", async || metric(&guarded, &tls, &by_dns, failed).await >= 3).await;
+    // A connection that outlives its certificate is worth nothing.
+    let channel = tls.connect(&guarded.served, Some(&by_uri)).await.unwrap();
+    guarded.served.now.store(OVER - 1, Ordering::SeqCst);
+    // The grant of the policy has ended, and the certificate has not.
+    assert_eq!(outcome(&ask(&channel, None, "").await), "REASON_NOT_GRANTED");
+    guarded.served.now.store(OVER, Ordering::SeqCst);
+    assert_eq!(outcome(&ask(&channel, None, "").await), "CREDENTIALS_EXPIRED");
+}
+
+/// What comes of a question over a new connection.
+async fn asked(guarded: &Guarded, tls: &Tls, identity: Option<&Issued>) -> String {
+    match tls.connect(&guarded.served, identity).await {
         Err(_) => "no connection".to_owned(),
         // With TLS 1.3 a client learns only from the first answer that its certificate is refused.
         Ok(channel) => match ask(&channel, None, "").await {
@@ -58,26 +82,32 @@ async fn a_certificate_says_who_calls() {
             }
             answer => outcome(&answer),
         },
-    };
-    for (identity, expected) in [
-        (Some(&by_uri), "REASON_GRANTED"),
-        (Some(&both), "REASON_GRANTED"),
-        (Some(&by_dns), "ROLE_MISSING"),
-        (Some(&unknown), "CREDENTIALS_INVALID"),
-        (Some(&foreign), "no connection"),
-        (Some(&ended), "no connection"),
-        (None, "no connection"),
-    ] {
-        let who = identity.map(|it| it.cert.display().to_string());
-        assert_eq!(asked(identity).await, expected, "{who:?}");
     }
-    // A connection that outlives its certificate is worth nothing.
-    let channel = tls.connect(&guarded.served, Some(&by_uri)).await.unwrap();
-    guarded.served.now.store(OVER - 1, Ordering::SeqCst);
-    // The grant of the policy has ended, and the certificate has not.
-    assert_eq!(outcome(&ask(&channel, None, "").await), "REASON_NOT_GRANTED");
-    guarded.served.now.store(OVER, Ordering::SeqCst);
-    assert_eq!(outcome(&ask(&channel, None, "").await), "CREDENTIALS_EXPIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_vouches_for_callers_is_replaced_without_a_restart() {
+    let folder = served::folder();
+    let tls = Tls::new(folder.path());
+    let (before, after) = (Authority::new(), Authority::new());
+    let authorities = before.file(&folder.path().join("callers-ca.pem"));
+    let new_one = std::fs::read(after.file(&folder.path().join("new-ca.pem"))).unwrap();
+    let edge = || Name::Uri("spiffe://bank.example/edge");
+    let old = before.issue(folder.path(), "old", &[edge()], 2100);
+    let new = after.issue(folder.path(), "new", &[edge()], 2100);
+    let settings = Settings { tls_client_ca: Some(authorities.clone()), ..tls.settings() };
+    let guarded = Guarded::with_tls(folder, CALLERS, settings, &tls, &old).await;
+    assert_eq!(asked(&guarded, &tls, Some(&old)).await, "REASON_GRANTED");
+    assert_eq!(asked(&guarded, &tls, Some(&new)).await, "no connection");
+    // Both for a while, and then the new one alone.
+    let both = [std::fs::read(&authorities).unwrap(), new_one.clone()].concat();
+    replace(&authorities, &both);
+    let is = async |identity, it| asked(&guarded, &tls, Some(identity)).await == it;
+    until("the new authority", async || is(&new, "REASON_GRANTED").await).await;
+    assert_eq!(asked(&guarded, &tls, Some(&old)).await, "REASON_GRANTED");
+    replace(&authorities, &new_one);
+    until("the old one's end", async || is(&old, "no connection").await).await;
+    assert_eq!(asked(&guarded, &tls, Some(&new)).await, "REASON_GRANTED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +138,12 @@ async fn a_certificate_is_replaced_under_load_without_a_failed_request() {
     let edge = Arc::new(tls.authority.issue(folder.path(), "edge", &[edge], 2100));
     let guarded = Guarded::with_tls(folder, CALLERS, tls.settings(), &tls, &edge).await;
     let guarded = Arc::new(guarded);
+    let desk = [Name::Dns("desk.bank.example")];
+    let desk = tls.authority.issue(guarded.folder.path(), "desk", &desk, 2100);
+    let ends =
+        async || metric(&guarded, &tls, &desk, "pdp_tls_certificate_not_after_seconds").await;
+    // 2100-01-01T00:00:00Z is the last second that it is good for.
+    assert_eq!(ends().await, 4_102_444_801);
     let first = shown(&guarded, &tls, &edge).await;
 
     // Some go on on the connection that they have, some connect anew with every request.
@@ -152,6 +188,8 @@ async fn a_certificate_is_replaced_under_load_without_a_failed_request() {
         caller.await.unwrap();
     }
     assert_eq!(failed.load(Ordering::SeqCst), 0);
+    // A year later.
+    assert_eq!(ends().await, 4_133_980_801);
     println!("certificate rotation: {} requests, none failed", asked.load(Ordering::SeqCst));
 }
 
@@ -183,6 +221,16 @@ async fn handshake(
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("pdp.example").unwrap();
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+/// A metric, as the caller `desk` is told it.
+async fn metric(guarded: &Guarded, tls: &Tls, desk: &Issued, name: &str) -> u64 {
+    let stream = handshake(guarded.served.http, tls, desk, b"h2").await;
+    let request = Request::get("https://pdp.example/metrics").body(String::new()).unwrap();
+    let (status, body) = exchange(TokioIo::new(stream), b"h2", request).await;
+    assert_eq!(status, 200, "{body}");
+    let value = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
 }
 
 /// Sends one request over a connection of this protocol: the status and the body of the answer.

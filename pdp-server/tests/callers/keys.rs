@@ -61,6 +61,7 @@ async fn a_key_is_good_or_it_is_not() {
         let name = format!("pdp_unauthenticated_total{{reason=\"{label}\"}}");
         assert_eq!(guarded.metric(&name, &sees).await, count, "{label}");
     }
+    assert_eq!(guarded.metric("pdp_forbidden_total ", &sees).await, 1);
     guarded.served.stop().await;
 }
 

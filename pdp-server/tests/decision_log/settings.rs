@@ -115,7 +115,6 @@ async fn a_check_is_told_the_name_of_what_has_a_record_and_no_other() {
     let logged = Logged::start(log, Settings::default()).await;
     let mut decisions = logged.served.decisions();
     let mut told = Vec::new();
-    // Some of these names stay with the connection, and most do not.
     for _ in 0..300 {
         for who in ["ana", "bo"] {
             let question = Some(question(who, "View", "absence"));

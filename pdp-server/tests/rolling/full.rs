@@ -81,6 +81,8 @@ async fn a_full_disk_ends_readiness_and_decisions_go_on() {
     assert_eq!(status, 503);
     assert!(said.contains("the store takes no writes"), "{said}");
     assert_eq!(probe(http, "/healthz/live").await.unwrap().0, 200);
+    let (_, metrics) = probe(http, "/metrics").await.unwrap();
+    assert!(metrics.contains("\npdp_commit_failures_total 1\n"), "{metrics}");
     for service in ["", "pdp.v1.PolicyService", "pdp.v1.SessionService", "pdp.v1.TenantService"] {
         while health(&channel, service).await != ServingStatus::NotServing {}
     }

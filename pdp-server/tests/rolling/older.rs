@@ -34,11 +34,16 @@ const LATE: i64 = 1_795_910_340_000_000;
 /// 2026-11-29T00:30:00Z.
 const LATER: i64 = 1_795_912_200_000_000;
 
-const OLDER: [Older; 3] = [
+/// 2026-11-30T16:30:00Z.
+const LAST: i64 = 1_796_056_200_000_000;
+
+const OLDER: [Older; 4] = [
     // Its audit begins with the first start, with one record.
     Older { name: "format-1", facts: 174, records: 1, sessions: false, soon_after: LATE },
     Older { name: "format-2", facts: 176, records: 8, sessions: true, soon_after: LATE },
     Older { name: "format-3", facts: 176, records: 8, sessions: true, soon_after: LATER },
+    // What this version writes, so that its successors read it.
+    Older { name: "format-4", facts: 176, records: 8, sessions: true, soon_after: LAST },
 ];
 
 /// A data folder with such a file.
@@ -101,6 +106,7 @@ async fn audited(served: &Served) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_earlier_version_wrote_is_opened_and_whole() {
+    assert_eq!(OLDER.len() as u64, pdp_server::store::FORMAT, "there is a file of each format");
     for Older { name, facts, records, sessions, soon_after } in OLDER {
         let folder = folder();
         let data = unpacked(name, folder.path());

@@ -107,7 +107,7 @@ async fn every_answer_has_a_status_and_overwrites_what_it_sets() {
     let (grpc, status, headers, removed, _) = parts(&response);
     assert_eq!((grpc, status), (0, 200));
     let [(decision, id), revision, subject] = &headers[..] else { panic!("{headers:?}") };
-    assert_eq!((decision.as_str(), id.len()), ("x-pdp-decision", 48));
+    assert_eq!((decision.as_str(), id.len()), ("x-pdp-decision", 32));
     assert_eq!(*revision, ("x-pdp-revision".to_owned(), "1".to_owned()));
     assert_eq!(*subject, ("x-pdp-subject".to_owned(), "person:ana".to_owned()));
     // Nothing that is set is taken off again.

@@ -181,12 +181,24 @@ async fn probes_and_metrics_are_served_over_http() {
         r#"pdp_rpc_failures_total{rpc="DecisionService/Check",code="INVALID_ARGUMENT"} 1"#,
         r#"pdp_change_sets_total{outcome="applied"} 1"#,
         r#"pdp_apply_seconds_count 1"#,
+        "pdp_compile_seconds_count 1",
+        "pdp_commit_seconds_count ",
+        "pdp_commit_failures_total 0",
+        "pdp_compile_failures_total 0",
+        r#"pdp_snapshot_facts{tenant="default"} "#,
+        r#"pdp_snapshot_age_seconds{tenant="default"} "#,
+        "pdp_log_followed 1",
+        "pdp_log_age_seconds 0",
         r#"pdp_snapshot_revision{tenant="default"} 2"#,
         "pdp_live_streams 0",
         "pdp_load_seconds ",
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
+    // It is looked at once a second.
+    let bytes = std::fs::metadata(folder.path().join("data/pdp.redb")).unwrap().len();
+    let told = format!("\npdp_store_bytes {bytes}\n");
+    while !fetch(served.http, "/metrics").await.contains(&told) {}
     served.stop().await;
 }
 

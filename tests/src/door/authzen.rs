@@ -183,7 +183,7 @@ pub fn told(answer: &Value) -> Told {
     let effect = Effect::ALL.into_iter().find(|it| it.as_str() == word("effect")).unwrap();
     let reason = Reason::ALL.into_iter().find(|it| it.as_str() == word("reason")).unwrap();
     assert_eq!(answer["decision"].as_bool(), Some(effect == Effect::Allow), "{answer}");
-    assert_eq!(word("decision_id").len(), 48, "{answer}");
+    assert_eq!(word("decision_id").len(), 32, "{answer}");
     let revision = context["revision"].as_u64().unwrap();
     Told { effect, reason, revision, obligations: obligations(&context["obligations"]) }
 }

@@ -115,6 +115,11 @@ fn uses(expression: &str, metrics: &Metrics) -> BTreeSet<String> {
     used
 }
 
+/// The page of metrics and alerts.
+fn page() -> String {
+    text(Path::new("docs/metrics.md"))
+}
+
 #[test]
 fn dashboards_and_alerts_use_metrics_that_there_are() {
     let metrics = exported();
@@ -136,6 +141,11 @@ fn dashboards_and_alerts_use_metrics_that_there_are() {
     let alerts = yaml("monitoring/alerts.yaml");
     let rules = list(&alerts, "/groups/0/rules");
     assert!(rules.len() >= 10);
+    let page = page();
+    let listed = page.lines().filter_map(|line| line.strip_prefix("| `Pdp")?.split('`').next());
+    let listed: BTreeSet<_> = listed.map(|name| format!("Pdp{name}")).collect();
+    let there: BTreeSet<_> = rules.iter().map(|rule| at(rule, "/alert").to_owned()).collect();
+    assert_eq!(listed, there, "docs/metrics.md and the rules differ");
     for rule in rules {
         let used = uses(at(rule, "/expr"), &metrics);
         assert!(!used.is_empty() || at(rule, "/alert") == "PdpDown", "{rule}");
@@ -150,7 +160,7 @@ fn dashboards_and_alerts_use_metrics_that_there_are() {
 
 #[test]
 fn the_page_of_metrics_has_those_that_there_are() {
-    let page = text(Path::new("docs/metrics.md"));
+    let page = page();
     let code = |cell: &str| cell.trim().trim_matches('`').to_owned();
     let mut written = BTreeMap::new();
     for line in page.lines().filter(|line| line.starts_with("| `pdp_")) {

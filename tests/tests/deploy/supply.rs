@@ -36,6 +36,21 @@ fn every_dependency_comes_from_one_registry_and_is_pinned() {
     assert!(foreign > 100, "only {foreign} dependencies found");
 }
 
+/// What is linked into the server on Linux, with its version, as cargo tells it.
+fn linked() -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root()).args(["tree", "--locked", "--package", "pdp-server"]);
+    cargo.args(["--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    cargo.args(["--target", "x86_64-unknown-linux-gnu"]);
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let named = |line: &str| Some(line.split(' ').take(2).collect::<Vec<_>>().join(" "));
+    let linked: BTreeSet<_> = text.lines().filter_map(named).collect();
+    assert!(linked.len() > 100, "only {} packages", linked.len());
+    linked
+}
+
 #[test]
 fn the_bill_of_materials_lists_what_is_locked() {
     let output = Command::new("python3").arg(root().join("deploy/sbom")).output();
@@ -57,6 +72,12 @@ fn the_bill_of_materials_lists_what_is_locked() {
         let is_ours = name.unwrap().starts_with("pdp-");
         assert_eq!(component["hashes"][0]["content"].is_string(), !is_ours, "{component}");
         assert!(component["licenses"][0]["expression"].is_string(), "{component}");
+    }
+    // What the bill is of is told beside them.
+    for linked in linked().into_iter().filter(|it| !it.starts_with("pdp-server ")) {
+        let of =
+            |it: &Value| Some(format!("{} v{}", it["name"].as_str()?, it["version"].as_str()?));
+        assert!(components.iter().filter_map(of).any(|it| it == linked), "no {linked} in the bill");
     }
     let has = |name: &str| components.iter().any(|component| component["name"] == name);
     assert!(has("redb") && has("rustls") && has("pdp-engine"));

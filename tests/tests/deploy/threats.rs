@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pdp_tests::fuzz::TARGETS;
-use pdp_tests::tree::text;
+use pdp_tests::tree::{rust_files, text};
 
 /// Holds that the files and tests are there that a page names; how many it names.
 fn hold_to_tests(page: &str) -> usize {
@@ -41,6 +41,23 @@ fn every_test_that_the_guarantees_name_is_there() {
     for (target, _) in TARGETS {
         assert!(page.contains(&format!("| `{target}` |")), "the page has no fuzz target {target}");
     }
+}
+
+#[test]
+fn every_hostile_client_is_told_of_with_its_test() {
+    hold_to_tests("docs/operation.md");
+    let page = text(Path::new("docs/operation.md"));
+    let mut tests = 0;
+    for path in rust_files("pdp-server/tests/hostile") {
+        let code = text(&path);
+        let tested = code.split("#[tokio::test").skip(1);
+        for test in tested.map(|it| it.split("fn ").nth(1).unwrap().split('(').next().unwrap()) {
+            let named = format!("`{}::{test}`", path.display());
+            assert!(page.contains(&named), "docs/operation.md does not name {named}");
+            tests += 1;
+        }
+    }
+    assert!(tests > 30, "only {tests} tests found");
 }
 
 #[test]

@@ -186,7 +186,7 @@ async fn what_a_client_sends_under_our_names_does_not_arrive() {
         assert_eq!(reply.arrived("x-pdp-subject"), ["person:ana"]);
         assert_eq!(reply.arrived("x-pdp-revision"), ["1"]);
         let [decision] = reply.arrived("x-pdp-decision")[..] else { panic!("{reply:?}") };
-        assert_eq!(decision.len(), 48);
+        assert_eq!(decision.len(), 32);
         let ours = reply.body.lines().filter(|line| line.starts_with("x-pdp-")).count();
         assert_eq!(ours, 3, "{reply:?}");
         assert_eq!(reply.arrived("x-mine"), ["stays"]);
