@@ -1,15 +1,18 @@
 //! Backups from outside: of a server that is stopped, from its data folder, and of one that runs, over
-//! its HTTP door. A backup has its name once it is whole and on the disk.
+//! its HTTP door. A backup has its name once it is whole and on the disk. And compacting the store of one
+//! that runs.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use http::Method;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::task::JoinHandle;
 
 use crate::callers::{FetchError, connect};
 use crate::store::{BackupError, Store, StoreError, verify_backup};
@@ -17,10 +20,13 @@ use crate::store::{BackupError, Store, StoreError, verify_backup};
 /// Where a server gives backups.
 pub(crate) const ROUTE: &str = "/admin/backup";
 
+/// Where a server compacts its store.
+pub(crate) const COMPACT: &str = "/admin/compact";
+
 /// How much of a refusal is told, in bytes.
 const MAX_TOLD_BYTES: usize = 1 << 10;
 
-/// Why there is no backup.
+/// Why there is no backup, or why nothing is compacted.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeError {
     /// The store gives none.
@@ -49,7 +55,7 @@ pub enum TakeError {
     /// The server is not there, or went away.
     #[error("the server {0}")]
     Unreachable(String),
-    /// The server gives none.
+    /// The server does not do it.
     #[error("the server refuses with status {status}: {said}")]
     Refused {
         /// The status.
@@ -93,44 +99,92 @@ pub fn of_stopped(data: &Path, file: &Path) -> Result<u64, TakeError> {
 /// # Errors
 /// [`TakeError`].
 pub async fn of_running(running: &Running, file: &Path) -> Result<u64, TakeError> {
-    let Running { server, token, ca } = running;
-    let address = || TakeError::Address(server.clone());
-    let uri: http::Uri =
-        format!("{}{ROUTE}", server.trim_end_matches('/')).parse().map_err(|_| address())?;
-    let (host, scheme) = (uri.host().ok_or_else(address)?, uri.scheme_str());
-    let here = host == "localhost"
-        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    match scheme {
-        Some("https") => {}
-        Some("http") if here || token.is_none() => {}
-        Some("http") => return Err(TakeError::InClear(server.clone())),
-        Some(_) | None => return Err(address()),
-    }
+    running.is_safe()?;
     let mut unnamed = Unnamed::new(file)?;
-    let unreachable = |error: FetchError| TakeError::Unreachable(error.to_string());
-    let stream = connect(&uri, ca.as_deref()).await.map_err(unreachable)?;
-    let lost = |error: hyper::Error| TakeError::Unreachable(format!("went away: {error}"));
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-    let driven = tokio::spawn(connection);
-    let mut request = http::Request::get(ROUTE)
-        .header(http::header::HOST, uri.authority().map_or("", |it| it.as_str()));
-    if let Some(token) = token {
-        request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|_| address())?;
-    let response = sender.send_request(request).await.map_err(lost)?;
+    let (response, driven) = running.send(Method::GET, ROUTE).await?;
     let taken = take(response, &mut unnamed).await;
     driven.abort();
     taken?;
     unnamed.named()
 }
 
+/// Has a server that runs give back the room that its store's file has no use for, and says how many bytes that is.
+///
+/// # Errors
+/// [`TakeError`].
+pub async fn compact(running: &Running) -> Result<u64, TakeError> {
+    running.is_safe()?;
+    let (response, driven) = running.send(Method::POST, COMPACT).await?;
+    let status = response.status().as_u16();
+    let said = said(response.into_body()).await;
+    driven.abort();
+    match said.parse() {
+        Ok(bytes) if status == 200 => Ok(bytes),
+        _ => Err(TakeError::Refused { status, said }),
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    fn address(&self) -> TakeError {
+        TakeError::Address(self.server.clone())
+    }
+
+    fn uri(&self, route: &str) -> Result<http::Uri, TakeError> {
+        let server = self.server.trim_end_matches('/');
+        format!("{server}{route}").parse().map_err(|_| self.address())
+    }
+
+    /// Holds that nobody on the way reads what is sent there.
+    fn is_safe(&self) -> Result<(), TakeError> {
+        let uri = self.uri("/")?;
+        let host = uri.host().ok_or_else(|| self.address())?;
+        let here = host == "localhost"
+            || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        match uri.scheme_str() {
+            Some("https") => Ok(()),
+            Some("http") if here || self.token.is_none() => Ok(()),
+            Some("http") => Err(TakeError::InClear(self.server.clone())),
+            Some(_) | None => Err(self.address()),
+        }
+    }
+
+    /// Sends a request without a body: the answer, and what drives the connection.
+    async fn send(
+        &self,
+        method: Method,
+        route: &str,
+    ) -> Result<(http::Response<Incoming>, JoinHandle<Result<(), hyper::Error>>), TakeError> {
+        let uri = self.uri(route)?;
+        let unreachable = |error: FetchError| TakeError::Unreachable(error.to_string());
+        let stream = connect(&uri, self.ca.as_deref()).await.map_err(unreachable)?;
+        let lost = |error: hyper::Error| TakeError::Unreachable(format!("went away: {error}"));
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+        let driven = tokio::spawn(connection);
+        let host = uri.authority().map_or("", |it| it.as_str());
+        let mut request = http::Request::builder().method(method).uri(route);
+        request = request.header(http::header::HOST, host);
+        if let Some(token) = &self.token {
+            request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Empty::<Bytes>::new()).map_err(|_| self.address())?;
+        Ok((sender.send_request(request).await.map_err(lost)?, driven))
+    }
+}
+
+/// The beginning of what a server says.
+async fn said(body: Incoming) -> String {
+    let said = Limited::new(body, MAX_TOLD_BYTES).collect().await;
+    let said = said.map(|said| said.to_bytes()).unwrap_or_default();
+    String::from_utf8_lossy(&said).trim().to_owned()
+}
+
 async fn take(response: http::Response<Incoming>, unnamed: &mut Unnamed) -> Result<(), TakeError> {
     let (head, mut body) = response.into_parts();
     if head.status != http::StatusCode::OK {
-        let said = Limited::new(body, MAX_TOLD_BYTES).collect().await;
-        let said = said.map(|said| said.to_bytes()).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said).trim().to_owned();
+        let said = said(body).await;
         return Err(TakeError::Refused { status: head.status.as_u16(), said });
     }
     while let Some(frame) = body.frame().await {

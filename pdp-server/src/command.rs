@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use pdp_server::audit::Verified;
-use pdp_server::backup::{Running, of_running, of_stopped};
+use pdp_server::backup::{Running, compact, of_running, of_stopped};
 use pdp_server::callers::NewKey;
 use pdp_server::clock::Clock;
 use pdp_server::config::{Config, Given, Settings, unknown};
@@ -48,16 +48,17 @@ enum Command {
     Backup(Backup),
     /// Make a data folder of a backup
     Restore(Restore),
-    /// Give unused space in the file of a stopped server back
-    Compact(Stopped),
+    /// Give unused space in a server's file back, of one that is stopped or of one that runs
+    Compact(Of),
     /// Begin a log in etcd, for servers to share, with the data folder of a stopped server
     Migrate(Given),
     /// Make the data folder of a stopped server that shared a log in etcd one of its own
     Leave(Stopped),
 }
 
+/// Which server.
 #[derive(Debug, Args)]
-struct Backup {
+struct Of {
     /// The data folder of a server that is stopped
     #[arg(long, value_name = "DIR", required_unless_present = "server")]
     data: Option<PathBuf>,
@@ -70,6 +71,12 @@ struct Backup {
     /// PEM file of the certificates that vouch for the server's
     #[arg(long, env = "PDP_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Backup {
+    #[command(flatten)]
+    of: Of,
     /// The backup, which must not exist
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -153,11 +160,40 @@ impl Cli {
                 Store::open_existing(&data)?.leave_log()?;
                 say(&format!("`{}` follows no log any more\n", data.display()))
             }
-            Command::Compact(Stopped { data }) => {
-                let bytes = Store::compact(&data)?;
+            Command::Compact(of) => {
+                let bytes = match of.place()? {
+                    Place::Stopped(data) => Store::compact(&data)?,
+                    Place::Running(running) => waited(compact(&running))??,
+                };
                 say(&format!("the store is {bytes} bytes shorter\n"))
             }
         }
+    }
+}
+
+/// Where a store is.
+enum Place {
+    Stopped(PathBuf),
+    Running(Running),
+}
+
+// === impl Of ===
+
+impl Of {
+    fn place(self) -> anyhow::Result<Place> {
+        let Self { data, server, token_file, ca } = self;
+        let server = match (data, server) {
+            (_, Some(server)) => server,
+            (Some(data), None) => return Ok(Place::Stopped(data)),
+            (None, None) => anyhow::bail!("say --data or --server"),
+        };
+        let read = |path: PathBuf| {
+            let token = std::fs::read_to_string(&path);
+            let token = token.with_context(|| format!("cannot read `{}`", path.display()));
+            token.map(|token| token.trim().to_owned())
+        };
+        let token = token_file.map(read).transpose()?;
+        Ok(Place::Running(Running { server, token, ca }))
     }
 }
 
@@ -165,26 +201,19 @@ impl Cli {
 
 impl Backup {
     fn run(self) -> anyhow::Result<()> {
-        let Self { data, server, token_file, ca, file } = self;
-        let rows = match (data, server) {
-            (_, Some(server)) => {
-                let read = |path: PathBuf| {
-                    let token = std::fs::read_to_string(&path);
-                    let token = token.with_context(|| format!("cannot read `{}`", path.display()));
-                    token.map(|token| token.trim().to_owned())
-                };
-                let token = token_file.map(read).transpose()?;
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .context("the threads cannot be started")?;
-                runtime.block_on(of_running(&Running { server, token, ca }, &file))?
-            }
-            (Some(data), None) => of_stopped(&data, &file)?,
-            (None, None) => anyhow::bail!("say --data or --server"),
+        let Self { of, file } = self;
+        let rows = match of.place()? {
+            Place::Running(running) => waited(of_running(&running, &file))??,
+            Place::Stopped(data) => of_stopped(&data, &file)?,
         };
         say(&format!("{rows} rows are in `{}`\n", file.display()))
     }
+}
+
+/// Runs what waits for others.
+fn waited<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.context("the threads cannot be started")?.block_on(future))
 }
 
 /// Begins a log in etcd with what a stopped server's store has.

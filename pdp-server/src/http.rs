@@ -13,12 +13,12 @@ use std::sync::{Arc, Weak};
 use axum::extract::{MatchedPath, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use tokio::sync::Semaphore;
 
 use crate::admission::Shed;
-use crate::backup::ROUTE;
+use crate::backup::{COMPACT, ROUTE};
 use tokio::runtime::Handle;
 
 use crate::callers::{Denied, Forbidden, Gate, GateLayer, Need, Side};
@@ -41,7 +41,7 @@ pub(crate) struct Ready(Arc<AtomicBool>);
 struct Shared {
     ready: Ready,
     door: Weak<Door>,
-    /// The one backup that may be under way.
+    /// The one backup or compaction that may be under way.
     backups: Arc<Semaphore>,
     /// Those of metrics that are being made.
     scrapes: Arc<Semaphore>,
@@ -90,7 +90,9 @@ impl Routes {
             .add("/healthz/ready", get(is_ready).with_state(shared.clone()))
             .add_slow("/metrics", get(metrics).with_state(shared.clone()));
         let Some(options) = options else { return own };
-        let own = own.add_slow(ROUTE, get(backup::backup).with_state(shared));
+        let own = own
+            .add_slow(ROUTE, get(backup::backup).with_state(shared.clone()))
+            .add_slow(COMPACT, post(backup::compact).with_state(shared));
         authzen::add(own, door, options)
     }
 

@@ -51,7 +51,7 @@ pub use failure::{
 
 use crate::audit::{CallerName, Stamp};
 use crate::clock::Clock;
-use crate::store::{BackupError, Store};
+use crate::store::{BackupError, Store, StoreError};
 use crate::sync::{ArcSwap, Guard, Mutex};
 use graveyard::Graveyard;
 pub(crate) use kept::KeepError;
@@ -232,6 +232,15 @@ impl Publisher {
     /// The store does not give its rows, or `out` does not take them.
     pub fn backup(&self, out: &mut impl std::io::Write) -> Result<u64, BackupError> {
         self.0.store.backup(out)
+    }
+
+    /// Gives the room that changes have left unused in the store's file back, and says by how many bytes it is shorter. Writes and
+    /// whoever reads the store wait for it; decisions do not.
+    ///
+    /// # Errors
+    /// The store is being read, or fails.
+    pub(crate) fn compact(&self) -> Result<u64, StoreError> {
+        self.0.store.compact_in_use()
     }
 
     /// Whether writes are taken. Once they are not, they are not until a restart; decisions go on.

@@ -11,6 +11,7 @@
 
 mod audit;
 mod backup;
+mod compact;
 mod failure;
 mod folder;
 mod journal;
@@ -30,7 +31,7 @@ pub(crate) mod sample;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use pdp_engine::facts::{Change, Delta, Facts};
@@ -39,8 +40,8 @@ use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
 use prost::Message;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError,
-    WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase,
+    StorageBackend, StorageError, TransactionError, WriteTransaction,
 };
 
 pub use backup::{BackupError, verify_backup};
@@ -101,7 +102,8 @@ const CACHE_BYTES: usize = 64 << 20;
 /// The store of one server.
 #[derive(Debug)]
 pub struct Store {
-    db: Database,
+    /// Taken for itself by whoever makes the file shorter; a transaction is begun under the lock.
+    db: RwLock<Database>,
     /// Where it is, unless in a back end of another kind.
     file: Option<PathBuf>,
     /// Why nothing is written any more, once that is so.
@@ -218,7 +220,7 @@ impl Store {
     /// # Errors
     /// A record that cannot be read, or facts that are missing.
     pub(crate) fn load(&self) -> Result<Vec<StoredTenant>, StoreError> {
-        load::tenants(&self.db).map_err(|error| match &self.file {
+        load::tenants(&self.database()).map_err(|error| match &self.file {
             Some(file) => StoreError::File { file: file.clone(), source: Box::new(error) },
             None => error,
         })
@@ -233,7 +235,7 @@ impl Store {
         tenant: &TenantId,
         request: &RequestId,
     ) -> Result<Option<Remembered>, StoreError> {
-        let table = self.db.begin_read()?.open_table(REQUESTS)?;
+        let table = self.begin_read()?.open_table(REQUESTS)?;
         let Some(bytes) = table.get((tenant.as_str(), request.as_str()))? else {
             return Ok(None);
         };
@@ -356,7 +358,8 @@ impl Store {
             error
         };
         let began = Instant::now();
-        let mut txn = self.db.begin_write().map_err(|error| stop(error.into()))?;
+        let db = self.database();
+        let mut txn = db.begin_write().map_err(|error| stop(error.into()))?;
         txn.set_durability(self.durability).map_err(|error| stop(error.into()))?;
         txn.set_two_phase_commit(phases == Phases::Two);
         match write(&txn) {
@@ -398,14 +401,14 @@ impl Store {
     /// Checks the format of what was opened, and writes it into what is new.
     fn prepare(db: Database) -> Result<Self, StoreError> {
         let store = Self {
-            db,
+            db: RwLock::new(db),
             file: None,
             stopped: OnceLock::new(),
             durability: Durability::Immediate,
             retained_changes: RETAINED_CHANGES,
             commits: OnceLock::new(),
         };
-        if store.db.begin_read()?.list_tables()?.next().is_none() {
+        if store.begin_read()?.list_tables()?.next().is_none() {
             store.transaction(|txn| {
                 txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
                 txn.open_table(TENANTS)?;
@@ -428,9 +431,20 @@ impl Store {
         }
     }
 
+    /// The database. Waits while it is compacted.
+    fn database(&self) -> RwLockReadGuard<'_, Database> {
+        // What was under way in a panic the database undoes itself.
+        self.db.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at what there is now.
+    fn begin_read(&self) -> Result<ReadTransaction, TransactionError> {
+        self.database().begin_read()
+    }
+
     /// The format that is written in the file.
     fn format(&self) -> Result<Option<u64>, StoreError> {
-        match self.db.begin_read()?.open_table(META) {
+        match self.begin_read()?.open_table(META) {
             Ok(meta) => Ok(meta.get(FORMAT_KEY)?.map(|found| found.value())),
             Err(redb::TableError::Storage(error)) => Err(error.into()),
             Err(_) => Err(StoreError::Foreign),

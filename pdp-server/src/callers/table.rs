@@ -84,6 +84,7 @@ pub(super) const ROUTES: &[(&str, Need)] = &[
     ("/metrics", Need::Server(Role::Metrics)),
     // All of every tenant's policy, sessions and audit.
     ("/admin/backup", SERVER),
+    ("/admin/compact", SERVER),
 ];
 
 /// Where a tenant's routes are.

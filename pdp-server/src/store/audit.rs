@@ -12,8 +12,8 @@ use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
 use redb::{
-    ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-    TableError, WriteTransaction,
+    ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
+    WriteTransaction,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -161,7 +161,7 @@ impl Store {
         after: u64,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let txn = self.db.begin_read()?;
+        let txn = self.begin_read()?;
         exists(&txn, chain)?;
         let (name, table) = (chain.name(), txn.open_table(AUDIT)?);
         let last = match txn.open_table(AUDIT_HEADS)?.get(name)? {
@@ -199,7 +199,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoTenant`], or a database that does not answer.
     pub(crate) fn verify_audit(&self, chain: &Chain) -> Result<Verified, StoreError> {
-        let txn = self.db.begin_read()?;
+        let txn = self.begin_read()?;
         let revision = exists(&txn, chain)?;
         verify(&txn, chain, revision)
     }
@@ -213,7 +213,7 @@ impl Store {
         if self.format()? == Some(UNAUDITED_FORMAT) {
             return Err(StoreError::Unaudited);
         }
-        let txn = self.db.begin_read()?;
+        let txn = self.begin_read()?;
         let mut chains = vec![(Chain::Server, None)];
         for row in txn.open_table(TENANTS)?.iter()? {
             let (name, record) = row?;

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use redb::{Key, ReadTransaction, ReadableDatabase, TableDefinition, TableError, Value};
+use redb::{Key, ReadTransaction, TableDefinition, TableError, Value};
 use redb::{ReadableTable as _, WriteTransaction};
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +24,7 @@ use super::journal::JOURNAL;
 use super::log::PLACES;
 use super::rows::{FACTS, META, REQUEST_ORDER, REQUESTS, TENANTS};
 use super::session::{ACCOUNTS, NUMBERS, SESSIONS};
-use super::{COPY_FORMAT, FILE_NAME, FORMAT, Store, StoreError};
+use super::{COPY_FORMAT, FORMAT, Store, StoreError};
 use crate::audit::{Break, Chain};
 
 /// What a backup begins with; the last byte is the version of its form.
@@ -160,7 +160,7 @@ impl Store {
     /// # Errors
     /// [`BackupError`] if the store does not give its rows, or `out` does not take them.
     pub fn backup(&self, out: &mut impl Write) -> Result<u64, BackupError> {
-        let txn = self.db.begin_read().map_err(StoreError::from)?;
+        let txn = self.begin_read().map_err(StoreError::from)?;
         let format = self.format()?.ok_or(StoreError::Foreign)?;
         let mut dump = Dump { txn, out: Summed { inner: out, digest: Sha256::new() }, rows: 0 };
         dump.out.write(MARK)?;
@@ -172,23 +172,6 @@ impl Store {
         inner.write_all(&digest.finalize()).map_err(BackupError::Write)?;
         inner.flush().map_err(BackupError::Write)?;
         Ok(dump.rows)
-    }
-
-    /// Gives the space back that changes have left unused in the file of a stopped server, and says by
-    /// how many bytes it is shorter.
-    ///
-    /// # Errors
-    /// As [`Store::open_existing`].
-    pub fn compact(dir: &Path) -> Result<u64, StoreError> {
-        let mut store = Self::open_existing(dir)?;
-        let file = dir.join(FILE_NAME);
-        let folder = |source| StoreError::Folder { dir: dir.to_owned(), source };
-        let before = std::fs::metadata(&file).map_err(folder)?.len();
-        // One pass moves what lies last to where there is room; it is done when nothing moves.
-        while store.db.compact()? {}
-        drop(store);
-        let after = std::fs::metadata(&file).map_err(folder)?.len();
-        Ok(before.saturating_sub(after))
     }
 }
 

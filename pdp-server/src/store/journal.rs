@@ -11,9 +11,7 @@ use pdp_engine::facts::Change;
 use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
-use redb::{
-    ReadTransaction, ReadableDatabase as _, ReadableTable, TableDefinition, WriteTransaction,
-};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::record::{Head, Heading, JournalPart, RecordError, TenantRecord, decode_part};
 use super::{Commit, Store, StoreError};
@@ -143,7 +141,7 @@ impl Store {
         tenant: &TenantId,
         revision: Revision,
     ) -> Result<Option<Digest>, StoreError> {
-        let journal = open(&self.db.begin_read()?)?;
+        let journal = open(&self.begin_read()?)?;
         Ok(heading_of(&journal, tenant, revision.get())?.map(|heading| heading.mark))
     }
 
@@ -158,7 +156,7 @@ impl Store {
         mut from: Cursor,
         to: Revision,
     ) -> Result<Option<(Vec<Journaled>, Cursor)>, StoreError> {
-        let journal = open(&self.db.begin_read()?)?;
+        let journal = open(&self.begin_read()?)?;
         let (mut read, mut bytes) = (Vec::new(), 0);
         while from.revision <= to && bytes < READ_BYTES {
             let Cursor { revision, part } = from;

@@ -9,8 +9,8 @@ use pdp_engine::id::TenantId;
 use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
 use redb::{
-    ReadTransaction, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
-    TableDefinition, TableError, WriteTransaction,
+    ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableError,
+    WriteTransaction,
 };
 
 use super::audit::{AUDIT_HEADS, genesis, link_all, of_server, read_head, tenant_of};
@@ -170,7 +170,7 @@ impl Store {
         if self.format()? == Some(COPY_FORMAT) {
             return Ok(());
         }
-        if !self.db.begin_read()?.open_table(TENANTS)?.is_empty()? {
+        if !self.begin_read()?.open_table(TENANTS)?.is_empty()? {
             return Err(StoreError::NotACopy);
         }
         self.transaction(|txn| {
@@ -188,7 +188,7 @@ impl Store {
         if self.format()? == Some(COPY_FORMAT) {
             return Ok(false);
         }
-        let read = self.db.begin_read()?;
+        let read = self.begin_read()?;
         let mut places = Vec::new();
         for (row, log) in read.open_table(TENANTS)?.iter()?.zip(SERVER_LOG + 1..) {
             let (name, record) = row?;
@@ -244,7 +244,7 @@ impl Store {
     /// # Errors
     /// A record that cannot be read, or a database that does not answer.
     pub(crate) fn place(&self, chain: &Chain) -> Result<Option<Place>, StoreError> {
-        let txn = self.db.begin_read()?;
+        let txn = self.begin_read()?;
         place_in(&txn, chain)
     }
 
@@ -253,7 +253,7 @@ impl Store {
     /// # Errors
     /// As [`Store::place`].
     pub(crate) fn places(&self) -> Result<Vec<Place>, StoreError> {
-        let txn = self.db.begin_read()?;
+        let txn = self.begin_read()?;
         let mut places = Vec::new();
         let table = match txn.open_table(PLACES) {
             Ok(table) => table,
@@ -283,7 +283,7 @@ impl Store {
         stamp: Stamp<'_>,
         entries: Vec<Entry>,
     ) -> Result<Option<Draft>, StoreError> {
-        let txn = self.db.begin_read()?;
+        let txn = self.begin_read()?;
         let Some(at) = place_in(&txn, chain)? else { return Ok(None) };
         let (head, mut with) = (head_of(&txn, chain)?, With::Nothing);
         let mut entries = match (say, chain) {

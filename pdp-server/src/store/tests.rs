@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pdp_engine::facts::{Change, Delta};
 use pdp_engine::id::RecentNames;
 use proptest::prelude::*;
-use redb::{ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
+use redb::{ReadableTable as _, ReadableTableMetadata as _};
 
 use super::disk::Disk;
 use super::record::kind_number;
@@ -290,7 +290,7 @@ fn only_the_last_requests_are_remembered() {
         .commit(&Commit { tenant: &tenant(), from: at, to: at, deltas: &[], request, audit: &[] })
         .unwrap();
 
-    let txn = store.db.begin_read().unwrap();
+    let txn = store.begin_read().unwrap();
     let order = txn.open_table(REQUEST_ORDER).unwrap();
     let kept: Vec<_> = order.iter().unwrap().map(|row| row.unwrap().1.value().to_owned()).collect();
     assert_eq!(kept, ["second", "newest"]);
@@ -331,7 +331,7 @@ fn deleting_a_tenant_takes_its_rows_and_no_others() {
     for id in &neighbours {
         assert!(store.remembered(id, &request).unwrap().is_some());
     }
-    let txn = store.db.begin_read().unwrap();
+    let txn = store.begin_read().unwrap();
     assert_eq!(txn.open_table(REQUEST_ORDER).unwrap().len().unwrap(), neighbours.len() as u64);
 }
 

@@ -48,6 +48,8 @@ async fn who_has_no_leave_is_told_what_to_show() {
         ("GET", "/admin/backup", None, 401, plain),
         ("GET", "/admin/backup", Some(checks.clone()), 403, scope),
         ("GET", "/admin/backup", Some(scrapes.clone()), 403, scope),
+        ("POST", "/admin/compact", None, 401, plain),
+        ("POST", "/admin/compact", Some(checks.clone()), 403, scope),
         ("GET", "/healthz/live", None, 200, ""),
         ("GET", "/healthz/ready", None, 200, ""),
         ("GET", "/elsewhere", None, 404, ""),

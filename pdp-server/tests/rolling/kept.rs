@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use pdp_proto::v1::Effect;
+use pdp_proto::v1::{self, Effect};
 use pdp_server::config::Settings;
 
-use crate::served::{Served, folder, put_person, question, settings};
+use crate::served::{Served, delete, folder, put_person, question, settings};
 
 /// Runs the command of the server, away from the threads that serve.
 pub(crate) async fn pdp_server(arguments: &[&str]) -> Output {
@@ -64,6 +66,48 @@ async fn a_running_server_is_backed_up_while_it_goes_on() {
     assert!(output.status.success() && said(&output).contains("shorter"), "{}", said(&output));
     let served = on(&path("restored"), folder.path()).await;
     assert_eq!(served.check(question("ana", "View", "absence")).await.revision, 2);
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_is_compacted_while_it_decides() {
+    let folder = folder();
+    let served = Arc::new(Served::start(&folder).await);
+    let people = || (0..2_000).map(|number| format!("p-{number}"));
+    served.apply(people().map(|id| put_person(&id)).collect()).await.unwrap();
+    let gone = people().map(|id| delete(v1::fact_key::Key::Person(id), false));
+    served.apply(gone.collect()).await.unwrap();
+    let bytes = || std::fs::metadata(folder.path().join("data/pdp.redb")).unwrap().len();
+    let (before, done) = (bytes(), Arc::new(AtomicBool::new(false)));
+    let deciding = tokio::spawn({
+        let (served, done) = (Arc::clone(&served), Arc::clone(&done));
+        async move {
+            let mut asked = 0;
+            while !done.load(Ordering::SeqCst) || asked == 0 {
+                let decision = served.check(question("ana", "View", "absence")).await;
+                assert_eq!(decision.effect(), Effect::Allow);
+                asked += 1;
+            }
+        }
+    });
+    let door = format!("http://{}", served.http);
+    let compacted = pdp_server(&["compact", "--server", &door]).await;
+    assert!(compacted.status.success(), "{}", said(&compacted));
+    let given = said(&compacted);
+    let given = given.strip_prefix("the store is ").unwrap().split(' ').next().unwrap();
+    let given: u64 = given.parse().unwrap();
+    assert!(given > 0 && bytes() == before - given, "{given} of {before}");
+    served.apply(vec![put_person("late")]).await.unwrap();
+    done.store(true, Ordering::SeqCst);
+    deciding.await.unwrap();
+    let Some(served) = Arc::into_inner(served) else { panic!("it is still asked") };
+    served.stop().await;
+    // What was there is there at the next start.
+    let served = on(&folder.path().join("data"), folder.path()).await;
+    let decision = served.check(question("ana", "View", "absence")).await;
+    assert_eq!((decision.effect(), decision.revision), (Effect::Allow, 4));
+    let elsewhere = pdp_server(&["compact", "--server", "ftp://127.0.0.1:1"]).await;
+    assert!(said(&elsewhere).contains("is not the address of"), "{}", said(&elsewhere));
     served.stop().await;
 }
 

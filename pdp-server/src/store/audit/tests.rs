@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pdp_engine::id::PersonId;
 use proptest::prelude::*;
-use redb::{Builder, TableHandle as _};
+use redb::{Builder, ReadableDatabase as _, TableHandle as _};
 
 use super::*;
 use crate::audit::{CallerName, Kind};

@@ -93,7 +93,7 @@ fn the_oldest_change_sets_are_forgotten_whole() {
         assert!(store.mark(&tenant(), revision(oldest)).unwrap().is_some());
         assert!(store.mark(&tenant(), revision(oldest - 1)).unwrap().is_none());
     }
-    let rows = store.db.begin_read().unwrap().open_table(JOURNAL).unwrap();
+    let rows = store.begin_read().unwrap().open_table(JOURNAL).unwrap();
     assert_eq!(rows.iter().unwrap().count(), 6 + 5, "headings and parts of five, and a heading");
 }
 

@@ -6,7 +6,7 @@ use pdp_engine::id::{AccountId, GroupId, ObjectId, PermissionLevelId, PersonId, 
 use pdp_engine::query::Reason;
 use pdp_engine::session::JitAccount;
 use pdp_engine::time::Timestamp;
-use redb::{Builder, ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{Builder, ReadableTableMetadata as _};
 
 use super::*;
 use crate::session::{
@@ -229,7 +229,7 @@ fn deleting_a_tenant_takes_its_sessions_and_no_others() {
         store.commit_sessions(id, &turn(), AT).unwrap();
     }
     store.delete_tenant(&tenant(), AT).unwrap();
-    let txn = store.db.begin_read().unwrap();
+    let txn = store.begin_read().unwrap();
     let each = |count: u64| count * neighbours.len() as u64;
     assert_eq!(txn.open_table(SESSIONS).unwrap().len().unwrap(), each(5));
     assert_eq!(txn.open_table(ACCOUNTS).unwrap().len().unwrap(), each(2));
