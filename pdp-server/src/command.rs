@@ -59,11 +59,11 @@ enum Command {
 /// Which server.
 #[derive(Debug, Args)]
 struct Of {
-    /// The data folder of a server that is stopped
-    #[arg(long, value_name = "DIR", required_unless_present = "server")]
+    /// The data folder of a server that is stopped; not looked at where `--server` is said
+    #[arg(long, env = "PDP_DATA", value_name = "DIR", required_unless_present = "server")]
     data: Option<PathBuf>,
     /// The HTTP door of a server that runs, such as `http://127.0.0.1:7071`
-    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// File with the key or token of a caller who has the role `admin` for every tenant
     #[arg(long, env = "PDP_TOKEN_FILE", value_name = "FILE")]
@@ -84,9 +84,12 @@ struct Backup {
 
 #[derive(Debug, Args)]
 struct Restore {
-    /// The new data folder: empty, or not there yet
+    /// The new data folder: empty, or not there yet, unless `--replace` is said
     #[arg(long, env = "PDP_DATA", value_name = "DIR")]
     data: PathBuf,
+    /// Take the place of what the folder has: with its next start where a server runs on it. What is there is kept
+    #[arg(long)]
+    replace: bool,
     /// The backup
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -151,9 +154,17 @@ impl Cli {
             }
             Command::Audit(Audit::Verify(Stopped { data })) => verify(&data),
             Command::Backup(backup) => backup.run(),
-            Command::Restore(Restore { data, file }) => {
+            Command::Restore(Restore { data, replace: false, file }) => {
                 let rows = Store::restore(&file, &data)?;
                 say(&format!("{rows} rows are restored into `{}`\n", data.display()))
+            }
+            Command::Restore(Restore { data, replace: true, file }) => {
+                let rows = Store::restore_over(&file, &data)?;
+                let data = data.display();
+                say(&format!(
+                    "{rows} rows are restored beside what `{data}` has, and take its place with the next start on it: \
+                     restart a server that runs. What is there then is kept as `pdp.redb.replaced`\n"
+                ))
             }
             Command::Migrate(given) => migrate(&given.into_config()?),
             Command::Leave(Stopped { data }) => {

@@ -234,13 +234,13 @@ impl Publisher {
         self.0.store.backup(out)
     }
 
-    /// Gives the room that changes have left unused in the store's file back, and says by how many bytes it is shorter. Writes and
-    /// whoever reads the store wait for it; decisions do not.
+    /// Gives the room that changes have left unused in the store's file back. Writes and whoever reads the
+    /// store wait for it; decisions do not. `false` where something reads the store, as for a backup.
     ///
     /// # Errors
-    /// The store is being read, or fails.
-    pub(crate) fn compact(&self) -> Result<u64, StoreError> {
-        self.0.store.compact_in_use()
+    /// The store fails.
+    pub(crate) fn try_compact(&self) -> Result<bool, StoreError> {
+        self.0.store.try_compact()
     }
 
     /// Whether writes are taken. Once they are not, they are not until a restart; decisions go on.

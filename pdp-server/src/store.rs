@@ -47,7 +47,7 @@ use redb::{
 pub use backup::{BackupError, verify_backup};
 pub use failure::StoreError;
 use failure::is_damage;
-use folder::sync_names;
+use folder::{hold, replace, sync_names};
 pub(crate) use journal::Cursor;
 pub use journal::{Journaled, Position};
 pub(crate) use load::threads_for;
@@ -70,6 +70,12 @@ pub const FILE_NAME: &str = "pdp.redb";
 
 /// The name of one that is being restored: no server starts on it, nor beside it.
 const RESTORING: &str = "pdp.redb.restoring";
+
+/// The name of one that was restored beside another: whoever opens the folder next puts it in that one's place.
+const NEXT: &str = "pdp.redb.next";
+
+/// The name of the one that was there before.
+const REPLACED: &str = "pdp.redb.replaced";
 
 /// The version of what is in the file, raised whenever an older server could misread it.
 pub const FORMAT: u64 = 4;
@@ -165,6 +171,9 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(folder)?;
         let file = dir.join(FILE_NAME);
         let named = |source| StoreError::File { file: file.clone(), source: Box::new(source) };
+        // Until the file is locked by itself.
+        let _held = hold(dir).map_err(folder)?;
+        replace(dir).map_err(folder)?;
         let unfinished = dir.join(RESTORING);
         if !file.exists() && unfinished.exists() {
             return Err(StoreError::Unfinished { file: unfinished });
@@ -188,7 +197,7 @@ impl Store {
     /// As [`Store::open`], and [`StoreError::NoStore`].
     pub fn open_existing(dir: &Path) -> Result<Self, StoreError> {
         let file = dir.join(FILE_NAME);
-        if !file.is_file() {
+        if !file.is_file() && !dir.join(NEXT).is_file() {
             return Err(StoreError::NoStore { file });
         }
         Self::open(dir)

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -12,10 +13,13 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Shared, authzen};
-use crate::store::StoreError;
 
 /// How much is sent at once, in bytes.
 const PIECE: usize = 256 << 10;
+
+/// How long a compaction waits for whoever reads, and how long at a time.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What is said where it is not one's turn.
 const BUSY: &str = "a backup or a compaction is under way already; try again\n";
@@ -65,29 +69,37 @@ pub(super) async fn compact(State(shared): State<Shared>, request: Request) -> R
         Err(failure) => return authzen::Refused::from(failure).into_response(),
     };
     let Ok(turn) = Arc::clone(&shared.backups).try_acquire_owned() else { return busy(BUSY) };
-    // It goes on to its end, whether somebody waits for it or not.
-    let compacted = tokio::task::spawn_blocking(move || {
-        let compacted = publisher.compact();
-        drop(turn);
-        compacted
-    });
-    match compacted.await {
-        Ok(Ok(bytes)) => {
+    let before = publisher.store_bytes();
+    let begun = Instant::now();
+    let compacted = loop {
+        let publisher = publisher.clone();
+        let tried = tokio::task::spawn_blocking(move || {
+            publisher.try_compact().inspect_err(|error| {
+                tracing::error!(%error, "the store was not compacted");
+            })
+        });
+        match tried.await {
+            // Something reads or writes a few records, and is done soon.
+            Ok(Ok(false)) if begun.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+            tried => break tried,
+        }
+    };
+    drop(turn);
+    match compacted {
+        Ok(Ok(true)) => {
+            let shorter = before.zip(publisher.store_bytes());
+            let bytes = shorter.map_or(0, |(before, after)| before.saturating_sub(after));
             tracing::info!(bytes, "the store was compacted");
             format!("{bytes}\n").into_response()
         }
-        Ok(Err(error @ StoreError::InUse)) => busy(&format!("{error}\n")),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the store was not compacted");
-            (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
-        }
+        Ok(Ok(false)) => busy("something goes on reading or writing the store; try again\n"),
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n").into_response(),
     }
 }
 
-fn busy(said: &str) -> Response {
-    let again = [(header::RETRY_AFTER, "10")];
-    (StatusCode::SERVICE_UNAVAILABLE, again, said.to_owned()).into_response()
+fn busy(said: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], said).into_response()
 }
 
 // === impl Pieces ===

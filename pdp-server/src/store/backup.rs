@@ -99,10 +99,22 @@ pub enum BackupError {
     },
     /// There is something in the data folder.
     #[error(
-        "`{}` is not empty; name a folder that is, or does not exist: nothing is overwritten",
+        "`{}` is not empty; name a folder that is, or does not exist, or say `--replace`: nothing is overwritten",
         .0.display()
     )]
     NotEmpty(PathBuf),
+    /// What an earlier restore replaced is still there.
+    #[error(
+        "`{}` is what was there before an earlier restore; move it away first: nothing is overwritten",
+        .0.display()
+    )]
+    Kept(PathBuf),
+    /// It is of a server that shares a log.
+    #[error(
+        "`{}` is a backup of a server that shares a log in etcd: the log says what the policy is, and nothing is restored over it",
+        .0.display()
+    )]
+    OfCopy(PathBuf),
     /// The data folder cannot be made or written.
     #[error("the data folder `{}` cannot be used: {source}", .dir.display())]
     Folder {

@@ -1,18 +1,11 @@
 //! Giving back the room that changes have left unused in the file.
 
 use std::path::Path;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::sync::TryLockError;
 
 use redb::CompactionError;
 
 use super::{FILE_NAME, Store, StoreError};
-
-/// How long is waited for whoever reads.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long at a time: what reads a few records is done.
-const PAUSE: Duration = Duration::from_millis(5);
 
 // === impl Store ===
 
@@ -27,46 +20,41 @@ impl Store {
         let file = dir.join(FILE_NAME);
         let folder = |source| StoreError::Folder { dir: dir.to_owned(), source };
         let before = std::fs::metadata(&file).map_err(folder)?.len();
-        store.compact_within(PATIENCE)?;
+        // Nobody else has it.
+        store.try_compact()?;
         drop(store);
         let after = std::fs::metadata(&file).map_err(folder)?.len();
         Ok(before.saturating_sub(after))
     }
 
-    /// The same while it is in use: whoever begins to read or to write waits until it is done.
+    /// The same while it is in use: whoever begins to read or to write waits until it is done. `false` where
+    /// something reads or writes: nothing was done, and it may be tried again.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if something goes on reading, [`StoreError::Stopped`], or the database fails; after
-    /// that nothing more is written.
-    pub(crate) fn compact_in_use(&self) -> Result<u64, StoreError> {
-        self.compact_within(PATIENCE)
-    }
-
-    fn compact_within(&self, patience: Duration) -> Result<u64, StoreError> {
-        let before = self.bytes();
-        let begun = Instant::now();
-        // One pass moves what lies last to where there is room; it is done when nothing moves.
+    /// [`StoreError::Stopped`], or the database fails; after that nothing more is written.
+    pub(crate) fn try_compact(&self) -> Result<bool, StoreError> {
+        if let Some(reason) = self.stopped() {
+            return Err(StoreError::Stopped { reason: reason.to_owned() });
+        }
+        // It does not queue for its turn: whoever came after it would have to wait for whoever is before it.
+        let mut db = match self.db.try_write() {
+            Ok(db) => db,
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        };
         loop {
-            if let Some(reason) = self.stopped() {
-                return Err(StoreError::Stopped { reason: reason.to_owned() });
-            }
-            let passed = self.db.write().unwrap_or_else(PoisonError::into_inner).compact();
-            match passed {
+            match db.compact() {
                 Ok(true) => {}
-                Ok(false) => break,
-                Err(CompactionError::TransactionInProgress) if begun.elapsed() < patience => {
-                    std::thread::sleep(PAUSE);
-                }
-                Err(CompactionError::TransactionInProgress) => return Err(StoreError::InUse),
+                Ok(false) => return Ok(true),
+                Err(CompactionError::TransactionInProgress) => return Ok(false),
                 Err(error) => {
                     let error = StoreError::from(error);
+                    self.commit_failed();
                     self.stopped.get_or_init(|| error.to_string());
                     return Err(error);
                 }
             }
         }
-        let shorter = before.zip(self.bytes()).map(|(before, after)| before.saturating_sub(after));
-        Ok(shorter.unwrap_or_default())
     }
 }
 
@@ -105,9 +93,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         let (before, bytes) = (rows(&store), store.bytes().unwrap());
-        let given = store.compact_in_use().unwrap();
-        assert!(given > bytes / 4, "{given} of {bytes}");
-        assert_eq!(store.bytes(), Some(bytes - given));
+        assert!(store.try_compact().unwrap());
+        let after = store.bytes().unwrap();
+        assert!(after < bytes / 4 * 3, "{after} of {bytes}");
         assert_eq!(rows(&store), before);
         // It goes on, and starts again.
         commit(&store, 2, &[created(&put("later"))]).unwrap();
@@ -119,19 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_reads_is_waited_for_and_not_for_ever() {
+    fn while_something_reads_nothing_is_moved_and_nothing_is_wrong() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         let reading = store.begin_read().unwrap();
-        let refused = store.compact_within(Duration::ZERO);
-        assert!(matches!(refused, Err(StoreError::InUse)), "{refused:?}");
-        // Nothing is wrong with the store, and it takes writes meanwhile.
+        assert!(!store.try_compact().unwrap());
         commit(&store, 2, &[created(&put("later"))]).unwrap();
-        std::thread::scope(|scope| {
-            let compacting = scope.spawn(|| store.compact_within(Duration::MAX));
-            drop(reading);
-            assert!(compacting.join().unwrap().is_ok());
-        });
+        drop(reading);
+        assert!(store.try_compact().unwrap());
     }
 
     #[test]
@@ -149,8 +132,9 @@ mod tests {
                     assert_eq!(store.load().unwrap().len(), 1);
                 }
             });
-            for _ in 0..5 {
-                store.compact_within(Duration::MAX).unwrap();
+            let mut done = 0;
+            while done < 5 {
+                done += usize::from(store.try_compact().unwrap());
             }
         });
         assert_eq!(store.load().unwrap()[0].facts.len(), STAY + 50);

@@ -100,9 +100,6 @@ pub enum StoreError {
         /// The earlier failure.
         reason: String,
     },
-    /// Something reads it, and it cannot be compacted meanwhile.
-    #[error("the store is being read, as for a backup, and cannot be compacted now; try again")]
-    InUse,
     /// There is no audit to verify.
     #[error(
         "the store was written by a version without an audit; the audit begins when a server of this version starts on it"

@@ -1,6 +1,57 @@
 //! The folder of the store.
 
+use std::fs::{File, TryLockError, hard_link, rename};
+use std::io::{self, ErrorKind};
 use std::path::Path;
+
+use super::{FILE_NAME, NEXT, REPLACED};
+
+/// Holds the folder, so that of several who open what is in it one comes after the other.
+pub(super) fn hold(dir: &Path) -> io::Result<Option<File>> {
+    let held = File::open(dir).and_then(|folder| folder.lock().map(|()| folder));
+    match held {
+        Ok(folder) => Ok(Some(folder)),
+        // Where folders cannot be held, nothing is to be replaced.
+        Err(error) if dir.join(NEXT).exists() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Puts a store that was restored beside another in that one's place, and keeps that one under another
+/// name. While a server has that one open, nothing is done: it is then found to be locked. The folder is
+/// held. A crash in between leaves one of the two under the name, and the new one for the next time.
+pub(super) fn replace(dir: &Path) -> io::Result<()> {
+    let [next, file, replaced] = [NEXT, FILE_NAME, REPLACED].map(|name| dir.join(name));
+    if !next.is_file() {
+        return Ok(());
+    }
+    match File::options().read(true).write(true).open(&file) {
+        Ok(before) => match before.try_lock() {
+            Ok(()) => keep(&file, &replaced)?,
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    rename(&next, &file)?;
+    sync_names(dir, 0)?;
+    tracing::warn!(
+        replaced = %replaced.display(),
+        "what was restored is in the place of what was there, which is kept"
+    );
+    Ok(())
+}
+
+/// Gives a file a second name, so that it goes on having the first one until that is another's.
+fn keep(file: &Path, replaced: &Path) -> io::Result<()> {
+    match hard_link(file, replaced) {
+        // Of one that was interrupted.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(_) => rename(file, replaced),
+        Ok(()) => Ok(()),
+    }
+}
 
 /// Makes the names of a new file and of new folders around it durable: what is in the file is of no
 /// use without them.

@@ -70,6 +70,37 @@ async fn a_running_server_is_backed_up_while_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_running_server_has_is_replaced_with_its_next_start() {
+    let folder = folder();
+    let text = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let served = Served::start(&folder).await;
+    let (backup, data) = (text("backup"), text("data"));
+    let door = format!("http://{}", served.http);
+    let taken = pdp_server(&["backup", "--server", &door, &backup]).await;
+    assert!(taken.status.success(), "{}", said(&taken));
+    served.apply(vec![put_person("mistaken")]).await.unwrap();
+    let unsaid = pdp_server(&["restore", "--data", &data, &backup]).await;
+    assert!(said(&unsaid).contains("say `--replace`"), "{}", said(&unsaid));
+    let restored = pdp_server(&["restore", "--replace", "--data", &data, &backup]).await;
+    assert!(restored.status.success(), "{}", said(&restored));
+    assert!(said(&restored).contains("restart a server that runs"), "{}", said(&restored));
+    // It goes on meanwhile, with what it has.
+    served.apply(vec![put_person("late")]).await.unwrap();
+    assert_eq!(served.check(question("ana", "View", "absence")).await.revision, 3);
+    served.stop().await;
+    let served = on(&folder.path().join("data"), folder.path()).await;
+    let decision = served.check(question("ana", "View", "absence")).await;
+    assert_eq!((decision.effect(), decision.revision), (Effect::Allow, 1));
+    served.stop().await;
+    // And once more: what was put aside is a store with all that had come.
+    let data = folder.path().join("data");
+    std::fs::rename(data.join("pdp.redb.replaced"), data.join("pdp.redb")).unwrap();
+    let served = on(&data, folder.path()).await;
+    assert_eq!(served.check(question("ana", "View", "absence")).await.revision, 3);
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_running_server_is_compacted_while_it_decides() {
     let folder = folder();
     let served = Arc::new(Served::start(&folder).await);

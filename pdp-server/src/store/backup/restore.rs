@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use redb::Durability;
 
 use super::super::folder::sync_names;
-use super::super::{FILE_NAME, RESTORING, Store, StoreError, builder};
+use super::super::{COPY_FORMAT, FILE_NAME, NEXT, REPLACED, RESTORING, Store, StoreError, builder};
 use super::{BackupError, END, Fill, Rows, each, opened, verify_backup};
 
 /// A store that has not got its name yet. Dropped, it is taken away again, with the folders that were
@@ -15,6 +15,8 @@ use super::{BackupError, END, Fill, Rows, each, opened, verify_backup};
 pub(super) struct Unnamed<'a> {
     dir: &'a Path,
     half: PathBuf,
+    /// The name that it gets.
+    name: &'static str,
     new_folders: usize,
     is_named: bool,
 }
@@ -31,11 +33,21 @@ impl Store {
     /// the folder is not empty.
     pub fn restore(backup: &Path, dir: &Path) -> Result<u64, BackupError> {
         verify_backup(backup)?;
-        let unnamed = Unnamed::new(dir)?;
-        let rows = unnamed.fill(backup)?;
-        unnamed.hold(backup)?;
-        unnamed.named()?;
-        Ok(rows)
+        Unnamed::new(dir)?.take(backup)
+    }
+
+    /// The same in the place of what a data folder has, which a server may have open: whoever opens the folder
+    /// after it finds what was restored. What was there is kept as `pdp.redb.replaced`.
+    ///
+    /// # Errors
+    /// As [`Store::restore`], [`StoreError::NoStore`] where the folder has none to replace, [`BackupError::Kept`] and
+    /// [`BackupError::OfCopy`].
+    pub fn restore_over(backup: &Path, dir: &Path) -> Result<u64, BackupError> {
+        verify_backup(backup)?;
+        if Rows::begin(backup, &mut opened(backup)?)?.format == COPY_FORMAT {
+            return Err(BackupError::OfCopy(backup.to_owned()));
+        }
+        Unnamed::beside(dir)?.take(backup)
     }
 }
 
@@ -53,6 +65,23 @@ impl<'a> Unnamed<'a> {
                 return Err(BackupError::NotEmpty(dir.to_owned()));
             }
         }
+        Self::begin(dir, FILE_NAME, new_folders)
+    }
+
+    /// Beside the store that the folder has.
+    fn beside(dir: &'a Path) -> Result<Self, BackupError> {
+        let [file, next, replaced] = [FILE_NAME, NEXT, REPLACED].map(|name| dir.join(name));
+        if !file.is_file() && !next.is_file() {
+            return Err(StoreError::NoStore { file }.into());
+        }
+        if replaced.exists() {
+            return Err(BackupError::Kept(replaced));
+        }
+        Self::begin(dir, NEXT, 0)
+    }
+
+    fn begin(dir: &'a Path, name: &'static str, new_folders: usize) -> Result<Self, BackupError> {
+        let folder = |source| BackupError::Folder { dir: dir.to_owned(), source };
         let half = dir.join(RESTORING);
         if let Ok(left) = File::open(&half) {
             match left.try_lock() {
@@ -63,7 +92,15 @@ impl<'a> Unnamed<'a> {
                 Err(TryLockError::Error(source)) => return Err(folder(source)),
             }
         }
-        Ok(Self { dir, half, new_folders, is_named: false })
+        Ok(Self { dir, half, name, new_folders, is_named: false })
+    }
+
+    /// Becomes what the backup says.
+    fn take(self, backup: &Path) -> Result<u64, BackupError> {
+        let rows = self.fill(backup)?;
+        self.hold(backup)?;
+        self.named()?;
+        Ok(rows)
     }
 
     /// Writes the rows of a backup, and says how many there are.
@@ -108,7 +145,7 @@ impl<'a> Unnamed<'a> {
     fn named(mut self) -> Result<(), BackupError> {
         let folder = |source| BackupError::Folder { dir: self.dir.to_owned(), source };
         File::open(&self.half).and_then(|half| half.sync_all()).map_err(folder)?;
-        std::fs::rename(&self.half, self.dir.join(FILE_NAME)).map_err(folder)?;
+        std::fs::rename(&self.half, self.dir.join(self.name)).map_err(folder)?;
         self.is_named = true;
         sync_names(self.dir, self.new_folders).map_err(folder)
     }

@@ -3,7 +3,7 @@ use super::*;
 use crate::store::disk::Disk;
 use crate::store::sample::put;
 use crate::store::tests::{AT, commit, created, tenant};
-use crate::store::{FILE_NAME, RESTORING};
+use crate::store::{FILE_NAME, NEXT, REPLACED, RESTORING};
 
 /// A store with a tenant and so many people.
 fn store(people: u64) -> Store {
@@ -190,6 +190,82 @@ fn one_that_was_killed_before_it_had_its_name_is_not_started_on_and_begins_anew(
     Store::restore(&path, &data).unwrap();
     assert!(!data.join(RESTORING).exists());
     assert_eq!(Store::open_existing(&data).unwrap().load().unwrap()[0].facts.len(), 3);
+}
+
+#[test]
+fn what_is_restored_over_a_store_takes_its_place_when_nobody_has_it_open() {
+    let (folder, path) = file(&backup_of(&store(3)));
+    let data = folder.path().join("data");
+    let nothing = Store::restore_over(&path, &data).unwrap_err();
+    assert!(matches!(nothing, BackupError::Store(StoreError::NoStore { .. })), "{nothing}");
+    let running = Store::open(&data).unwrap();
+    running.create_tenant(&tenant(), AT).unwrap();
+    Store::restore_over(&path, &data).unwrap();
+    assert!(data.join(NEXT).exists() && !data.join(RESTORING).exists());
+    // The one that runs goes on, and is not taken the folder from.
+    commit(&running, 0, &[created(&put("ana"))]).unwrap();
+    let locked = Store::open(&data).unwrap_err();
+    assert!(matches!(locked, StoreError::Locked { .. }), "{locked}");
+    drop(running);
+    let facts = |store: &Store| store.load().unwrap()[0].facts.len();
+    let restored = Store::open_existing(&data).unwrap();
+    assert_eq!(facts(&restored), 3);
+    assert!(!data.join(NEXT).exists());
+    drop(restored);
+    // What was there is kept.
+    std::fs::create_dir(folder.path().join("kept")).unwrap();
+    let kept = folder.path().join("kept");
+    std::fs::copy(data.join(REPLACED), kept.join(FILE_NAME)).unwrap();
+    assert_eq!(facts(&Store::open_existing(&kept).unwrap()), 1);
+
+    // That one is not overwritten by another restore.
+    let refused = Store::restore_over(&path, &data).unwrap_err();
+    assert!(matches!(refused, BackupError::Kept(_)), "{refused}");
+    std::fs::remove_file(data.join(REPLACED)).unwrap();
+
+    // A crash before the new one had the name, where a file can have two, and where it cannot.
+    for crash in [std::fs::hard_link, |from: PathBuf, to: PathBuf| std::fs::rename(from, to)] {
+        Store::restore_over(&path, &data).unwrap();
+        crash(data.join(FILE_NAME), data.join(REPLACED)).unwrap();
+        assert_eq!(facts(&Store::open_existing(&data).unwrap()), 3);
+        assert!(!data.join(NEXT).exists());
+        std::fs::remove_file(data.join(REPLACED)).unwrap();
+    }
+    // Of what is damaged nothing is left.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    Store::restore_over(&path, &data).unwrap_err();
+    assert!(!data.join(NEXT).exists() && !data.join(RESTORING).exists());
+}
+
+#[test]
+fn of_many_who_start_at_once_on_what_is_to_be_replaced_one_does() {
+    let (folder, path) = file(&backup_of(&store(3)));
+    let data = folder.path().join("data");
+    for _ in 0..20 {
+        drop(Store::open(&data).unwrap());
+        Store::restore_over(&path, &data).unwrap();
+        // They stay open until all of them have tried.
+        let all = std::sync::Barrier::new(4);
+        let opened = std::thread::scope(|scope| {
+            let tries = [(); 4].map(|()| {
+                scope.spawn(|| {
+                    let opened = Store::open(&data);
+                    all.wait();
+                    match opened {
+                        Ok(store) => store.load().unwrap()[0].facts.len(),
+                        Err(StoreError::Locked { .. }) => 0,
+                        Err(other) => panic!("{other}"),
+                    }
+                })
+            });
+            tries.map(|it| it.join().unwrap())
+        });
+        assert_eq!(opened.iter().sum::<usize>(), 3, "{opened:?}");
+        assert_eq!(opened.iter().filter(|facts| **facts > 0).count(), 1, "{opened:?}");
+        std::fs::remove_file(data.join(REPLACED)).unwrap();
+    }
 }
 
 #[test]
