@@ -30,6 +30,7 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
@@ -172,7 +173,10 @@ impl Store {
         let file = dir.join(FILE_NAME);
         let named = |source| StoreError::File { file: file.clone(), source: Box::new(source) };
         // Until the file is locked by itself.
-        let _held = hold(dir).map_err(folder)?;
+        let _held = hold(dir).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => StoreError::Locked { dir: dir.to_owned() },
+            _ => folder(error),
+        })?;
         replace(dir).map_err(folder)?;
         let unfinished = dir.join(RESTORING);
         if !file.exists() && unfinished.exists() {

@@ -6,14 +6,15 @@ use std::path::Path;
 
 use super::{FILE_NAME, NEXT, REPLACED};
 
-/// Holds the folder, so that of several who open what is in it one comes after the other.
+/// Holds the folder, so that no two open what is in it at once: [`ErrorKind::WouldBlock`] where another does.
 pub(super) fn hold(dir: &Path) -> io::Result<Option<File>> {
-    let held = File::open(dir).and_then(|folder| folder.lock().map(|()| folder));
-    match held {
+    let held = File::open(dir).map_err(TryLockError::Error);
+    match held.and_then(|folder| folder.try_lock().map(|()| folder)) {
         Ok(folder) => Ok(Some(folder)),
-        // Where folders cannot be held, nothing is to be replaced.
-        Err(error) if dir.join(NEXT).exists() => Err(error),
-        Err(_) => Ok(None),
+        Err(TryLockError::WouldBlock) => Err(ErrorKind::WouldBlock.into()),
+        // Where folders cannot be held, nothing is replaced.
+        Err(TryLockError::Error(error)) if dir.join(NEXT).exists() => Err(error),
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
@@ -27,7 +28,10 @@ pub(super) fn replace(dir: &Path) -> io::Result<()> {
     }
     match File::options().read(true).write(true).open(&file) {
         Ok(before) => match before.try_lock() {
-            Ok(()) => keep(&file, &replaced)?,
+            Ok(()) => {
+                keep(&file, &replaced)?;
+                sync_names(dir, 0)?;
+            }
             Err(TryLockError::WouldBlock) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
         },
@@ -46,11 +50,35 @@ pub(super) fn replace(dir: &Path) -> io::Result<()> {
 /// Gives a file a second name, so that it goes on having the first one until that is another's.
 fn keep(file: &Path, replaced: &Path) -> io::Result<()> {
     match hard_link(file, replaced) {
-        // Of one that was interrupted.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(_) => rename(file, replaced),
         Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            // It has it already where this was interrupted.
+            if is_same(file, replaced)? {
+                return Ok(());
+            }
+            let (file, replaced) = (file.display(), replaced.display());
+            let said = format!(
+                "`{replaced}` is there, and `{file}` is to be kept under that name; move it away"
+            );
+            Err(io::Error::new(ErrorKind::AlreadyExists, said))
+        }
+        // Not every file system gives a file two names.
+        Err(_) if !replaced.exists() => rename(file, replaced),
+        Err(error) => Err(error),
     }
+}
+
+/// Whether two names are those of one file.
+#[cfg(unix)]
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let [one, other] = [one.metadata()?, other.metadata()?].map(|it| (it.dev(), it.ino()));
+    Ok(one == other)
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &Path, _: &Path) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// Makes the names of a new file and of new folders around it durable: what is in the file is of no

@@ -231,6 +231,14 @@ fn what_is_restored_over_a_store_takes_its_place_when_nobody_has_it_open() {
         assert!(!data.join(NEXT).exists());
         std::fs::remove_file(data.join(REPLACED)).unwrap();
     }
+    // Another file in the way of what is to be kept: nothing is replaced.
+    Store::restore_over(&path, &data).unwrap();
+    std::fs::write(data.join(REPLACED), "mine").unwrap();
+    let refused = Store::open(&data).unwrap_err().to_string();
+    assert!(refused.contains("is to be kept under that name; move it away"), "{refused}");
+    assert_eq!(std::fs::read(data.join(REPLACED)).unwrap(), b"mine");
+    std::fs::remove_file(data.join(REPLACED)).unwrap();
+    std::fs::remove_file(data.join(NEXT)).unwrap();
     // Of what is damaged nothing is left.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[40] ^= 1;
