@@ -30,7 +30,6 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
@@ -48,7 +47,7 @@ use redb::{
 pub use backup::{BackupError, verify_backup};
 pub use failure::StoreError;
 use failure::is_damage;
-use folder::{hold, replace, sync_names};
+use folder::{claim, sync_names};
 pub(crate) use journal::Cursor;
 pub use journal::{Journaled, Position};
 pub(crate) use load::threads_for;
@@ -173,11 +172,7 @@ impl Store {
         let file = dir.join(FILE_NAME);
         let named = |source| StoreError::File { file: file.clone(), source: Box::new(source) };
         // Until the file is locked by itself.
-        let _held = hold(dir).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => StoreError::Locked { dir: dir.to_owned() },
-            _ => folder(error),
-        })?;
-        replace(dir).map_err(folder)?;
+        let _held = claim(dir)?;
         let unfinished = dir.join(RESTORING);
         if !file.exists() && unfinished.exists() {
             return Err(StoreError::Unfinished { file: unfinished });

@@ -375,7 +375,7 @@ mod tests {
                         let mut said = said(mask, question, caller, trace);
                         let fields = said.as_object_mut().unwrap();
                         assert_eq!(fields.remove("masked").unwrap_or(json!([])), json!(hidden));
-                        assert_eq!(fields.remove("cut"), cut.then(|| json!(true)));
+                        assert_eq!(fields.remove("cut"), cut.then_some(json!(true)));
                         let told = (!caller.is_empty() && !cut).then(|| json!(caller));
                         assert_eq!(fields.remove("caller"), told);
                         assert_eq!(fields.remove("trace_id"), trace.map(|_| json!(TRACE)));

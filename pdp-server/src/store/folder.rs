@@ -4,10 +4,21 @@ use std::fs::{File, TryLockError, hard_link, rename};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::{FILE_NAME, NEXT, REPLACED};
+use super::{FILE_NAME, NEXT, REPLACED, StoreError};
+
+/// Holds the folder until a file in it is opened and locked by itself, and puts what was restored in its place.
+pub(super) fn claim(dir: &Path) -> Result<Option<File>, StoreError> {
+    let unusable = |source: io::Error| match source.kind() {
+        ErrorKind::WouldBlock => StoreError::Locked { dir: dir.to_owned() },
+        _ => StoreError::Folder { dir: dir.to_owned(), source },
+    };
+    let held = hold(dir).map_err(unusable)?;
+    replace(dir).map_err(unusable)?;
+    Ok(held)
+}
 
 /// Holds the folder, so that no two open what is in it at once: [`ErrorKind::WouldBlock`] where another does.
-pub(super) fn hold(dir: &Path) -> io::Result<Option<File>> {
+fn hold(dir: &Path) -> io::Result<Option<File>> {
     let held = File::open(dir).map_err(TryLockError::Error);
     match held.and_then(|folder| folder.try_lock().map(|()| folder)) {
         Ok(folder) => Ok(Some(folder)),
@@ -21,7 +32,7 @@ pub(super) fn hold(dir: &Path) -> io::Result<Option<File>> {
 /// Puts a store that was restored beside another in that one's place, and keeps that one under another
 /// name. While a server has that one open, nothing is done: it is then found to be locked. The folder is
 /// held. A crash in between leaves one of the two under the name, and the new one for the next time.
-pub(super) fn replace(dir: &Path) -> io::Result<()> {
+fn replace(dir: &Path) -> io::Result<()> {
     let [next, file, replaced] = [NEXT, FILE_NAME, REPLACED].map(|name| dir.join(name));
     if !next.is_file() {
         return Ok(());
