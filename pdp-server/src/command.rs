@@ -59,11 +59,11 @@ enum Command {
 /// Which server.
 #[derive(Debug, Args)]
 struct Of {
-    /// The data folder of a server that is stopped; not looked at where `--server` is said
-    #[arg(long, env = "PDP_DATA", value_name = "DIR", required_unless_present = "server")]
+    /// The data folder of a server that is stopped; that of `PDP_DATA` where neither is said
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The HTTP door of a server that runs, such as `http://127.0.0.1:7071`
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
     server: Option<String>,
     /// File with the key or token of a caller who has the role `admin` for every tenant
     #[arg(long, env = "PDP_TOKEN_FILE", value_name = "FILE")]
@@ -196,7 +196,10 @@ impl Of {
         let server = match (data, server) {
             (_, Some(server)) => server,
             (Some(data), None) => return Ok(Place::Stopped(data)),
-            (None, None) => anyhow::bail!("say --data or --server"),
+            (None, None) => match std::env::var_os("PDP_DATA") {
+                Some(data) => return Ok(Place::Stopped(data.into())),
+                None => anyhow::bail!("say --data or --server"),
+            },
         };
         let read = |path: PathBuf| {
             let token = std::fs::read_to_string(&path);

@@ -25,7 +25,7 @@ const SHOWN_BYTES: usize = 16;
 pub(super) struct Masker {
     hidden: Mask,
     /// The names of what is hidden.
-    said: Vec<&'static str>,
+    words: Vec<&'static str>,
     key: hmac::Key,
 }
 
@@ -46,13 +46,13 @@ impl Masker {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
         let hidden = settings.mask.clone();
         let parts = [Masked::Subject, Masked::Resource, Masked::Permission].into_iter();
-        let said = parts.filter(|part| hidden.hides(*part)).map(Masked::word).collect();
-        Ok(Self { hidden, said, key })
+        let words = parts.filter(|part| hidden.hides(*part)).map(Masked::word).collect();
+        Ok(Self { hidden, words, key })
     }
 
     /// What records do not show.
     pub(super) fn hidden(&self) -> &[&'static str] {
-        &self.said
+        &self.words
     }
 
     /// The text, or what stands for it. `kind` keeps apart what may have the same text.

@@ -9,10 +9,11 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Shared, authzen};
+use crate::publish::Publisher;
 
 /// How much is sent at once, in bytes.
 const PIECE: usize = 256 << 10;
@@ -35,14 +36,10 @@ struct Pieces {
 
 /// Answers with a backup. Half of one has no end, and nothing takes it for a whole one.
 pub(super) async fn backup(State(shared): State<Shared>, request: Request) -> Response {
-    let Some(door) = shared.door.upgrade() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+    let (publisher, turn) = match taken(&shared, &request) {
+        Ok(taken) => taken,
+        Err(refused) => return *refused,
     };
-    let publisher = match door.everywhere(request.extensions()) {
-        Ok(publisher) => publisher.clone(),
-        Err(failure) => return authzen::Refused::from(failure).into_response(),
-    };
-    let Ok(turn) = Arc::clone(&shared.backups).try_acquire_owned() else { return busy(BUSY) };
     let (send, pieces) = mpsc::channel(WAITING_PIECES);
     tokio::task::spawn_blocking(move || {
         let mut out = Pieces { send, piece: Vec::with_capacity(PIECE) };
@@ -61,14 +58,10 @@ pub(super) async fn backup(State(shared): State<Shared>, request: Request) -> Re
 
 /// Makes the store's file as short as it can be, and answers with how many bytes that gave back.
 pub(super) async fn compact(State(shared): State<Shared>, request: Request) -> Response {
-    let Some(door) = shared.door.upgrade() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+    let (publisher, turn) = match taken(&shared, &request) {
+        Ok(taken) => taken,
+        Err(refused) => return *refused,
     };
-    let publisher = match door.everywhere(request.extensions()) {
-        Ok(publisher) => publisher.clone(),
-        Err(failure) => return authzen::Refused::from(failure).into_response(),
-    };
-    let Ok(turn) = Arc::clone(&shared.backups).try_acquire_owned() else { return busy(BUSY) };
     let before = publisher.store_bytes();
     let begun = Instant::now();
     let compacted = loop {
@@ -96,6 +89,20 @@ pub(super) async fn compact(State(shared): State<Shared>, request: Request) -> R
         Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n").into_response(),
     }
+}
+
+/// The one turn there is, for who may do this for every tenant.
+fn taken(
+    shared: &Shared,
+    request: &Request,
+) -> Result<(Publisher, OwnedSemaphorePermit), Box<Response>> {
+    let Some(door) = shared.door.upgrade() else {
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response().into());
+    };
+    let publisher = door.everywhere(request.extensions());
+    let publisher = publisher.map_err(|it| authzen::Refused::from(it).into_response())?.clone();
+    let turn = Arc::clone(&shared.backups).try_acquire_owned().map_err(|_| busy(BUSY))?;
+    Ok((publisher, turn))
 }
 
 fn busy(said: &'static str) -> Response {
