@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::time::Duration;
 
+use h2::Reason;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
@@ -107,9 +108,9 @@ impl Error {
     /// What a status means: the server's own word, or something that happened on the way.
     pub(crate) fn from_status(endpoint: &str, status: &Status) -> Self {
         // Only a status that was made here has a source.
-        let lost = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled);
         match causes(status).last() {
-            Some(cause) if lost => Self::lost(endpoint, &cause_in_words(cause)),
+            Some(cause) if is_lost(status) => Self::lost(endpoint, &cause_in_words(cause)),
+            Some(cause) if reset(status).is_some() => Self::protocol(cause_in_words(cause)),
             _ => Self::Refused(Box::new(Refusal::from_status(status))),
         }
     }
@@ -198,6 +199,23 @@ impl Deadline {
 
 fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(status.source(), |&cause| cause.source())
+}
+
+/// Why HTTP/2 ended the request or its connection, in a status that was made here.
+fn reset(status: &Status) -> Option<Reason> {
+    causes(status).find_map(|cause| cause.downcast_ref::<h2::Error>())?.reason()
+}
+
+/// Whether a status that was made here means that there was nobody to ask. Its code, where HTTP/2 gave a
+/// reason, depends on how tonic is built. Who goes away without an error has not taken the request on (RFC 9113,
+/// section 6.8).
+fn is_lost(status: &Status) -> bool {
+    match reset(status) {
+        Some(reason) => {
+            [Reason::NO_ERROR, Reason::REFUSED_STREAM, Reason::CANCEL].contains(&reason)
+        }
+        None => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled),
+    }
 }
 
 /// The first cause of a failure, which says most; without the number of the operating system.
