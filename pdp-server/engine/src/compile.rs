@@ -129,7 +129,8 @@ pub fn compile_within(
             grants_of: grants.grants_of,
             shards_of: grants.shards_of,
             ..cold
-        },
+        }
+        .into(),
     }))
 }
 

@@ -19,6 +19,7 @@ pub mod delegate;
 pub mod explain;
 pub mod facts;
 pub mod id;
+pub mod image;
 pub mod level;
 pub mod list;
 pub mod permission;

@@ -14,11 +14,11 @@ mod vault;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 pub use memory::Memory;
-pub(crate) use names::{Fingerprint, LookUp, NameTable, NameTableBuilder};
+pub(crate) use names::{Fingerprint, LookUp, NameTable, NameTableBuilder, adopt, key};
 pub(crate) use psm::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions};
 pub(crate) use vault::{Shared, Vault, VaultEntity};
 
@@ -99,7 +99,7 @@ pub struct Policy {
     /// What stands for every account that exists besides the policy (P10).
     pub(crate) besides: Besides,
 
-    pub(crate) cold: Cold,
+    pub(crate) cold: Late<Cold>,
 }
 
 /// The rows of an account that no policy names: enabled, without an owner, in no group, covered by
@@ -109,6 +109,11 @@ pub(crate) struct Besides {
     pub(crate) actor: ActorIx,
     pub(crate) object: ResourceIx,
 }
+
+/// What a policy that was read from an image lacks ([`crate::image`]). Whoever reads it nevertheless is stopped: an
+/// empty table could hide a deny.
+#[derive(Debug, Clone)]
+pub(crate) struct Late<T>(Option<T>);
 
 /// What only explanations, lists and the compiler read.
 #[derive(Debug, Clone, Default)]
@@ -308,6 +313,35 @@ pub(crate) enum EdgeKind {
     MadeFrom,
 }
 
+// === impl Late ===
+
+impl<T> Late<T> {
+    /// What is not there.
+    pub(crate) const MISSING: Self = Self(None);
+}
+
+impl<T> From<T> for Late<T> {
+    fn from(it: T) -> Self {
+        Self(Some(it))
+    }
+}
+
+#[expect(clippy::expect_used, reason = "INVARIANT: an image is only decided upon")]
+impl<T> Deref for Late<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("an image is only decided upon")
+    }
+}
+
+#[expect(clippy::expect_used, reason = "INVARIANT: an image is only decided upon")]
+impl<T> DerefMut for Late<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("an image is only decided upon")
+    }
+}
+
 // === impl Subject ===
 
 impl Subject {
@@ -338,6 +372,12 @@ impl Snapshot {
     /// The compiled policy, without the sessions.
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Whether it can do more than decide: explain, list and be compiled further.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.policy.cold.0.is_some()
     }
 
     /// A policy without any session.

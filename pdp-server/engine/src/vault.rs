@@ -102,8 +102,7 @@ pub fn check_vault(
         Ok((subject, place, action)) => {
             let who = Who::named(snapshot, subject, question.subject, now);
             let seen = Seen::new(snapshot, &who, place);
-            let (_, level) = seen.decide();
-            conclude(snapshot, subject, place, action, level)
+            conclude(snapshot, subject, place, action, seen.level())
         }
     };
     Ok(Decision { effect, reason, revision: snapshot.revision() })
@@ -130,8 +129,8 @@ pub fn explain_vault(
     };
     let who = Who::named(snapshot, subject, question.subject, now);
     let seen = Seen::new(snapshot, &who, place);
-    let (ruling, level) = seen.decide();
-    let decided = conclude(snapshot, subject, place, action, level);
+    let ruling = seen.ruling();
+    let decided = conclude(snapshot, subject, place, action, seen.level());
     let layers = seen.tell(ruling.as_ref(), &Paths::new(snapshot, &who));
     Ok(explanation(decided, layers, ruling))
 }
@@ -279,19 +278,30 @@ impl<'a> Seen<'a> {
     }
 
     /// V3 and V4.
-    fn decide(&self) -> (Option<Ruling>, Option<ShareLevel>) {
-        let ruling = self.ruling();
-        let level = ruling.as_ref().map(Ruling::level);
-        (ruling, level)
+    fn level(&self) -> Option<ShareLevel> {
+        if self.is_owned() {
+            return Some(ShareLevel::Full);
+        }
+        self.shared().as_ref().map(Ruling::level)
     }
 
+    /// Which of them gives the level.
     fn ruling(&self) -> Option<Ruling> {
         use crate::actor::ActorRef;
-        if self.owner == Some(self.subject)
+        if self.is_owned()
             && let ActorRef::Person(owner) = &self.snapshot.cold.actors[self.subject]
         {
             return Some(Ruling::Owner(owner.clone()));
         }
+        self.shared()
+    }
+
+    fn is_owned(&self) -> bool {
+        self.owner == Some(self.subject) && self.snapshot.subjects[self.subject].is_person
+    }
+
+    /// What the shares come to.
+    fn shared(&self) -> Option<Ruling> {
         let mut all = self.layers.iter().flat_map(|(_, shares)| shares);
         if all.any(|(_, shared)| shared.level == ShareLevel::Full) {
             return Some(Ruling::FullAnywhere);

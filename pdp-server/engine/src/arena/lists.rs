@@ -103,13 +103,20 @@ impl<H: Handle, T> Lists<H, T> {
         lists.into()
     }
 
+    /// Lists that lie end to end, and where each begins and the last one ends; `None` where that does not fit.
+    pub(crate) fn end_to_end(starts: Vec<u32>, items: Vec<T>) -> Option<Self> {
+        let (first, last) = (starts.first()?, starts.last()?);
+        let fits = *first == 0 && *last as usize == items.len() && starts.is_sorted();
+        fits.then(|| ListsBuilder { starts, items, handle: PhantomData }.into())
+    }
+
     /// How many items there are in all lists of the base.
     pub(crate) fn total(&self) -> usize {
         self.items.len()
     }
 
     /// The handles that have a list.
-    pub(crate) fn handles(&self) -> impl Iterator<Item = H> + use<H, T> {
+    pub(crate) fn handles(&self) -> impl Iterator<Item = H> + Clone + use<H, T> {
         (0..self.len).map(H::from_index)
     }
 
@@ -285,6 +292,11 @@ impl<H: Handle, K: Handle, T: HasKey<K>> Keyed<H, K, T> {
 }
 
 impl<H: Handle, K, T> Keyed<H, K, T> {
+    /// The handles that have a list.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = H> + Clone + use<H, K, T> {
+        (0..self.len).map(H::from_index)
+    }
+
     /// Makes room for handles that come later; their lists are empty.
     pub(crate) fn grow(&mut self, handles: usize) {
         self.len = self.len.max(handles);

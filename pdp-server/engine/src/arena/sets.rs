@@ -176,12 +176,17 @@ impl<H: Handle, T: Copy + Ord> Sets<H, T> {
     /// Makes the base anew once much differs from it.
     pub(crate) fn settle(&mut self) {
         if self.patch.outgrows(self.base.handles().count()) {
-            let mut lists = super::ListsBuilder::default();
-            for handle in self.base.handles() {
-                lists.push(self.of(handle).iter());
-            }
-            *self = Self { base: lists.into(), patch: Patch::default() };
+            *self = self.listed().into();
         }
+    }
+
+    /// The sets as lists.
+    pub(crate) fn listed(&self) -> Lists<H, T> {
+        let mut lists = super::ListsBuilder::default();
+        for handle in self.base.handles() {
+            lists.push(self.of(handle).iter());
+        }
+        lists.into()
     }
 
     /// The bytes of the base.

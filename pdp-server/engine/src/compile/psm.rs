@@ -71,7 +71,7 @@ pub(super) fn compile(
     let mut accounts = Vec::new();
     for account in facts.accounts().filter(|account| account.enabled) {
         if let (Some(owner), Some(computer)) = (&account.owner, &account.computer) {
-            let at = (names.computer(computer), names.account(&account.id));
+            let at = (names.computer(computer), account.id.clone());
             accounts.push((names.person(owner), at));
         }
     }
@@ -119,6 +119,7 @@ pub(super) fn computer(
         (level.to_shared(), Offer { level: level.clone(), group })
     });
     Computer {
+        id: psm.computer.clone(),
         enabled: psm.enabled,
         allow_unprivileged: psm.allow_unprivileged,
         jit: (psm.jit.enabled && makes_accounts).then_some(psm.jit),

@@ -7,11 +7,10 @@ use std::ops::ControlFlow;
 use super::{
     AccountMode, AppliedEligibility, Obligations, OpenSession, Privileged, SessionQuestion,
 };
-use crate::actor::ActorRef;
 use crate::arena::{ActorIx, NativeIx, ResourceIx};
 use crate::check::{object, subject};
 use crate::explain::Paths;
-use crate::id::{AccountId, GroupId, PermissionLevelId};
+use crate::id::{AccountId, GroupId, PermissionLevelId, PersonId};
 use crate::psm::{COMPUTER, EligibilityKind};
 use crate::query::{ObjectRef, Reason, SubjectRef};
 use crate::snapshot::{Computer, Eligible, Offer, Snapshot, Timed};
@@ -22,6 +21,8 @@ use crate::walk::{Who, run};
 pub(super) struct Asked<'a> {
     snapshot: &'a Snapshot,
     person: ActorIx,
+    /// The person's name.
+    named: &'a str,
     computer: ResourceIx,
     settings: &'a Computer,
     level: Option<&'a str>,
@@ -51,23 +52,22 @@ pub(super) fn takes_sessions(
         None => settings.allow_unprivileged,
         Some(level) => settings.offers.get(level).is_some_and(|offer| offer.group.is_some()),
     };
-    settings.enabled && offered && !is_full(snapshot, computer, settings, now)
+    settings.enabled && offered && !is_full(snapshot, settings, now)
 }
 
 /// P5. Without a limit nothing is counted, and with one no further than to it.
-fn is_full(snapshot: &Snapshot, computer: ResourceIx, settings: &Computer, now: Timestamp) -> bool {
+fn is_full(snapshot: &Snapshot, settings: &Computer, now: Timestamp) -> bool {
     let limit = usize::try_from(settings.max_concurrent).unwrap_or(usize::MAX);
-    limit > 0 && open_on(snapshot, computer, now).take(limit).count() == limit
+    limit > 0 && open_on(snapshot, settings, now).take(limit).count() == limit
 }
 
 /// The sessions that are open on a computer.
-fn open_on(
-    snapshot: &Snapshot,
-    computer: ResourceIx,
+fn open_on<'a>(
+    snapshot: &'a Snapshot,
+    settings: &'a Computer,
     now: Timestamp,
-) -> impl Iterator<Item = &OpenSession> {
-    let computer = snapshot.cold.resources[computer].id.as_str();
-    let sessions = snapshot.sessions().on_computer(computer).map(AsRef::as_ref);
+) -> impl Iterator<Item = &'a OpenSession> {
+    let sessions = snapshot.sessions().on_computer(settings.id.as_str()).map(AsRef::as_ref);
     sessions.filter(move |session: &&OpenSession| session.is_open(now))
 }
 
@@ -125,13 +125,13 @@ impl<'a> Asked<'a> {
     ) -> Result<Self, Reason> {
         let person = subject(snapshot, question.subject)?;
         let computer = object(snapshot, question.computer)?;
-        if matches!(question.subject, SubjectRef::Account(_)) {
+        let SubjectRef::Person(named) = question.subject else {
             return Err(Reason::UnknownSubject);
-        }
+        };
         let settings = snapshot.psm.computer(computer).filter(|settings| settings.enabled);
         let settings = settings.ok_or(Reason::PsmDisabled)?;
         let (level, theirs) = (question.level, OnceCell::new());
-        Ok(Self { snapshot, person, computer, settings, level, theirs })
+        Ok(Self { snapshot, person, named, computer, settings, level, theirs })
     }
 
     /// The question that opened a session, asked again.
@@ -187,10 +187,8 @@ impl<'a> Asked<'a> {
     /// one of the same name was made for sessions; one that was only made for sessions is nobody's.
     fn same_account(&self, session: &OpenSession) -> Result<(), Reason> {
         let Some(account) = &session.account else { return Ok(()) };
-        let theirs = |(computer, ix): &(ResourceIx, ActorIx)| {
-            *computer == self.computer
-                && matches!(&self.snapshot.cold.actors[*ix], ActorRef::Account(id) if id == account)
-        };
+        let theirs =
+            |(computer, id): &(ResourceIx, AccountId)| *computer == self.computer && id == account;
         let made = !self.snapshot.accounts.contains_key(account.as_str())
             && self.snapshot.sessions().jit_account(account.as_str()).is_some();
         if made || self.snapshot.psm.accounts[self.person].iter().any(theirs) {
@@ -275,14 +273,14 @@ impl<'a> Asked<'a> {
     }
 
     /// The byte-wise least of the person's enabled accounts on the computer (P7).
-    fn own_account(&self) -> Option<ActorIx> {
+    fn own_account(&self) -> Option<&AccountId> {
         let accounts = &self.snapshot.psm.accounts[self.person];
-        accounts.iter().find(|(computer, _)| *computer == self.computer).map(|(_, id)| *id)
+        accounts.iter().find(|(computer, _)| *computer == self.computer).map(|(_, id)| id)
     }
 
     /// P5.
     fn room(&self, now: Timestamp) -> Result<(), Reason> {
-        let full = is_full(self.snapshot, self.computer, self.settings, now);
+        let full = is_full(self.snapshot, self.settings, now);
         if full { Err(Reason::SessionLimit) } else { Ok(()) }
     }
 
@@ -299,15 +297,10 @@ impl<'a> Asked<'a> {
     }
 
     fn account(&self, now: Timestamp) -> AccountMode {
-        let names = &self.snapshot.cold.actors;
         let Some(jit) = self.settings.jit else {
-            return match self.own_account().map(|account| &names[account]) {
-                Some(ActorRef::Account(id)) => AccountMode::Existing(id.clone()),
-                // INVARIANT: P4 found an account before this was asked.
-                _ => AccountMode::JitNew,
-            };
+            // INVARIANT: P4 found an account before this was asked.
+            return self.own_account().cloned().map_or(AccountMode::JitNew, AccountMode::Existing);
         };
-        let ActorRef::Person(person) = &names[self.person] else { return AccountMode::JitNew };
         if !jit.reuse_existing || jit.delete_on_end {
             return AccountMode::JitNew;
         }
@@ -315,8 +308,9 @@ impl<'a> Asked<'a> {
         let is_free = |account: &&AccountId| {
             !sessions.of_account(account.as_str()).any(|session| session.is_open(now))
         };
-        let computer = &self.snapshot.cold.resources[self.computer].id;
-        match sessions.kept_for(computer, person).find(is_free) {
+        // INVARIANT: the policy has somebody of the name.
+        let Ok(person) = PersonId::new(self.named) else { return AccountMode::JitNew };
+        match sessions.kept_for(&self.settings.id, &person).find(is_free) {
             Some(least) => AccountMode::JitReuse(least.clone()),
             None => AccountMode::JitNew,
         }
@@ -327,8 +321,7 @@ impl<'a> Asked<'a> {
     /// (P8).
     fn not_after(&self, now: Timestamp) -> Timestamp {
         // A session takes the last room (P5): one that is recorded as opened later on.
-        let computer = self.snapshot.cold.resources[self.computer].id.as_str();
-        let others = self.snapshot.sessions().on_computer(computer);
+        let others = self.snapshot.sessions().on_computer(self.settings.id.as_str());
         let begin = others.map(|session| session.opened);
         let ends = |at: Timestamp| self.decide(at) != Ok(Reason::Granted);
         self.first_end(now, self.longest(now), begin, ends)

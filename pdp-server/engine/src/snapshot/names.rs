@@ -6,17 +6,14 @@
 
 use std::hash::BuildHasher as _;
 use std::hash::{Hasher as _, RandomState};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::arena::{Handle as _, Patch, TypeIx};
 
 /// The process's key.
-static KEY: LazyLock<(u64, u64)> = LazyLock::new(|| {
-    let random = RandomState::new();
-    (random.hash_one(0_u8), random.hash_one(1_u8))
-});
+static KEY: OnceLock<(u64, u64)> = OnceLock::new();
 
 /// A table of names, and the names that came or went since it was made. Cloning it copies two pointers.
 #[derive(Debug)]
@@ -100,14 +97,17 @@ impl<H: Copy> NameTable<H> {
     /// Makes the table anew once much differs from it.
     pub(crate) fn settle(&mut self) {
         if self.patch.outgrows(self.places.len()) {
-            let kept =
-                self.places.iter().filter(|place| self.patch.get(&place.fingerprint).is_none());
-            let kept = kept.filter_map(|place| Some((place.fingerprint, place.handle?)));
-            let came = self.patch.iter().filter_map(|(print, handle)| Some((*print, (*handle)?)));
             let mut table = NameTableBuilder::with_capacity(self.places.len() / 2);
-            kept.chain(came).for_each(|(print, handle)| table.add(print, handle));
+            self.entries().for_each(|(print, handle)| table.add(print, handle));
             *self = table.into();
         }
+    }
+
+    /// The fingerprints of all names with their handles: first those of the base, as they lie.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u128, H)> {
+        let kept = self.places.iter().filter(|place| self.patch.get(&place.fingerprint).is_none());
+        let kept = kept.filter_map(|place| Some((place.fingerprint, place.handle?)));
+        kept.chain(self.patch.iter().filter_map(|(print, handle)| Some((*print, (*handle)?))))
     }
 
     /// The bytes of the table.
@@ -159,6 +159,11 @@ impl<H: Copy> NameTable<H> {
 // === impl Fingerprint ===
 
 impl Fingerprint {
+    /// All of it.
+    pub(crate) fn bits(self) -> u128 {
+        self.0
+    }
+
     /// Of a name in a table that holds one kind of things.
     #[inline]
     pub(crate) fn of(name: &str) -> Self {
@@ -197,7 +202,8 @@ impl<H: Copy> NameTableBuilder<H> {
         self.add(fingerprint(qualified(kind), name), handle);
     }
 
-    fn add(&mut self, fingerprint: u128, handle: H) {
+    /// Adds what [`NameTable::entries`] told.
+    pub(crate) fn add(&mut self, fingerprint: u128, handle: H) {
         if (self.names + 1) * 4 > self.places.len() * 3 {
             let grown = (self.places.len() * 2).max(4);
             let free = Place { fingerprint: 0, handle: None };
@@ -240,8 +246,22 @@ fn qualified(kind: TypeIx) -> u32 {
     kind.index() as u32 + 1
 }
 
+/// The process's key: drawn when it is first asked for, unless it was adopted before.
+pub(crate) fn key() -> (u64, u64) {
+    *KEY.get_or_init(|| {
+        let random = RandomState::new();
+        (random.hash_one(0_u8), random.hash_one(1_u8))
+    })
+}
+
+/// Takes the key that the fingerprints of another process were made with, if this one has none yet. Whether
+/// it is this process's key now.
+pub(crate) fn adopt(key: (u64, u64)) -> bool {
+    *KEY.get_or_init(|| key) == key
+}
+
 fn fingerprint(qualifier: u32, name: &str) -> u128 {
-    let (first, second) = *KEY;
+    let (first, second) = key();
     let mut hasher = SipHasher13::new_with_keys(first, second ^ u64::from(qualifier));
     hasher.write(name.as_bytes());
     hasher.finish128().as_u128()

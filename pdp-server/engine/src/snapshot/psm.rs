@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Names, Timed};
 use crate::arena::{ActorIx, Lists, LocationIx, NativeIx, Patch, ResourceIx, Sets, Table};
-use crate::id::{GroupId, PermissionLevelId};
+use crate::id::{AccountId, GroupId, ObjectId, PermissionLevelId};
 use crate::psm::{EligibilityKind, Jit};
 use crate::time::Window;
 
@@ -20,7 +20,7 @@ pub(crate) struct Sessions {
     /// eligible is left out.
     pub(crate) eligible_for: Lists<ActorIx, EligibleFor>,
     /// The enabled accounts of each person with the computer that each is on, by account id.
-    pub(crate) accounts: Lists<ActorIx, (ResourceIx, ActorIx)>,
+    pub(crate) accounts: Lists<ActorIx, (ResourceIx, AccountId)>,
     /// What each native group counts as: the group, and whatever it is in, sorted as the closures of
     /// subjects are.
     pub(crate) native: Lists<NativeIx, ActorIx>,
@@ -70,6 +70,7 @@ impl Sessions {
 /// A computer's settings.
 #[derive(Debug)]
 pub(crate) struct Computer {
+    pub(crate) id: ObjectId,
     pub(crate) enabled: bool,
     pub(crate) allow_unprivileged: bool,
     /// Just-in-time accounts are enabled and the account store can make them (P4).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::arena::{AssignmentIx, CoverIx, Handle as _, LocationIx, ShardIx, TypeIx, WindowIx};
 use crate::facts::{Delta, Fact};
 use crate::level::{AccessLevel, Assignment, LevelRef, Scope};
-use crate::snapshot::{Grant, Kind, RelativeGrant};
+use crate::snapshot::{Cold, Grant, Kind, RelativeGrant};
 use crate::time::Window;
 
 use super::super::covers::{FEW_COVERS, SMALL_SHARD};
@@ -35,8 +35,8 @@ impl Draft<'_> {
         let mut row: Kind = policy.kinds[kind].clone();
         Arc::make_mut(&mut row.levels).insert(name.name.to_shared(), level);
         policy.kinds.set(kind, row);
-        let levels = &policy.cold.levels;
-        policy.cold.levels_of.edit(kind, |of| {
+        let Cold { levels, levels_of, .. } = &mut *policy.cold;
+        levels_of.edit(kind, |of| {
             let at = of.partition_point(|other| levels[*other].name < name.name);
             of.insert(at, level);
         });
@@ -83,8 +83,8 @@ impl Draft<'_> {
     fn grant(&mut self, assignment: &Arc<Assignment>) {
         let (assignee, level) = (self.actor(&assignment.to), self.level(&assignment.level));
         let window = self.window(assignment.window);
-        let assignments = &mut self.policy.cold.assignments;
-        let handle = match self.policy.cold.spare.assignments.pop() {
+        let Cold { assignments, spare, .. } = &mut *self.policy.cold;
+        let handle = match spare.assignments.pop() {
             Some(handle) => {
                 assignments.set(handle, Arc::clone(assignment));
                 handle

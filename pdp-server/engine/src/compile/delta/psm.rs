@@ -76,12 +76,10 @@ impl Draft<'_> {
         let accounts = self.policy.cold.owned.of(owner).iter().filter_map(|account| {
             let ActorRef::Account(id) = &self.policy.cold.actors[account] else { return None };
             let fact = self.facts.account(id).filter(|fact| fact.enabled)?;
-            let at = self.computer(fact.computer.as_ref()?);
-            Some((id.clone(), (at, account)))
+            Some((self.computer(fact.computer.as_ref()?), id.clone()))
         });
         let mut accounts: Vec<_> = accounts.collect();
-        accounts.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let accounts: Vec<_> = accounts.into_iter().map(|(_, at)| at).collect();
+        accounts.sort_by(|(_, one), (_, other)| one.cmp(other));
         self.policy.psm.accounts.set(owner, accounts);
     }
 }
