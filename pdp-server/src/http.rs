@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 
 use crate::callers::{Denied, Forbidden, Gate, GateLayer, Need, Side};
 use crate::connection::Arrival;
+use crate::publish::Publisher;
 use crate::rpc::{Door, Failure};
 use crate::telemetry::Queue;
 use elsewhere::ElsewhereLayer;
@@ -161,13 +162,15 @@ async fn live() -> &'static str {
 async fn is_ready(State(shared): State<Shared>) -> (StatusCode, String) {
     let not = |why| (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"));
     let door = shared.door.upgrade();
-    match door.as_ref().and_then(|door| door.publisher()) {
-        None => not("the policy is not loaded".to_owned()),
-        Some(_) if !shared.ready.get() => not("the server is shutting down".to_owned()),
-        Some(publisher) => match publisher.unready() {
-            Some(unready) => not(unready.to_string()),
-            None => (StatusCode::OK, "ready\n".to_owned()),
-        },
+    let Some(door) = door.filter(|door| door.decides()) else {
+        return not("the policy is not loaded".to_owned());
+    };
+    if !shared.ready.get() {
+        return not("the server is shutting down".to_owned());
+    }
+    match door.publisher().and_then(Publisher::unready) {
+        Some(unready) => not(unready.to_string()),
+        None => (StatusCode::OK, "ready\n".to_owned()),
     }
 }
 

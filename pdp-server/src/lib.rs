@@ -59,7 +59,7 @@ use decision_log::DecisionLog;
 pub use decision_log::LogError;
 use http::{Ready, authzen};
 pub use load::LoadError;
-use publish::{FollowError, PublishError};
+use publish::{FollowError, PublishError, Unready};
 use replica::ConnectError;
 use rpc::{Door, Grpc, Health, ImportLimits, Limits, Noting, ReflectionError};
 use socket::Socket;
@@ -203,7 +203,15 @@ pub async fn run(
     let upkeep = tokio::spawn(upkeep(Arc::downgrade(&door), health.clone(), resting));
 
     let (started, mut shutdown, mut following) = (Instant::now(), pin!(shutdown), None);
-    let outcome = match source.loaded(&config, clock, shutdown.as_mut()).await {
+    let leaves_image = source.leaves_image();
+    let early = async |early| {
+        door.decide_upon(early);
+        ready.set(true);
+        health.up(Some(Unready::Loading)).await;
+        let took_ms = started.elapsed().as_millis();
+        tracing::info!(took_ms, "deciding; the rest of the policy is being loaded");
+    };
+    let outcome = match source.loaded(&config, clock, shutdown.as_mut(), early).await {
         None => {
             // The loading thread cannot be stopped; it ends with the process.
             tracing::info!("told to stop before the policy was loaded");
@@ -242,6 +250,9 @@ pub async fn run(
     threads.stop().await;
     drop(rest);
     at_rest(upkeep, logging).await;
+    if !failed && leaves_image {
+        leave_image(&door).await;
+    }
     drop(door);
     tracing::info!("stopped");
     outcome
@@ -289,6 +300,14 @@ async fn finish(ended: impl Future<Output = ()>, door: &Door, drain: Duration) {
         let streams = door.cancel_streams();
         tracing::warn!(streams, "the time for draining is over; ending what is still open");
         tokio::time::timeout(LAST_WORDS, &mut ended).await.ok();
+    }
+}
+
+/// Leaves the next start what it can decide upon while it loads the policy.
+async fn leave_image(door: &Door) {
+    let Some(publisher) = door.publisher().cloned() else { return };
+    if tokio::task::spawn_blocking(move || publisher.leave_image()).await.is_err() {
+        tracing::error!("writing the image of the policy failed");
     }
 }
 

@@ -61,7 +61,7 @@ use crate::callers::{Denied, Everywhere, Forbidden, Gate, Granted, Need, Side, S
 use crate::clock::Clock;
 use crate::decision_id::{DecisionId, DecisionIds};
 use crate::decision_log::DecisionLog;
-use crate::publish::{DEFAULT_TENANT, Publisher};
+use crate::publish::{DEFAULT_TENANT, Early, Publisher};
 use crate::telemetry::{Metrics, Rpc, Spans};
 use bounded::{Bounded, HealthStreams};
 use check_stream::OpenStreams;
@@ -220,9 +220,20 @@ impl Door {
         self.behind.by_everywhere(leave::everywhere(asked)?)
     }
 
-    /// Whether the policy is loaded.
+    /// Decides upon this until it is open; everything else waits, each request as long as it may.
+    pub(crate) fn decide_upon(&self, early: Early) {
+        self.behind.decide_upon(early);
+    }
+
+    /// Whether decisions are made.
+    pub(crate) fn decides(&self) -> bool {
+        // In this order: what it decides upon goes once the policy is there.
+        self.behind.is_early() || self.publisher().is_some()
+    }
+
+    /// That decisions are made.
     fn started(&self) -> Result<(), Failure> {
-        self.publisher().map(drop).ok_or(Failure::Starting)
+        self.decides().then_some(()).ok_or(Failure::Starting)
     }
 
     /// The metrics.
@@ -280,12 +291,12 @@ impl Door {
         let authorization = AuthorizationServer::new(authorization)
             .max_decoding_message_size(self.max_message_bytes);
         let mut routes = Routes::builder();
-        routes.add_service(Deciding::new(self, Elsewhere::new(decisions, rest)));
+        routes.add_service(Deciding::new(self, Elsewhere::once_loaded(self, decisions, rest)));
         routes.add_service(authorization);
-        routes.add_service(Elsewhere::new(policies, rest));
-        routes.add_service(Elsewhere::new(tenants, rest));
-        routes.add_service(Elsewhere::new(audits, rest));
-        routes.add_service(Elsewhere::new(sessions, rest));
+        routes.add_service(Elsewhere::once_loaded(self, policies, rest));
+        routes.add_service(Elsewhere::once_loaded(self, tenants, rest));
+        routes.add_service(Elsewhere::once_loaded(self, audits, rest));
+        routes.add_service(Elsewhere::once_loaded(self, sessions, rest));
         self.add_health_and_reflection(&mut routes, health, rest)?;
         Ok(routes.routes())
     }

@@ -4,17 +4,17 @@
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use crate::RunError;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::load;
-use crate::publish::{DEFAULT_TENANT, PublishError, Publisher};
+use crate::publish::{DEFAULT_TENANT, Early, PublishError, Publisher};
 use crate::replica::{self, Replica};
 use crate::rpc::{self, Health, Sidecar};
-use crate::store::Store;
+use crate::store::{ImageReading, Store};
 
 /// Where the policy comes from.
 pub(crate) enum Source {
@@ -50,6 +50,11 @@ impl Source {
         Ok(Self::Log(Replica::new(&config.etcd, there)?))
     }
 
+    /// Whether the next start is this server's alone, and may decide upon what this one leaves.
+    pub(crate) const fn leaves_image(&self) -> bool {
+        matches!(self, Self::Store)
+    }
+
     /// What a sidecar has besides.
     pub(crate) const fn sidecar(&self) -> Option<&Sidecar> {
         match self {
@@ -60,11 +65,14 @@ impl Source {
 
     /// The policy, once it is loaded; `None` if the server is told to stop before that. That of a server that is
     /// followed comes later.
+    ///
+    /// `decide` is told what can be decided upon until then, if there is something.
     pub(crate) async fn loaded(
         &self,
         config: &Config,
         clock: Clock,
         shutdown: impl Future<Output = ()>,
+        decide: impl AsyncFnOnce(Early),
     ) -> Option<Result<Publisher, RunError>> {
         let replica = match self {
             Self::Server(sidecar) => {
@@ -75,9 +83,17 @@ impl Source {
             Self::Store => None,
         };
         let (data, bundle) = (config.data.clone(), config.load.clone());
+        let (tell, told) = oneshot::channel();
+        let early = async {
+            if let Ok(early) = told.await {
+                decide(early).await;
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
-            loaded = load(data, bundle, clock, replica) => Some(loaded),
+            loaded = load(data, bundle, clock, replica, tell) => Some(loaded),
             () = shutdown => None,
+            () = early => None,
         }
     }
 
@@ -108,17 +124,23 @@ impl Following {
     }
 }
 
-/// Opens the store, loads the policy, takes over what the log has, and applies the bundle that the settings
+/// Opens the store, says what can be decided upon at once, loads the policy, takes over what the log has, and applies the bundle that the settings
 /// name.
 async fn load(
     data: PathBuf,
     bundle: Option<PathBuf>,
     clock: Clock,
     replica: Option<Replica>,
+    early: oneshot::Sender<Early>,
 ) -> Result<Publisher, RunError> {
     let Some(replica) = replica else {
         return on_its_own(move || {
-            let publisher = Publisher::open(open(&data)?, clock)?;
+            let image = ImageReading::begin(&data);
+            let store = open(&data)?;
+            if let Some(it) = Early::of(&store, image, &clock)? {
+                early.send(it).ok();
+            }
+            let publisher = Publisher::open(store, clock)?;
             apply(&publisher, bundle.as_deref()).map(|()| publisher)
         })
         .await;

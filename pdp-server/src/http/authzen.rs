@@ -12,7 +12,7 @@ mod metadata;
 mod request;
 mod search;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 
 use std::error::Error;
 use std::sync::{Arc, Weak};

@@ -153,7 +153,7 @@ impl Sessions {
         clock: Timestamp,
     ) -> Result<(), PublishError> {
         let now = seen.max(clock);
-        let over = |it: &&Arc<Session>| !it.is_open(now) || clock < it.opened;
+        let over = |it: &&Arc<Session>| is_over(it, seen, clock);
         let ids: Vec<_> =
             self.read(|book| book.not_ended().filter(over).map(|it| it.id.clone()).collect())?;
         let snapshot = tenant.snapshot.load_full();
@@ -194,6 +194,25 @@ impl Sessions {
             None => Ok(Some(turn)),
         }
     }
+}
+
+/// Whether a session that was not ended is over at a start, where time had come to `seen`: its own has run out, or
+/// the clock was set back before it.
+fn is_over(session: &Session, seen: Timestamp, clock: Timestamp) -> bool {
+    !session.is_open(seen.max(clock)) || clock < session.opened
+}
+
+/// The stored sessions that decisions see at a start, before those that are over are ended.
+pub(super) fn open_by_now(
+    stored: StoredSessions,
+    seen: Timestamp,
+    clock: Timestamp,
+) -> OpenSessions {
+    let book = Book::load(stored);
+    let mut open = book.open_sessions();
+    let over = book.not_ended().filter(|session| is_over(session, seen, clock));
+    over.for_each(|session| open.end(&session.as_open()));
+    open
 }
 
 // === impl Publisher ===

@@ -5,6 +5,9 @@ use super::Publisher;
 /// Why a server that has its policy is not ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unready {
+    /// Decisions are made upon an image of the policy.
+    #[error("the policy is being loaded; until then only decisions are made")]
+    Loading,
     /// What decides goes on from memory.
     #[error("the store takes no writes; the log says why")]
     ReadingOnly,

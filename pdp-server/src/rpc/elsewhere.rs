@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::response::Parts;
@@ -19,16 +20,20 @@ use tonic::codegen::BoxFuture;
 use tonic::server::NamedService;
 use tower::Service;
 
+use super::Door;
 use super::failure::Failure;
+use super::patience::patience_of;
 
 /// How many frames of an answer may wait for a slow caller before the one who makes them waits too.
 const WAITING_FRAMES: usize = 2;
 
 /// A service that runs elsewhere.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Elsewhere<S> {
     service: S,
     there: Handle,
+    /// The door whose policy is waited for, where only decisions are made yet.
+    door: Option<Arc<Door>>,
 }
 
 /// An answer that is being made elsewhere.
@@ -52,7 +57,13 @@ pub(crate) struct Wanted<T>(pub(crate) tokio::task::JoinHandle<T>);
 impl<S> Elsewhere<S> {
     /// A service that runs there.
     pub(super) fn new(service: S, there: &Handle) -> Self {
-        Self { service, there: there.clone() }
+        Self { service, there: there.clone(), door: None }
+    }
+
+    /// The same for a service that needs more of the policy than decisions do: it waits for that, as long as a
+    /// request may.
+    pub(super) fn once_loaded(door: &Arc<Door>, service: S, there: &Handle) -> Self {
+        Self { service, there: there.clone(), door: Some(Arc::clone(door)) }
     }
 }
 
@@ -81,8 +92,15 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (begin, begun) = oneshot::channel();
+        let loaded = self.door.clone().map(|door| {
+            let patience = patience_of(request.headers(), door.max_wait);
+            async move { door.loaded(patience).await }
+        });
         let work = self.service.call(request);
         let work = self.there.spawn(async move {
+            if let Some(loaded) = loaded {
+                loaded.await;
+            }
             let Ok(response) = work.await;
             pass(response, begin).await;
         });
@@ -150,8 +168,6 @@ impl<T> Drop for Wanted<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use http_body_util::{BodyExt as _, StreamBody};
     use tokio_stream::StreamExt as _;
 

@@ -1,5 +1,8 @@
 //! The snapshot that a request is answered from.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +34,30 @@ impl Door {
         &self,
         granted: Granted<'_>,
     ) -> Result<(Guard<Arc<Snapshot>>, Timestamp), Failure> {
-        Ok((current(self.behind.by(granted)?, granted.tenant())?, self.clock.now()))
+        let snapshot = match self.behind.by(granted) {
+            Ok(publisher) => current(publisher, granted.tenant())?,
+            Err(_starting) => match self.early(granted) {
+                Some(snapshot) => snapshot?,
+                // It may have been opened meanwhile.
+                None => current(self.behind.by(granted)?, granted.tenant())?,
+            },
+        };
+        Ok((snapshot, self.clock.now()))
+    }
+
+    /// The tenant's snapshot while the policy is being loaded, if there is an image of it.
+    #[cold]
+    fn early(&self, granted: Granted<'_>) -> Option<Result<Guard<Arc<Snapshot>>, Failure>> {
+        let early = self.behind.early_by(granted)?;
+        let snapshot = early.snapshot(granted.tenant()).cloned();
+        Some(snapshot.map(Guard::from_inner).ok_or_else(|| unknown(granted.tenant())))
+    }
+
+    /// Waits for the policy while decisions are made upon an image of it, no longer than this.
+    pub(super) async fn loaded(&self, patience: Duration) {
+        if self.behind.is_early() {
+            tokio::time::timeout(patience, self.behind.opened()).await.ok();
+        }
     }
 
     /// Loads the tenant's snapshot, waiting first if it is not as fresh as wanted.
@@ -41,6 +67,7 @@ impl Door {
         at_least: u64,
         metadata: &MetadataMap,
     ) -> Result<Guard<Arc<Snapshot>>, Failure> {
+        self.loaded(patience(metadata, self.max_wait)).await;
         let publisher = self.behind.by(granted)?;
         let at_least = Revision::new(at_least);
         let tenant = granted.tenant();
@@ -58,6 +85,7 @@ impl Door {
         at_least: Revision,
         patience: Duration,
     ) -> Result<(), Failure> {
+        self.loaded(patience).await;
         let wait = self.behind.by(granted)?.wait_for(granted.tenant(), at_least);
         match tokio::time::timeout(patience, wait).await {
             Ok(reached) => Ok(reached?),
@@ -88,7 +116,14 @@ fn current(publisher: &Publisher, tenant: &str) -> Result<Guard<Arc<Snapshot>>, 
     if let Some(snapshot) = publisher.snapshot(tenant) {
         return Ok(snapshot);
     }
-    // Only here is the name looked at: a name that cannot be one is the caller's mistake.
-    name("tenant", tenant, TenantId::new)?;
-    Err(UnknownTenant(tenant.to_owned()).into())
+    Err(unknown(tenant))
+}
+
+/// That there is no such tenant. Only here is the name looked at: a name that cannot be one is the caller's
+/// mistake.
+fn unknown(tenant: &str) -> Failure {
+    match name("tenant", tenant, TenantId::new) {
+        Ok(_) => UnknownTenant(tenant.to_owned()).into(),
+        Err(malformed) => malformed.into(),
+    }
 }

@@ -48,7 +48,7 @@ impl Health {
         health
     }
 
-    /// The policy is loaded; what stands in the way of asking this server.
+    /// Decisions are made; what stands in the way of asking this server.
     pub(crate) async fn up(&self, unready: Option<Unready>) {
         let mut told = self.told.lock().await;
         if matches!(*told, Told::Leaving) || *told == Told::Up(unready) {
@@ -57,7 +57,7 @@ impl Health {
         *told = Told::Up(unready);
         let silent: &[&str] = match unready {
             None => &[],
-            Some(Unready::ReadingOnly | Unready::Diverged) => &WRITING,
+            Some(Unready::Loading | Unready::ReadingOnly | Unready::Diverged) => &WRITING,
             Some(Unready::Stale) => &SERVICES,
         };
         self.tell(silent).await;

@@ -1,20 +1,25 @@
 //! The policy behind the doors. Nobody reaches it for a caller without that caller's leave: the role
 //! that the table has for the request, held for the tenant that the request names.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use http::Extensions;
 use pdp_engine::id::TenantId;
+use tokio::sync::SetOnce;
 
 use super::failure::Failure;
 use super::malformed::{Malformed, name};
 use super::named;
 use crate::callers::{Asker, Everywhere, Granted, Standing};
-use crate::publish::Publisher;
+use crate::publish::{Early, Publisher};
 
-/// The policy, once it is loaded.
+/// The policy, once it is loaded, and what is decided upon until then.
 #[derive(Default)]
-pub(super) struct Behind(OnceLock<Publisher>);
+pub(super) struct Behind {
+    publisher: SetOnce<Publisher>,
+    early: ArcSwapOption<Early>,
+}
 
 /// The leave that a stream goes on by, for as long as its caller has it.
 pub(super) struct Lasting {
@@ -58,24 +63,45 @@ impl Lasting {
 // === impl Behind ===
 
 impl Behind {
+    /// There is something to decide upon until the policy is there.
+    pub(super) fn decide_upon(&self, early: Early) {
+        self.early.store(Some(Arc::new(early)));
+    }
+
     /// The policy is there.
     pub(super) fn open(&self, publisher: Publisher) {
         // A second publisher is not taken: the first one stays what questions are answered from.
-        self.0.set(publisher).ok();
+        self.publisher.set(publisher).ok();
+        self.early.store(None);
     }
 
     /// For a caller with leave for one tenant, which nothing else may be done for.
     pub(super) fn by(&self, _: Granted<'_>) -> Result<&Publisher, Failure> {
-        self.0.get().ok_or(Failure::Starting)
+        self.publisher.get().ok_or(Failure::Starting)
+    }
+
+    /// What is decided upon until the policy is there, for a caller with leave for one tenant.
+    pub(super) fn early_by(&self, _: Granted<'_>) -> Option<Arc<Early>> {
+        self.early.load_full()
+    }
+
+    /// Whether there is something to decide upon, and no policy yet.
+    pub(super) fn is_early(&self) -> bool {
+        self.publisher.get().is_none() && self.early.load().is_some()
+    }
+
+    /// Waits for the policy.
+    pub(super) async fn opened(&self) {
+        self.publisher.wait().await;
     }
 
     /// For a caller with leave for all.
     pub(super) fn by_everywhere(&self, _: Everywhere<'_>) -> Result<&Publisher, Failure> {
-        self.0.get().ok_or(Failure::Starting)
+        self.publisher.get().ok_or(Failure::Starting)
     }
 
     /// For the server itself: what comes of it is no caller's answer.
     pub(super) fn by_nobody(&self) -> Option<&Publisher> {
-        self.0.get()
+        self.publisher.get()
     }
 }

@@ -8,7 +8,9 @@ use pdp_engine::facts::{Fact, Facts};
 use pdp_engine::id::{RecentNames, TenantId};
 use pdp_engine::query::Revision;
 use pdp_engine::time::Timestamp;
-use redb::{Database, ReadableDatabase as _, ReadableTable, ReadableTableMetadata as _};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase as _, ReadableTable, ReadableTableMetadata as _,
+};
 
 use super::record::{self, TenantRecord};
 use super::rows::{FACTS, TENANTS};
@@ -33,6 +35,21 @@ pub(crate) fn threads_for(facts: usize) -> NonZeroUsize {
 type Key = (&'static str, u8, &'static str);
 type Range<'a> = redb::Range<'a, Key, &'static [u8]>;
 
+/// What is stored of a tenant besides its policy.
+pub(crate) struct StoredBeside {
+    pub(crate) id: TenantId,
+    pub(crate) sessions: StoredSessions,
+    /// The instant of the last record of its audit: time had come that far.
+    pub(crate) seen: Timestamp,
+}
+
+/// What is stored of a tenant besides its policy.
+pub(super) fn beside(txn: &ReadTransaction, id: TenantId) -> Result<StoredBeside, StoreError> {
+    let sessions = session::load(txn, &id)?;
+    let seen = audit::last_instant(txn, &id)?;
+    Ok(StoredBeside { id, sessions, seen })
+}
+
 /// Every tenant with its facts.
 pub(super) fn tenants(db: &Database) -> Result<Vec<StoredTenant>, StoreError> {
     let txn = db.begin_read()?;
@@ -43,8 +60,8 @@ pub(super) fn tenants(db: &Database) -> Result<Vec<StoredTenant>, StoreError> {
         let (name, record) = row?;
         let mut tenant = load_tenant(name.value(), record.value(), &facts)?;
         loaded += tenant.facts.len() as u64;
-        tenant.sessions = session::load(&txn, &tenant.id)?;
-        tenant.seen = audit::last_instant(&txn, &tenant.id)?;
+        let StoredBeside { id: _, sessions, seen } = beside(&txn, tenant.id.clone())?;
+        (tenant.sessions, tenant.seen) = (sessions, seen);
         tenants.push(tenant);
     }
     let stored = facts.len()?;

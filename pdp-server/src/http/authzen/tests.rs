@@ -18,14 +18,19 @@ const QUESTION: &str = r#"{"subject": {"type": "user", "id": "a"}, "action": {"n
     "resource": {"type": "T", "id": "1"}}"#;
 
 pub(in crate::http) fn door() -> Arc<Door> {
+    door_waiting(Duration::from_secs(1))
+}
+
+/// A door at which requests may wait so long.
+pub(crate) fn door_waiting(max_wait: Duration) -> Arc<Door> {
     let clock = Clock::fixed(Timestamp::from_micros(0));
     let limits = Limits {
-        max_message_bytes: 1 << 20,
+        max_message_bytes: 1 << 22,
         max_batch: crate::rpc::MAX_BATCH,
         max_changes: crate::rpc::MAX_CHANGES,
         max_running_lists: 1,
         pages: crate::rpc::PageSizes { plain: 10, explained: 10 },
-        max_wait: Duration::from_secs(1),
+        max_wait,
         max_live_streams: 1,
         max_check_streams: 1,
         check_stream_idle: Duration::from_secs(60),
@@ -42,7 +47,7 @@ pub(in crate::http) fn door() -> Arc<Door> {
 }
 
 /// Lets everybody in.
-fn gate() -> Arc<Gate> {
+pub(crate) fn gate() -> Arc<Gate> {
     let clock = Clock::fixed(Timestamp::from_micros(0));
     let load = crate::admission::tests::unlimited();
     Arc::new(Gate::new(None, clock, Arc::new(Metrics::new()), load.all()))
