@@ -15,6 +15,7 @@ mod balancer;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod child;
 mod full;
+mod images;
 mod kept;
 mod older;
 mod processes;

@@ -16,6 +16,8 @@ pub(crate) struct Child {
     channel: OnceLock<Channel>,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// What it said until it served.
+    pub(crate) said: String,
 }
 
 /// A process that does not outlive whoever holds it.
@@ -55,8 +57,8 @@ impl Child {
             said.push_str(&line);
             if let Some([grpc, http]) = serving(&line) {
                 // Whatever else it says is read, so that it never waits for a reader.
-                std::thread::spawn(move || told.read_to_string(&mut said));
-                return Ok(Self { process, channel: OnceLock::new(), grpc, http });
+                std::thread::spawn(move || told.read_to_string(&mut String::new()));
+                return Ok(Self { process, channel: OnceLock::new(), grpc, http, said });
             }
         }
     }
