@@ -1,7 +1,7 @@
 //! A server that goes away as a request is on its way to it: what it has not taken on is asked again, as
 //! nobody has looked at it (RFC 9113, section 6.8). Frames are written by hand, so that it happens each time.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a panic is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -59,7 +59,7 @@ use decision_log::DecisionLog;
 pub use decision_log::LogError;
 use http::{Ready, authzen};
 pub use load::LoadError;
-use publish::{FollowError, PublishError, Unready};
+use publish::{Early, FollowError, PublishError, Unready};
 use replica::ConnectError;
 use rpc::{Door, Grpc, Health, ImportLimits, Limits, Noting, ReflectionError};
 use socket::Socket;
@@ -204,13 +204,7 @@ pub async fn run(
 
     let (started, mut shutdown, mut following) = (Instant::now(), pin!(shutdown), None);
     let leaves_image = source.leaves_image();
-    let early = async |early| {
-        door.decide_upon(early);
-        ready.set(true);
-        health.up(Some(Unready::Loading)).await;
-        let took_ms = started.elapsed().as_millis();
-        tracing::info!(took_ms, "deciding; the rest of the policy is being loaded");
-    };
+    let early = async |early| decide_upon(early, (&door, &ready, &health), started).await;
     let outcome = match source.loaded(&config, clock, shutdown.as_mut(), early).await {
         None => {
             // The loading thread cannot be stopped; it ends with the process.
@@ -248,12 +242,8 @@ pub async fn run(
     }
     // In this order: nobody asks any more, then the last holders of the policy go.
     threads.stop().await;
-    drop(rest);
-    at_rest(upkeep, logging).await;
-    if !failed && leaves_image {
-        leave_image(&door).await;
-    }
-    drop(door);
+    at_rest((rest, upkeep), logging).await;
+    leave_image(door, !failed && leaves_image).await;
     tracing::info!("stopped");
     outcome
 }
@@ -285,8 +275,12 @@ fn announce(addresses: (std::io::Result<String>, std::io::Result<SocketAddr>), b
     }
 }
 
-/// Waits for what the upkeep has begun, and for the last decisions to be logged.
-async fn at_rest(upkeep: tokio::task::JoinHandle<()>, logging: decision_log::Writing) {
+/// Has the upkeep rest, and waits for what it has begun, and for the last decisions to be logged.
+async fn at_rest(
+    (rest, upkeep): (oneshot::Sender<()>, JoinHandle<()>),
+    logging: decision_log::Writing,
+) {
+    drop(rest);
     if tokio::time::timeout(LAST_WRITE, upkeep).await.is_err() {
         tracing::warn!("the upkeep did not end in time");
     }
@@ -303,9 +297,24 @@ async fn finish(ended: impl Future<Output = ()>, door: &Door, drain: Duration) {
     }
 }
 
-/// Leaves the next start what it can decide upon while it loads the policy.
-async fn leave_image(door: &Door) {
-    let Some(publisher) = door.publisher().cloned() else { return };
+/// Decides upon an image of the policy until that is loaded.
+async fn decide_upon(
+    early: Early,
+    (door, ready, health): (&Door, &Ready, &Health),
+    started: Instant,
+) {
+    door.decide_upon(early);
+    ready.set(true);
+    health.up(Some(Unready::Loading)).await;
+    let took_ms = started.elapsed().as_millis();
+    tracing::info!(took_ms, "deciding; the rest of the policy is being loaded");
+}
+
+/// Leaves the next start, if that is wanted, what it can decide upon while it loads the policy; and the door with it.
+async fn leave_image(door: Arc<Door>, wanted: bool) {
+    let publisher = door.publisher().cloned();
+    drop(door);
+    let Some(publisher) = publisher.filter(|_| wanted) else { return };
     if tokio::task::spawn_blocking(move || publisher.leave_image()).await.is_err() {
         tracing::error!("writing the image of the policy failed");
     }

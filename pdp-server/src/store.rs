@@ -48,7 +48,8 @@ use redb::{
 pub use backup::{BackupError, verify_backup};
 pub use failure::StoreError;
 use failure::is_damage;
-use folder::{claim, sync_names};
+use folder::{NEXT, REPLACED, RESTORING, claim, sync_names};
+pub use image::IMAGE_NAME;
 pub use journal::{Journaled, Position};
 pub(crate) use load::threads_for;
 pub use log::{Draft, Place, With};
@@ -68,15 +69,6 @@ use rows::{FACTS, FORMAT_KEY, META, REQUEST_ORDER, REQUESTS, TENANTS, write_comm
 
 /// The name of the store's file in the data folder.
 pub const FILE_NAME: &str = "pdp.redb";
-
-/// The name of one that is being restored: no server starts on it, nor beside it.
-const RESTORING: &str = "pdp.redb.restoring";
-
-/// The name of one that was restored beside another: whoever opens the folder next puts it in that one's place.
-const NEXT: &str = "pdp.redb.next";
-
-/// The name of the one that was there before.
-const REPLACED: &str = "pdp.redb.replaced";
 
 /// The version of what is in the file, raised whenever an older server could misread it.
 pub const FORMAT: u64 = 4;

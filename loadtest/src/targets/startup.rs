@@ -1,5 +1,6 @@
-//! Starting: from nothing to the first answer with the file out of the cache, beside reading a flat
-//! file of as many bytes.
+//! Starting: from nothing to the first answer with the files out of the cache, beside reading a flat
+//! file of as many bytes as the store has. After a server that was stopped, which leaves an image of the policy beside
+//! the store, and after one that was not.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use pdp_engine::facts::Change;
-use pdp_server::store::FILE_NAME;
+use pdp_server::store::{FILE_NAME, IMAGE_NAME};
 use tokio::runtime::Runtime;
 
 use super::served::until_ready;
@@ -40,11 +41,10 @@ pub(super) fn measure(
     let mut dice = Dice::at(settings.seed, Purpose::Question, 0);
     let ask: Ask = organisation.any(&mut dice, Skew::Uniform);
     let requests = Requests::checks("", &[ask]).unexpected();
-    let store = filled.path().join(FILE_NAME);
+    let (store, image) = (filled.path().join(FILE_NAME), filled.path().join(IMAGE_NAME));
     let flat = filled.path().join("flat");
     fs::copy(&store, &flat)?;
-    let runtime = Runtime::new()?;
-    let (mut starts, mut reads) = (vec![], vec![]);
+    let (mut starts, mut without, mut reads) = (vec![], vec![], vec![]);
     for round in 1..=settings.rounds {
         say(&format!("start: round {round} of {}", settings.rounds));
         forget(&flat)?;
@@ -52,22 +52,38 @@ pub(super) fn measure(
         read(&flat)?;
         reads.push(begun.elapsed().as_secs_f64() * 1e3);
 
+        if image.exists() {
+            fs::remove_file(&image)?;
+        }
         forget(&store)?;
-        let begun = Instant::now();
-        let server = Embedded::start(filled.path())?;
-        runtime.block_on(async {
-            let mut connection = Connection::open(server.endpoint()).await?;
-            until_ready(&mut connection, &requests).await
-        })?;
-        starts.push(begun.elapsed().as_secs_f64() * 1e3);
-        server.stop()?;
+        without.push(first_answer(filled.path(), &requests)?);
+        forget(&store)?;
+        if image.exists() {
+            forget(&image)?;
+        }
+        starts.push(first_answer(filled.path(), &requests)?);
     }
     let ratio = ratios(&starts, &reads);
     Ok(vec![
         Target::reported(12, "start to ready, cold file cache", &starts, "ms"),
+        Target::reported(12, "the same after a crash, without an image", &without, "ms"),
         Target::reported(12, "reading a flat file of the same bytes, cold", &reads, "ms"),
         Target::held(12, "start to ready / reading it flat", &ratio, Bound::AtMost(10.0), "times"),
     ])
+}
+
+/// Starts a server, and stops it after its first answer: how many milliseconds that took to come.
+fn first_answer(folder: &Path, requests: &Requests) -> Result<f64, TargetsError> {
+    let runtime = Runtime::new()?;
+    let begun = Instant::now();
+    let server = Embedded::start(folder)?;
+    runtime.block_on(async {
+        let mut connection = Connection::open(server.endpoint()).await?;
+        until_ready(&mut connection, requests).await
+    })?;
+    let took = begun.elapsed().as_secs_f64() * 1e3;
+    server.stop()?;
+    Ok(took)
 }
 
 /// Writes a file out and has the operating system forget what it has of it.

@@ -4,7 +4,16 @@ use std::fs::{File, TryLockError, hard_link, rename};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::{FILE_NAME, NEXT, REPLACED, StoreError};
+use super::{FILE_NAME, StoreError};
+
+/// The name of a store that is being restored: no server starts on it, nor beside it.
+pub(super) const RESTORING: &str = "pdp.redb.restoring";
+
+/// The name of one that was restored beside another: whoever opens the folder next puts it in that one's place.
+pub(super) const NEXT: &str = "pdp.redb.next";
+
+/// The name of the one that was there before.
+pub(super) const REPLACED: &str = "pdp.redb.replaced";
 
 /// Holds the folder until a file in it is opened and locked by itself, and puts what was restored in its place.
 pub(super) fn claim(dir: &Path) -> Result<Option<File>, StoreError> {

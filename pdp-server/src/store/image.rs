@@ -11,7 +11,7 @@ mod tests;
 
 use std::fs::{File, rename};
 use std::io::{self, BufWriter, Error, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -30,8 +30,8 @@ use super::rows::TENANTS;
 use super::{FORMAT, Store, StoreError};
 use crate::audit::Digest;
 
-/// The name of the image in the data folder.
-const IMAGE: &str = "pdp.redb.image";
+/// The name of the image of the policy in the data folder, beside the store.
+pub const IMAGE_NAME: &str = "pdp.redb.image";
 
 /// The name of one that is being written.
 const WRITING: &str = "pdp.redb.image.writing";
@@ -60,7 +60,10 @@ struct State {
 }
 
 /// An image that is being read.
-pub(crate) struct Reading(Option<JoinHandle<io::Result<Vec<(State, Snapshot)>>>>);
+pub(crate) struct Reading(Option<JoinHandle<io::Result<Policies>>>);
+
+/// Every tenant's policy, in the order of the names.
+type Policies = Vec<(State, Snapshot)>;
 
 /// Passes on what is written, and digests it.
 struct Digesting<W> {
@@ -81,14 +84,14 @@ impl Reading {
     /// Begins to read the image in a data folder, beside whatever else there is to do. It has to be the first
     /// thing that the process does with names: it takes over the key that they were hashed by.
     pub(crate) fn begin(dir: &Path) -> Self {
-        let file = dir.join(IMAGE);
+        let file = dir.join(IMAGE_NAME);
         let read = move || read(&file);
         let thread = std::thread::Builder::new().name("pdp-image".to_owned());
         Self(thread.spawn(read).ok())
     }
 
     /// What it has, if it can be used at all.
-    fn end(self) -> Option<Vec<(State, Snapshot)>> {
+    fn end(self) -> Option<Policies> {
         match self.0?.join() {
             Ok(Ok(read)) => Some(read),
             Ok(Err(error)) if error.kind() == ErrorKind::NotFound => None,
@@ -144,14 +147,18 @@ impl Store {
         if !shown.eq(states.iter().map(|state| (&state.tenant, state.revision))) {
             return Ok(None);
         }
-        let file = dir.join(IMAGE);
+        let file = dir.join(IMAGE_NAME);
         if File::open(&file).and_then(|file| read_states(&mut io::BufReader::new(file))).ok()
             == Some(states.clone())
         {
             return Ok(None);
         }
         let unusable = |source| StoreError::Folder { dir: dir.to_owned(), source };
-        write(dir, &states, policies).map(Some).map_err(unusable)
+        let written = write(dir, &states, policies).inspect_err(|_| {
+            // Half of one is of no use, and takes room.
+            std::fs::remove_file(dir.join(WRITING)).ok();
+        });
+        written.map(Some).map_err(unusable)
     }
 
     /// The state of every tenant, in the order of the names; `None` where a history is not known.
@@ -193,7 +200,7 @@ fn write(dir: &Path, states: &[State], policies: &[(TenantId, Arc<Snapshot>)]) -
     to.write_all(&digest.finalize())?;
     let file = to.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
-    rename(&writing, dir.join(IMAGE))?;
+    rename(&writing, dir.join(IMAGE_NAME))?;
     sync_names(dir, 0)?;
     Ok(file.metadata()?.len())
 }
@@ -216,7 +223,7 @@ fn length(length: usize) -> io::Result<[u8; 4]> {
 }
 
 /// Reads a whole image: one thread reads the file and digests it, this one makes policies of it.
-fn read(file: &PathBuf) -> io::Result<Vec<(State, Snapshot)>> {
+fn read(file: &Path) -> io::Result<Policies> {
     let mut file = File::open(file)?;
     let bytes = file.metadata()?.len().checked_sub(DIGEST as u64).ok_or_else(damaged)?;
     let (give, blocks) = sync_channel(WAITING_BLOCKS);

@@ -43,7 +43,7 @@ fn imaged(folder: &Path, store: &Store) -> Option<Vec<u64>> {
 fn what_is_written_is_read_until_something_is_committed() {
     let (folder, store) = store(3);
     assert_eq!(imaged(folder.path(), &store), None, "there is none");
-    assert_eq!(keep(&store), fs::metadata(folder.path().join(IMAGE)).unwrap().len());
+    assert_eq!(keep(&store), fs::metadata(folder.path().join(IMAGE_NAME)).unwrap().len());
     assert_eq!(store.keep_image(&policies(&store)).unwrap(), None, "there is one of it already");
     assert_eq!(imaged(folder.path(), &store), Some(vec![3, 0]));
     drop(store);
@@ -90,7 +90,7 @@ fn one_of_another_history_is_passed_over_whatever_its_revision() {
     keep(&store);
     let (other, another) = self::store(1);
     commit_another(&another, 1, "other");
-    fs::copy(folder.path().join(IMAGE), other.path().join(IMAGE)).unwrap();
+    fs::copy(folder.path().join(IMAGE_NAME), other.path().join(IMAGE_NAME)).unwrap();
     assert_eq!(imaged(other.path(), &another), None);
     assert_eq!(imaged(folder.path(), &store), Some(vec![2, 0]));
 }
@@ -99,7 +99,7 @@ fn one_of_another_history_is_passed_over_whatever_its_revision() {
 fn what_is_damaged_in_any_place_is_passed_over() {
     let (folder, store) = store(2);
     keep(&store);
-    let file = folder.path().join(IMAGE);
+    let file = folder.path().join(IMAGE_NAME);
     let whole = fs::read(&file).unwrap();
     for at in (0..whole.len()).step_by(41).chain([whole.len() - 1]) {
         let mut altered = whole.clone();
@@ -124,7 +124,7 @@ fn what_is_damaged_in_any_place_is_passed_over() {
 fn that_of_another_engine_is_passed_over() {
     let (folder, store) = store(1);
     keep(&store);
-    let file = folder.path().join(IMAGE);
+    let file = folder.path().join(IMAGE_NAME);
     let mut image = fs::read(&file).unwrap();
     image[MAGIC.len()] ^= 1;
     let signed = image.len() - DIGEST;
@@ -156,6 +156,6 @@ fn nobody_else_may_read_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let (folder, store) = store(1);
     keep(&store);
-    let mode = fs::metadata(folder.path().join(IMAGE)).unwrap().permissions().mode();
+    let mode = fs::metadata(folder.path().join(IMAGE_NAME)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
