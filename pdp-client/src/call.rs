@@ -110,7 +110,9 @@ impl Error {
         // Only a status that was made here has a source.
         match causes(status).last() {
             Some(cause) if is_lost(status) => Self::lost(endpoint, &cause_in_words(cause)),
-            Some(cause) if reset(status).is_some() => Self::protocol(cause_in_words(cause)),
+            Some(cause) if ended_by_http2(status).is_some_and(is_broken) => {
+                Self::protocol(cause_in_words(cause))
+            }
             _ => Self::Refused(Box::new(Refusal::from_status(status))),
         }
     }
@@ -201,21 +203,35 @@ fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(status.source(), |&cause| cause.source())
 }
 
-/// Why HTTP/2 ended the request or its connection, in a status that was made here.
-fn reset(status: &Status) -> Option<Reason> {
-    causes(status).find_map(|cause| cause.downcast_ref::<h2::Error>())?.reason()
+/// Whether a status that was made here means that there was nobody to ask.
+fn is_lost(status: &Status) -> bool {
+    let code = || matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled);
+    match ended_by_http2(status) {
+        // Who goes away without an error has not taken the request on (RFC 9113, section 6.8).
+        Some(error) if error.reason() == Some(Reason::NO_ERROR) => error.is_go_away(),
+        Some(error) => !is_broken(error) && code(),
+        None => code(),
+    }
 }
 
-/// Whether a status that was made here means that there was nobody to ask. Its code, where HTTP/2 gave a
-/// reason, depends on how tonic is built. Who goes away without an error has not taken the request on (RFC 9113,
-/// section 6.8).
-fn is_lost(status: &Status) -> bool {
-    match reset(status) {
-        Some(reason) => {
-            [Reason::NO_ERROR, Reason::REFUSED_STREAM, Reason::CANCEL].contains(&reason)
-        }
-        None => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled),
-    }
+/// Whether HTTP/2 has been broken, by either side. The status code of that depends on how tonic is built.
+fn is_broken(error: &h2::Error) -> bool {
+    const BROKEN: [Reason; 8] = [
+        Reason::NO_ERROR,
+        Reason::PROTOCOL_ERROR,
+        Reason::INTERNAL_ERROR,
+        Reason::FLOW_CONTROL_ERROR,
+        Reason::SETTINGS_TIMEOUT,
+        Reason::FRAME_SIZE_ERROR,
+        Reason::COMPRESSION_ERROR,
+        Reason::CONNECT_ERROR,
+    ];
+    error.reason().is_some_and(|reason| BROKEN.contains(&reason))
+}
+
+/// Why HTTP/2 has ended a request, if it has.
+fn ended_by_http2(status: &Status) -> Option<&h2::Error> {
+    causes(status).find_map(|cause| cause.downcast_ref())
 }
 
 /// The first cause of a failure, which says most; without the number of the operating system.

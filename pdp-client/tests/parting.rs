@@ -23,6 +23,7 @@ const GOAWAY: u8 = 7;
 const NO_ERROR: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
 const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// What the server answers a request with.
 #[derive(Clone, Copy)]
@@ -112,10 +113,21 @@ async fn what_may_be_sent_once_is_sent_once() {
 
 #[tokio::test]
 async fn a_request_that_breaks_the_protocol_is_not_asked_again_and_no_silence() {
-    for kind in [GOAWAY, RST_STREAM] {
-        let (client, asked) = serve(kind, PROTOCOL_ERROR).await;
+    // Without an error, but in the middle of an answer, is broken off, too.
+    for (kind, reason) in
+        [(GOAWAY, PROTOCOL_ERROR), (RST_STREAM, PROTOCOL_ERROR), (RST_STREAM, NO_ERROR)]
+    {
+        let (client, asked) = serve(kind, reason).await;
         let error = client.check(&question()).await.unwrap_err();
         assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_asked_too_much_has_its_word() {
+    let (client, asked) = serve(RST_STREAM, ENHANCE_YOUR_CALM).await;
+    let error = client.check(&question()).await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }

@@ -249,18 +249,22 @@ impl Publisher {
     }
 
     /// Leaves an image of every policy beside the store, if loading them would take a while, so that the next
-    /// start can decide before it has. Nobody may write any more.
+    /// start can decide before it has.
     pub(crate) fn leave_image(&self) {
         let tenants = self.0.tenants.load();
         let facts: usize = tenants.values().map(|tenant| tenant.state().facts).sum();
         if facts < WORTH_AN_IMAGE {
-            return;
+            return self.0.store.remove_image();
         }
-        let mut policies: Vec<_> =
-            tenants.iter().map(|(id, tenant)| (id.clone(), tenant.snapshot.load_full())).collect();
-        policies.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let policies = || {
+            let tenants = self.0.tenants.load();
+            let shown = tenants.iter().map(|(id, it)| (id.clone(), it.snapshot.load_full()));
+            let mut policies: Vec<_> = shown.collect();
+            policies.sort_by(|(one, _), (other, _)| one.cmp(other));
+            policies
+        };
         let began = Instant::now();
-        match self.0.store.keep_image(&policies) {
+        match self.0.store.keep_image(policies) {
             Ok(Some(bytes)) => {
                 let took_ms = began.elapsed().as_millis();
                 tracing::info!(bytes, took_ms, "the image of the policy is written");
@@ -268,6 +272,12 @@ impl Publisher {
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "no image of the policy is written"),
         }
+    }
+
+    /// Keeps what was decided upon until nobody looks at it any more.
+    pub(crate) fn bury(&self, early: &Early) {
+        let mut registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        early.snapshots().for_each(|snapshot| registry.snapshots.lay(Arc::clone(snapshot)));
     }
 
     /// Whether writes are taken. Once they are not, they are not until a restart; decisions go on.

@@ -225,6 +225,11 @@ impl Door {
         self.behind.decide_upon(early);
     }
 
+    /// Whether decisions are made, and nothing else yet.
+    pub(crate) fn is_early(&self) -> bool {
+        self.behind.is_early()
+    }
+
     /// Whether decisions are made.
     pub(crate) fn decides(&self) -> bool {
         // In this order: what it decides upon goes once the policy is there.

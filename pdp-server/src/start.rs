@@ -1,6 +1,9 @@
 //! From where a policy comes to one that is served: the data folder, and the log that servers share if there is
 //! one; or the server that a sidecar follows.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::Handle;
@@ -124,8 +127,8 @@ impl Following {
     }
 }
 
-/// Opens the store, says what can be decided upon at once, loads the policy, takes over what the log has, and applies the bundle that the settings
-/// name.
+/// Opens the store, tells what can be decided upon at once, loads the policy, takes over what the log has, and
+/// applies the bundle that the settings name.
 async fn load(
     data: PathBuf,
     bundle: Option<PathBuf>,

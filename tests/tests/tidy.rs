@@ -171,8 +171,8 @@ fn rooms_that_use(under: &str, from: &[&str], forbidden: &[&str]) -> Vec<String>
 #[test]
 fn the_read_side_never_sees_facts_or_compile() {
     let read_side = [
-        "ahead", "arena", "batch", "snapshot", "walk", "query", "check", "explain", "delegate",
-        "vault", "session", "list",
+        "ahead", "arena", "batch", "image", "snapshot", "walk", "query", "check", "explain",
+        "delegate", "vault", "session", "list",
     ];
     let wrong = rooms_that_use("pdp-server/engine/src", &read_side, &["facts", "compile"]);
     none("the read side looks behind the snapshot", &wrong);

@@ -19,7 +19,7 @@ pub(crate) use filter::Filter;
 pub(crate) use lists::{HasKey, Keyed, Lists, ListsBuilder, Run};
 pub(crate) use patch::{Patch, Spread};
 pub(crate) use sets::{Sets, Slice, SortedSet};
-pub(crate) use starts::side_by_side;
+pub(crate) use starts::{side_by_side, try_side_by_side};
 pub(crate) use table::{Rows, Table};
 
 /// A 32-bit index of one kind of thing.

@@ -1,10 +1,12 @@
 //! A compiled policy as bytes: what decisions read, and nothing else, so that a server that starts can decide
 //! before it has read the facts.
 //!
-//! An image is of use to the engine that wrote it ([`ENGINE`]), for the revision that it was compiled from. Whoever
-//! keeps it sees to both, and to its being unchanged. What is read from it decides as what was written did; it
-//! neither explains nor lists, and nothing is compiled upon it.
+//! An image is of use to the build that wrote it, for the revision that it was compiled from. Whoever keeps it sees to
+//! both, and to its being unchanged. What is read from it decides as what was written did; it neither explains nor
+//! lists, and nothing is compiled upon it. Names are written as they are, and not as they are looked up, which is
+//! each process's own secret.
 
+mod names;
 mod plain;
 mod stream;
 
@@ -12,49 +14,42 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use crate::arena::{ActorIx, LevelIx, NativeIx, PermissionIx, ResourceIx, TypeIx, side_by_side};
+use crate::arena::{
+    ActorIx, LevelIx, NativeIx, PermissionIx, ResourceIx, TypeIx, try_side_by_side,
+};
 use crate::id::{AccountId, GroupId, IdError, ObjectId, PermissionLevelId, ResourceGroupId};
 use crate::psm::{EligibilityKind, Jit};
 use crate::query::Revision;
 use crate::snapshot::{
-    Besides, Computer, Eligible, EligibleFor, EligibleOn, Fingerprint, Kind, Late, Offer, Policy,
-    Sessions, Snapshot, Vault, adopt, key,
+    Besides, Computer, Eligible, EligibleFor, EligibleOn, Kind, Late, NameTable, Offer, Policy,
+    Sessions, Snapshot, Vault,
 };
 use crate::time::Window;
+use names::Named;
 use stream::{Reader, Stored, Writer, damaged};
 
-/// Names the engine: a digest of its sources, in hexadecimal.
-pub const ENGINE: &str = env!("PDP_ENGINE_SOURCES");
-
-/// A name whose fingerprint tells that fingerprints are made as they were.
-const PROBE: &str = "probe";
-
-/// Writes what decisions read of the policy. The sessions are not part of it.
+/// Writes what decisions read of a policy that is whole. The sessions are not part of it.
 ///
 /// # Errors
 /// `out` does not take it.
 pub fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
     let mut to = Writer::new(out);
-    to.one(&key())?;
-    to.one(&Fingerprint::of(PROBE).bits())?;
     snapshot.policy().write(&mut to)?;
+    names::write(snapshot.policy(), &mut to)?;
     to.end()
 }
 
-/// Reads what [`write`] wrote, of no more than so many bytes. Names are looked up by the key of the process that
-/// wrote it: it has to be read before this one has made a key of its own, or to be of this process.
+/// Reads what [`write`] wrote, of no more than so many bytes.
 ///
 /// # Errors
-/// It cannot be read, or is no image that this process can decide upon.
+/// It cannot be read, or is no image.
 pub fn read(from: &mut impl Read, bytes: u64, revision: Revision) -> io::Result<Snapshot> {
     let mut from = Reader::new(from, bytes);
-    let (key, probe) = (from.one()?, from.one()?);
-    if !adopt(key) || Fingerprint::of(PROBE).bits() != probe {
-        return Err(damaged());
-    }
     let mut policy = Policy { revision, ..Policy::read(&mut from)? };
-    policy.lay_side_by_side();
-    Ok(Snapshot::new(policy))
+    let Named { people, accounts, objects, groups } = Named::read(&mut from)?;
+    (policy.people, policy.accounts, policy.objects) = (people, accounts, objects);
+    policy.vault.groups = groups;
+    if policy.lay_side_by_side() { Ok(Snapshot::new(policy)) } else { Err(damaged()) }
 }
 
 /// Writes and reads the fields of a struct, in the order in which they stand here; what is left out is said, with
@@ -77,10 +72,13 @@ macro_rules! stored {
 
 stored! {
     Policy {
-        psm, people, accounts, types, kinds, objects, subjects, closure, closure_timed, resources, direct, merged,
+        psm, types, kinds, subjects, closure, closure_timed, resources, direct, merged,
         covers, covers_timed, shards, relative, says, windows, locations, placements, positions,
         reached_positions, vault, besides;
         revision: Revision::ZERO,
+        people: NameTable::default(),
+        accounts: NameTable::default(),
+        objects: NameTable::default(),
         cold: Late::MISSING
     }
     Sessions {
@@ -88,26 +86,21 @@ stored! {
     }
     Kind { operations, rights, levels, deniable }
     Vault {
-        entities, shares, groups_of, groups, group_shares, group_names, members, shared_with,
-        groups_shared_with, owned, children
+        entities, shares, groups_of, group_shares, group_names, members, shared_with,
+        groups_shared_with, owned, children;
+        groups: NameTable::default()
     }
 }
 
 // === impl Policy ===
 
 impl Policy {
-    /// What is read together lies together, as the compiler lays it.
-    fn lay_side_by_side(&mut self) {
+    /// What is read together lies together, as the compiler lays it; whether there is as much of each.
+    fn lay_side_by_side(&mut self) -> bool {
         let Self { merged, covers, covers_timed, placements, .. } = self;
-        let lists = [covers.handles().count(), covers_timed.handles().count()];
-        if lists == [merged.handles().count(), placements.handles().count()] {
-            side_by_side([merged, covers, covers_timed, placements]);
-        }
+        let by_cover = try_side_by_side([merged, covers, covers_timed, placements]);
         let Self { closure, closure_timed, positions, .. } = self;
-        let (all, timed) = (closure.handles().count(), closure_timed.handles().count());
-        if all == timed && all == positions.handles().count() {
-            side_by_side([closure, closure_timed, positions]);
-        }
+        by_cover && try_side_by_side([closure, closure_timed, positions])
     }
 }
 

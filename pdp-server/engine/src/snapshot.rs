@@ -18,7 +18,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 pub use memory::Memory;
-pub(crate) use names::{Fingerprint, LookUp, NameTable, NameTableBuilder, adopt, key};
+pub(crate) use names::{Fingerprint, LookUp, NameTable, NameTableBuilder};
 pub(crate) use psm::{Computer, Eligible, EligibleFor, EligibleOn, Offer, Sessions};
 pub(crate) use vault::{Shared, Vault, VaultEntity};
 
@@ -99,7 +99,7 @@ pub struct Policy {
     /// What stands for every account that exists besides the policy (P10).
     pub(crate) besides: Besides,
 
-    pub(crate) cold: Late<Cold>,
+    pub(crate) cold: Late,
 }
 
 /// The rows of an account that no policy names: enabled, without an owner, in no group, covered by
@@ -113,7 +113,7 @@ pub(crate) struct Besides {
 /// What a policy that was read from an image lacks ([`crate::image`]). Whoever reads it nevertheless is stopped: an
 /// empty table could hide a deny.
 #[derive(Debug, Clone)]
-pub(crate) struct Late<T>(Option<T>);
+pub(crate) struct Late(Option<Cold>);
 
 /// What only explanations, lists and the compiler read.
 #[derive(Debug, Clone, Default)]
@@ -315,29 +315,29 @@ pub(crate) enum EdgeKind {
 
 // === impl Late ===
 
-impl<T> Late<T> {
+impl Late {
     /// What is not there.
     pub(crate) const MISSING: Self = Self(None);
 }
 
-impl<T> From<T> for Late<T> {
-    fn from(it: T) -> Self {
-        Self(Some(it))
+impl From<Cold> for Late {
+    fn from(cold: Cold) -> Self {
+        Self(Some(cold))
     }
 }
 
 #[expect(clippy::expect_used, reason = "INVARIANT: an image is only decided upon")]
-impl<T> Deref for Late<T> {
-    type Target = T;
+impl Deref for Late {
+    type Target = Cold;
 
-    fn deref(&self) -> &T {
+    fn deref(&self) -> &Cold {
         self.0.as_ref().expect("an image is only decided upon")
     }
 }
 
 #[expect(clippy::expect_used, reason = "INVARIANT: an image is only decided upon")]
-impl<T> DerefMut for Late<T> {
-    fn deref_mut(&mut self) -> &mut T {
+impl DerefMut for Late {
+    fn deref_mut(&mut self) -> &mut Cold {
         self.0.as_mut().expect("an image is only decided upon")
     }
 }

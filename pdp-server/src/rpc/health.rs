@@ -18,6 +18,9 @@ use crate::publish::Unready;
 /// The services whose health is told by name.
 const SERVICES: [&str; 7] = ["", AUDIT, AUTHORIZATION, DECISION, POLICY, SESSION, TENANT];
 
+/// Those that need more of the policy than decisions do.
+const LOADED: [&str; 4] = [AUDIT, POLICY, SESSION, TENANT];
+
 /// Those that need a store that takes writes; among them the server as a whole.
 const WRITING: [&str; 4] = ["", POLICY, SESSION, TENANT];
 
@@ -57,7 +60,8 @@ impl Health {
         *told = Told::Up(unready);
         let silent: &[&str] = match unready {
             None => &[],
-            Some(Unready::Loading | Unready::ReadingOnly | Unready::Diverged) => &WRITING,
+            Some(Unready::Loading) => &LOADED,
+            Some(Unready::ReadingOnly | Unready::Diverged) => &WRITING,
             Some(Unready::Stale) => &SERVICES,
         };
         self.tell(silent).await;

@@ -70,6 +70,9 @@ impl Behind {
 
     /// The policy is there.
     pub(super) fn open(&self, publisher: Publisher) {
+        let early = self.early.load_full();
+        // Before it goes: no request pays for dropping it.
+        early.iter().for_each(|early| publisher.bury(early));
         // A second publisher is not taken: the first one stays what questions are answered from.
         self.publisher.set(publisher).ok();
         self.early.store(None);

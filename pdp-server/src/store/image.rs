@@ -2,9 +2,8 @@
 //! before it has read the facts ([`pdp_engine::image`]).
 //!
 //! An image holds for one state of one store: it names the revision of every tenant, and the hash that its audit
-//! had with it, which stands for the whole history that led there. It is of the engine that compiled it, and
-//! ends with a digest of all of it. Where anything of that differs it is passed over, and the start takes as long as
-//! without one.
+//! had with it, which stands for the whole history that led there. It is of the sources that made it, and
+//! ends with a digest of all of it. Where anything of that differs it is removed, and the start is as without one.
 
 #[cfg(test)]
 mod tests;
@@ -13,11 +12,12 @@ use std::fs::{File, rename};
 use std::io::{self, BufWriter, Error, ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use pdp_engine::id::TenantId;
-use pdp_engine::image::{self, ENGINE};
+use pdp_engine::image;
 use pdp_engine::query::Revision;
 use pdp_engine::snapshot::Snapshot;
 use redb::ReadableTable as _;
@@ -34,10 +34,11 @@ use crate::audit::Digest;
 pub const IMAGE_NAME: &str = "pdp.redb.image";
 
 /// The name of one that is being written.
-const WRITING: &str = "pdp.redb.image.writing";
+pub(super) const WRITING: &str = "pdp.redb.image.writing";
 
-/// How such a file begins: with what it is, and the version of what is around the policies.
-const MAGIC: &[u8] = b"pdp image 1\n";
+/// How such a file begins: what it is, and a digest of the sources that made it, of what is around the policies and
+/// of the policies.
+const BEGIN: &str = concat!("pdp image ", env!("PDP_POLICY_SOURCES"), "\n");
 
 /// How many bytes a digest has.
 const DIGEST: usize = 32;
@@ -59,11 +60,16 @@ struct State {
     mark: Digest,
 }
 
-/// An image that is being read.
-pub(crate) struct Reading(Option<JoinHandle<io::Result<Policies>>>);
+/// An image that is being read, where there are threads for it.
+pub(crate) struct Reading(Option<Begun>);
 
-/// Every tenant's policy, in the order of the names.
-type Policies = Vec<(State, Snapshot)>;
+struct Begun {
+    /// What it is of, which comes first.
+    states: Receiver<Vec<State>>,
+    /// That nobody waits for the rest.
+    unwanted: Arc<AtomicBool>,
+    policies: JoinHandle<io::Result<Vec<Snapshot>>>,
+}
 
 /// Passes on what is written, and digests it.
 struct Digesting<W> {
@@ -74,6 +80,7 @@ struct Digesting<W> {
 /// The blocks of a file, which somebody else reads and digests.
 struct Blocks {
     blocks: Receiver<io::Result<Vec<u8>>>,
+    unwanted: Arc<AtomicBool>,
     block: Vec<u8>,
     at: usize,
 }
@@ -81,34 +88,38 @@ struct Blocks {
 // === impl Reading ===
 
 impl Reading {
-    /// Begins to read the image in a data folder, beside whatever else there is to do. It has to be the first
-    /// thing that the process does with names: it takes over the key that they were hashed by.
+    /// Begins to read the image in a data folder, beside whatever else there is to do.
     pub(crate) fn begin(dir: &Path) -> Self {
         let file = dir.join(IMAGE_NAME);
-        let read = move || read(&file);
+        let (tell, states) = sync_channel(1);
+        let unwanted = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&unwanted);
         let thread = std::thread::Builder::new().name("pdp-image".to_owned());
-        Self(thread.spawn(read).ok())
+        let policies = thread.spawn(move || read(&file, &tell, stop)).ok();
+        Self(policies.map(|policies| Begun { states, unwanted, policies }))
     }
 
-    /// What it has, if it can be used at all.
-    fn end(self) -> Option<Policies> {
-        match self.0?.join() {
-            Ok(Ok(read)) => Some(read),
-            Ok(Err(error)) if error.kind() == ErrorKind::NotFound => None,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the image of the policy is passed over");
-                None
-            }
-            Err(_panicked) => None,
+    /// The policies, if it is of these states.
+    fn end(self, wanted: Option<&[State]>) -> io::Result<Vec<Snapshot>> {
+        let Some(Begun { states, unwanted, policies }) = self.0 else {
+            return Err(Error::other("there is no thread to read it"));
+        };
+        // Where it has no states, whoever reads it says why.
+        if states.recv().is_ok_and(|states| wanted != Some(states.as_slice())) {
+            unwanted.store(true, Ordering::Relaxed);
+            return Err(Error::other("it is of another state of the policy"));
         }
+        policies
+            .join()
+            .unwrap_or_else(|_| Err(Error::other("reading it ended in an internal error")))
     }
 }
 
 // === impl Store ===
 
 impl Store {
-    /// Every tenant's policy, to be decided upon, with what else is stored of the tenant; `None` where the image
-    /// is not of what is stored.
+    /// Every tenant's policy, to be decided upon, with what else is stored of the tenant; `None` where there is no
+    /// image of what is stored. Another one is removed.
     ///
     /// # Errors
     /// A record that cannot be read, or a database that does not answer.
@@ -116,49 +127,67 @@ impl Store {
         &self,
         reading: Reading,
     ) -> Result<Option<Vec<(StoredBeside, Snapshot)>>, StoreError> {
-        let Some(read) = reading.end() else { return Ok(None) };
         // What is older is raised first, and a copy follows its log.
         let states = match self.format()? {
             Some(FORMAT) => self.states()?,
             _ => None,
         };
-        let of_now = states.is_some_and(|states| states.iter().eq(read.iter().map(|(it, _)| it)));
-        if !of_now {
-            tracing::info!("the image is of an earlier state of the policy, and is passed over");
-            return Ok(None);
+        match reading.end(states.as_deref()) {
+            Ok(policies) => {
+                let txn = self.begin_read()?;
+                let tenants = states.into_iter().flatten().map(|state| state.tenant);
+                let with = |(tenant, policy)| Ok((load::beside(&txn, tenant)?, policy));
+                tenants.zip(policies).map(with).collect::<Result<_, _>>().map(Some)
+            }
+            Err(error) => {
+                if error.kind() != ErrorKind::NotFound {
+                    tracing::warn!(%error, "the image of the policy is not used, and removed");
+                }
+                self.remove_image();
+                Ok(None)
+            }
         }
-        let txn = self.begin_read()?;
-        let with = |(State { tenant, .. }, policy)| Ok((load::beside(&txn, tenant)?, policy));
-        read.into_iter().map(with).collect::<Result<_, _>>().map(Some)
     }
 
     /// Writes an image of these policies, if they are what is stored and there is none of them yet; how many
-    /// bytes it has. Nothing may be committed meanwhile.
+    /// bytes it has.
     ///
     /// # Errors
-    /// The store does not say where it is, or the folder does not take the file.
+    /// The store does not say what it has, or the folder does not take the file.
     pub(crate) fn keep_image(
         &self,
-        policies: &[(TenantId, Arc<Snapshot>)],
+        policies: impl FnOnce() -> Vec<(TenantId, Arc<Snapshot>)>,
     ) -> Result<Option<u64>, StoreError> {
-        let Some(dir) = self.file.as_deref().and_then(Path::parent) else { return Ok(None) };
+        let Some(dir) = self.folder() else { return Ok(None) };
         let Some(states) = self.states()? else { return Ok(None) };
+        let policies = policies();
         let shown = policies.iter().map(|(tenant, policy)| (tenant, policy.revision()));
-        if !shown.eq(states.iter().map(|state| (&state.tenant, state.revision))) {
-            return Ok(None);
-        }
-        let file = dir.join(IMAGE_NAME);
-        if File::open(&file).and_then(|file| read_states(&mut io::BufReader::new(file))).ok()
-            == Some(states.clone())
+        let is_there = |file| Some(read_states(&mut io::BufReader::new(file)).ok()? == states);
+        if !shown.eq(states.iter().map(|state| (&state.tenant, state.revision)))
+            || File::open(dir.join(IMAGE_NAME)).ok().and_then(is_there) == Some(true)
         {
             return Ok(None);
         }
+        let written = write(dir, &states, &policies);
+        // What was committed meanwhile may have come before the policies were looked at.
+        if written.is_err() || self.states()?.as_ref() != Some(&states) {
+            self.remove_image();
+        }
         let unusable = |source| StoreError::Folder { dir: dir.to_owned(), source };
-        let written = write(dir, &states, policies).inspect_err(|_| {
-            // Half of one is of no use, and takes room.
-            std::fs::remove_file(dir.join(WRITING)).ok();
-        });
         written.map(Some).map_err(unusable)
+    }
+
+    /// Removes the image, and what is left of one that was being written.
+    pub(crate) fn remove_image(&self) {
+        for name in [IMAGE_NAME, WRITING] {
+            if let Some(dir) = self.folder() {
+                std::fs::remove_file(dir.join(name)).ok();
+            }
+        }
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        self.file.as_deref()?.parent()
     }
 
     /// The state of every tenant, in the order of the names; `None` where a history is not known.
@@ -206,8 +235,7 @@ fn write(dir: &Path, states: &[State], policies: &[(TenantId, Arc<Snapshot>)]) -
 }
 
 fn write_states(states: &[State], out: &mut impl Write) -> io::Result<()> {
-    out.write_all(MAGIC)?;
-    out.write_all(ENGINE.as_bytes())?;
+    out.write_all(BEGIN.as_bytes())?;
     out.write_all(&length(states.len())?)?;
     for State { tenant, revision, mark } in states {
         out.write_all(&length(tenant.as_str().len())?)?;
@@ -222,46 +250,55 @@ fn length(length: usize) -> io::Result<[u8; 4]> {
     Ok(u32::try_from(length).map_err(|_| damaged())?.to_le_bytes())
 }
 
-/// Reads a whole image: one thread reads the file and digests it, this one makes policies of it.
-fn read(file: &Path) -> io::Result<Policies> {
+/// Reads a whole image, and tells first what it is of: one thread reads the file and digests it, this one makes
+/// policies of it.
+fn read(
+    file: &Path,
+    tell: &SyncSender<Vec<State>>,
+    unwanted: Arc<AtomicBool>,
+) -> io::Result<Vec<Snapshot>> {
     let mut file = File::open(file)?;
     let bytes = file.metadata()?.len().checked_sub(DIGEST as u64).ok_or_else(damaged)?;
     let (give, blocks) = sync_channel(WAITING_BLOCKS);
     let reader = std::thread::Builder::new().name("pdp-image-blocks".to_owned());
-    let intact = reader.spawn(move || -> io::Result<bool> {
-        let (mut digest, mut left) = (Sha256::new(), bytes);
-        while left > 0 {
-            let mut block = vec![0; usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK))];
-            let got = file.read_exact(&mut block);
-            left -= block.len() as u64;
-            digest.update(&block);
-            let given = give.send(got.map(|()| block));
-            if given.is_err() {
-                return Ok(false);
-            }
-        }
-        let mut expected = [0; DIGEST];
-        file.read_exact(&mut expected)?;
-        Ok(digest.finalize().as_slice() == expected)
-    })?;
-    let mut from = Blocks { blocks, block: Vec::new(), at: 0 };
+    let intact = reader.spawn(move || is_intact(&mut file, bytes, &give))?;
+    let mut from = Blocks { blocks, unwanted, block: Vec::new(), at: 0 };
     let states = read_states(&mut from)?;
-    let mut all = Vec::with_capacity(states.len());
-    for state in states {
-        let policy = image::read(&mut from, bytes, state.revision)?;
-        all.push((state, policy));
-    }
+    tell.send(states.clone()).ok();
+    let policy = |state: &State| image::read(&mut from, bytes, state.revision);
+    let policies = states.iter().map(policy).collect::<io::Result<_>>()?;
     drop(from);
     match intact.join() {
-        Ok(Ok(true)) => Ok(all),
+        Ok(Ok(true)) => Ok(policies),
         _ => Err(damaged()),
     }
 }
 
+/// Gives so many bytes, block by block, and says whether the digest behind them is theirs.
+fn is_intact(
+    file: &mut File,
+    bytes: u64,
+    give: &SyncSender<io::Result<Vec<u8>>>,
+) -> io::Result<bool> {
+    let (mut digest, mut left) = (Sha256::new(), bytes);
+    while left > 0 {
+        let mut block = vec![0; usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK))];
+        let got = file.read_exact(&mut block);
+        left -= block.len() as u64;
+        digest.update(&block);
+        if give.send(got.map(|()| block)).is_err() {
+            return Ok(false);
+        }
+    }
+    let mut expected = [0; DIGEST];
+    file.read_exact(&mut expected)?;
+    Ok(digest.finalize().as_slice() == expected)
+}
+
 fn read_states(from: &mut impl Read) -> io::Result<Vec<State>> {
-    let mut begin = [0; MAGIC.len() + ENGINE.len()];
+    let mut begin = [0; BEGIN.len()];
     from.read_exact(&mut begin)?;
-    if begin != *[MAGIC, ENGINE.as_bytes()].concat() {
+    if begin != BEGIN.as_bytes() {
         return Err(Error::new(ErrorKind::InvalidData, "another version has written it"));
     }
     let count = read_length(from, MAX_TENANTS)?;
@@ -309,6 +346,9 @@ impl<W: Write> Write for Digesting<W> {
 impl Read for Blocks {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if self.at == self.block.len() {
+            if self.unwanted.load(Ordering::Relaxed) {
+                return Err(Error::other("nobody waits for it"));
+            }
             match self.blocks.recv() {
                 Ok(block) => (self.block, self.at) = (block?, 0),
                 Err(_ended) => return Ok(0),

@@ -43,7 +43,7 @@ pub(crate) struct StoredBeside {
     pub(crate) seen: Timestamp,
 }
 
-/// What is stored of a tenant besides its policy.
+/// Reads what is stored of a tenant besides its policy.
 pub(super) fn beside(txn: &ReadTransaction, id: TenantId) -> Result<StoredBeside, StoreError> {
     let sessions = session::load(txn, &id)?;
     let seen = audit::last_instant(txn, &id)?;

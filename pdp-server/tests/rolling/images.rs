@@ -75,7 +75,7 @@ async fn a_start_decides_upon_what_a_stop_left_and_upon_nothing_older() {
     drop(server);
     let server = start(folder.path()).await;
     assert!(!server.said.contains(DECIDING), "{}", server.said);
-    assert!(server.said.contains("of an earlier state"), "{}", server.said);
+    assert!(server.said.contains("it is of another state"), "{}", server.said);
     assert_eq!(decided(&server).await, (Effect::Deny, 2));
     stop(server).await;
 
@@ -90,8 +90,11 @@ async fn a_start_decides_upon_what_a_stop_left_and_upon_nothing_older() {
     fs::write(&image, damaged).unwrap();
     let server = start(folder.path()).await;
     assert!(!server.said.contains(DECIDING), "{}", server.said);
-    assert!(server.said.contains("passed over"), "{}", server.said);
+    assert!(server.said.contains("it is damaged"), "{}", server.said);
     assert_eq!(decided(&server).await, (Effect::Deny, 2));
+    stop(server).await;
+    let server = start(folder.path()).await;
+    assert!(server.said.contains(DECIDING), "{}", server.said);
     stop(server).await;
 }
 

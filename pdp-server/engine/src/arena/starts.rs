@@ -24,10 +24,17 @@ pub(crate) trait EndToEnd {
 /// waits for memory once.
 ///
 /// INVARIANT: all have as many lists, and have just been made.
-pub(crate) fn side_by_side<const N: usize>(mut lists: [&mut dyn EndToEnd; N]) {
+pub(crate) fn side_by_side<const N: usize>(lists: [&mut dyn EndToEnd; N]) {
+    assert!(try_side_by_side(lists), "lists of different handles");
+}
+
+/// The same where they may not be as many; whether they are.
+pub(crate) fn try_side_by_side<const N: usize>(mut lists: [&mut dyn EndToEnd; N]) -> bool {
     let each = lists.each_mut().map(|lists| lists.starts().clone());
     let rows = each.first().map_or(0, Starts::rows);
-    assert!(each.iter().all(|starts| starts.rows() == rows), "lists of different handles");
+    if each.iter().any(|starts| starts.rows() != rows) {
+        return false;
+    }
     let mut words = Vec::with_capacity((rows + 1) * N);
     for row in 0..=rows {
         words.extend(each.iter().map(|starts| starts.at(row)));
@@ -36,6 +43,7 @@ pub(crate) fn side_by_side<const N: usize>(mut lists: [&mut dyn EndToEnd; N]) {
     for (before, lists) in lists.into_iter().enumerate() {
         *lists.starts() = Starts { words: Arc::clone(&words), stride: N, before };
     }
+    true
 }
 
 // === impl Starts ===

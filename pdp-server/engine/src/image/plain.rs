@@ -44,7 +44,7 @@ macro_rules! numbers {
     )+};
 }
 
-numbers!(u8, u32, u64, u128, i64);
+numbers!(u8, u16, u32, u64, i64);
 
 macro_rules! handles {
     ($($handle:ty),+) => {$(

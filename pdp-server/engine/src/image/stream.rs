@@ -8,13 +8,10 @@ use crate::arena::{
     ActorIx, Handle, HasKey, Keyed, Lists, Patch, ResourceGroupIx, ResourceIx, Sets, Table, TypeIx,
 };
 use crate::id::{AccountId, ResourceGroupId};
-use crate::snapshot::{EligibleFor, Kind, NameTable, NameTableBuilder};
+use crate::snapshot::{EligibleFor, Kind};
 
 /// How many bytes are put together before they are passed on.
 const BLOCK: usize = 1 << 16;
-
-/// How long a name may be: longer than any.
-const MAX_TEXT: usize = 1 << 12;
 
 /// Something that is written and read as a whole.
 pub(super) trait Stored: Sized {
@@ -53,7 +50,7 @@ impl<'a> Writer<'a> {
         self.pass(BLOCK)
     }
 
-    fn count(&mut self, count: usize) -> io::Result<()> {
+    pub(super) fn count(&mut self, count: usize) -> io::Result<()> {
         self.one(&(count as u64))
     }
 
@@ -67,7 +64,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
-        self.count(text.len())?;
+        self.one(&u16::try_from(text.len()).map_err(|_| damaged())?)?;
         self.block.extend_from_slice(text.as_bytes());
         self.pass(BLOCK)
     }
@@ -136,7 +133,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How many there are of what takes so many bytes each, at least.
-    fn count(&mut self, each: usize) -> io::Result<usize> {
+    pub(super) fn count(&mut self, each: usize) -> io::Result<usize> {
         let count: u64 = self.one()?;
         let bytes = count.checked_mul(each as u64).ok_or_else(damaged)?;
         if bytes > self.bytes {
@@ -162,11 +159,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn text(&mut self) -> io::Result<&str> {
-        let length = self.count(1)?;
-        if length > MAX_TEXT {
-            return Err(damaged());
-        }
-        self.fill(length)?;
+        let length: u16 = self.one()?;
+        self.fill(usize::from(length))?;
         std::str::from_utf8(&self.block).map_err(|_| damaged())
     }
 
@@ -220,20 +214,6 @@ impl<H: Handle, T: Plain + Copy + Ord> Stored for Sets<H, T> {
 
     fn read(from: &mut Reader<'_>) -> io::Result<Self> {
         Lists::read(from).map(Self::from)
-    }
-}
-
-impl<H: Plain + Copy> Stored for NameTable<H> {
-    fn write(&self, to: &mut Writer<'_>) -> io::Result<()> {
-        to.count(self.entries().count())?;
-        self.entries().try_for_each(|entry| to.one(&entry))
-    }
-
-    fn read(from: &mut Reader<'_>) -> io::Result<Self> {
-        let entries: Vec<(u128, H)> = from.rows()?;
-        let mut table = NameTableBuilder::with_capacity(entries.len());
-        entries.into_iter().for_each(|(fingerprint, handle)| table.add(fingerprint, handle));
-        Ok(table.into())
     }
 }
 

@@ -6,14 +6,17 @@
 
 use std::hash::BuildHasher as _;
 use std::hash::{Hasher as _, RandomState};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::arena::{Handle as _, Patch, TypeIx};
 
 /// The process's key.
-static KEY: OnceLock<(u64, u64)> = OnceLock::new();
+static KEY: LazyLock<(u64, u64)> = LazyLock::new(|| {
+    let random = RandomState::new();
+    (random.hash_one(0_u8), random.hash_one(1_u8))
+});
 
 /// A table of names, and the names that came or went since it was made. Cloning it copies two pointers.
 #[derive(Debug)]
@@ -103,8 +106,12 @@ impl<H: Copy> NameTable<H> {
         }
     }
 
-    /// The fingerprints of all names with their handles: first those of the base, as they lie.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (u128, H)> {
+    /// The handles of all names, in no order.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = H> {
+        self.entries().map(|(_, handle)| handle)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u128, H)> {
         let kept = self.places.iter().filter(|place| self.patch.get(&place.fingerprint).is_none());
         let kept = kept.filter_map(|place| Some((place.fingerprint, place.handle?)));
         kept.chain(self.patch.iter().filter_map(|(print, handle)| Some((*print, (*handle)?))))
@@ -159,11 +166,6 @@ impl<H: Copy> NameTable<H> {
 // === impl Fingerprint ===
 
 impl Fingerprint {
-    /// All of it.
-    pub(crate) fn bits(self) -> u128 {
-        self.0
-    }
-
     /// Of a name in a table that holds one kind of things.
     #[inline]
     pub(crate) fn of(name: &str) -> Self {
@@ -202,8 +204,7 @@ impl<H: Copy> NameTableBuilder<H> {
         self.add(fingerprint(qualified(kind), name), handle);
     }
 
-    /// Adds what [`NameTable::entries`] told.
-    pub(crate) fn add(&mut self, fingerprint: u128, handle: H) {
+    fn add(&mut self, fingerprint: u128, handle: H) {
         if (self.names + 1) * 4 > self.places.len() * 3 {
             let grown = (self.places.len() * 2).max(4);
             let free = Place { fingerprint: 0, handle: None };
@@ -246,22 +247,8 @@ fn qualified(kind: TypeIx) -> u32 {
     kind.index() as u32 + 1
 }
 
-/// The process's key: drawn when it is first asked for, unless it was adopted before.
-pub(crate) fn key() -> (u64, u64) {
-    *KEY.get_or_init(|| {
-        let random = RandomState::new();
-        (random.hash_one(0_u8), random.hash_one(1_u8))
-    })
-}
-
-/// Takes the key that the fingerprints of another process were made with, if this one has none yet. Whether
-/// it is this process's key now.
-pub(crate) fn adopt(key: (u64, u64)) -> bool {
-    *KEY.get_or_init(|| key) == key
-}
-
 fn fingerprint(qualifier: u32, name: &str) -> u128 {
-    let (first, second) = key();
+    let (first, second) = *KEY;
     let mut hasher = SipHasher13::new_with_keys(first, second ^ u64::from(qualifier));
     hasher.write(name.as_bytes());
     hasher.finish128().as_u128()

@@ -147,7 +147,8 @@ impl Asker<'_> {
         decided: &SessionDecision,
         asked: Option<&Tuple<'_>>,
     ) -> Option<v1::Question> {
-        let requires = decided.decision.effect == Effect::RequiresApproval;
+        // A list has to wait for the policy, and no decision waits for a list.
+        let requires = decided.decision.effect == Effect::RequiresApproval && !self.door.is_early();
         if !requires || !self.granted.asker().has(Role::Explain, self.granted.tenant()) {
             return None;
         }

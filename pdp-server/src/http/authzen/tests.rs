@@ -53,7 +53,7 @@ pub(crate) fn gate() -> Arc<Gate> {
     Arc::new(Gate::new(None, clock, Arc::new(Metrics::new()), load.all()))
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         public_url: None,
         access_request_url: None,

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use redb::Durability;
 
 use super::super::folder::sync_names;
-use super::super::{COPY_FORMAT, FILE_NAME, NEXT, REPLACED, RESTORING, Store, StoreError, builder};
+use super::super::image::WRITING;
+use super::super::{
+    COPY_FORMAT, FILE_NAME, IMAGE_NAME, NEXT, REPLACED, RESTORING, Store, StoreError, builder,
+};
 use super::{BackupError, END, Fill, Rows, each, opened, verify_backup};
 
 /// A store that has not got its name yet. Dropped, it is taken away again, with the folders that were
@@ -60,8 +63,9 @@ impl<'a> Unnamed<'a> {
         let new_folders = dir.ancestors().take_while(is_new).count();
         std::fs::create_dir_all(dir).map_err(folder)?;
         for entry in std::fs::read_dir(dir).map_err(folder)? {
-            // Of one that was killed something may be left, and is begun anew.
-            if entry.map_err(folder)?.file_name() != RESTORING {
+            let name = entry.map_err(folder)?.file_name();
+            // Of one that was killed something may be left, and is begun anew. An image is of another store.
+            if ![RESTORING, IMAGE_NAME, WRITING].iter().any(|own| name == *own) {
                 return Err(BackupError::NotEmpty(dir.to_owned()));
             }
         }

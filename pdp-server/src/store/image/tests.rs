@@ -30,7 +30,7 @@ fn policies(store: &Store) -> Vec<(TenantId, Arc<Snapshot>)> {
 
 /// Writes an image of what is stored.
 fn keep(store: &Store) -> u64 {
-    store.keep_image(&policies(store)).unwrap().unwrap()
+    store.keep_image(|| policies(store)).unwrap().unwrap()
 }
 
 /// The revisions of the policies that a start would decide upon.
@@ -44,7 +44,7 @@ fn what_is_written_is_read_until_something_is_committed() {
     let (folder, store) = store(3);
     assert_eq!(imaged(folder.path(), &store), None, "there is none");
     assert_eq!(keep(&store), fs::metadata(folder.path().join(IMAGE_NAME)).unwrap().len());
-    assert_eq!(store.keep_image(&policies(&store)).unwrap(), None, "there is one of it already");
+    assert_eq!(store.keep_image(|| policies(&store)).unwrap(), None, "there is one of it already");
     assert_eq!(imaged(folder.path(), &store), Some(vec![3, 0]));
     drop(store);
     let store = Store::open(folder.path()).unwrap();
@@ -52,7 +52,8 @@ fn what_is_written_is_read_until_something_is_committed() {
     let before = policies(&store);
     commit(&store, 3, &[created(&put("dee"))]).unwrap();
     assert_eq!(imaged(folder.path(), &store), None, "it is of an earlier state");
-    assert_eq!(store.keep_image(&before).unwrap(), None, "none of what is no more");
+    assert!(!folder.path().join(IMAGE_NAME).exists());
+    assert_eq!(store.keep_image(|| before).unwrap(), None, "none of what is no more");
     assert_eq!(imaged(folder.path(), &store), None);
     keep(&store);
     assert_eq!(imaged(folder.path(), &store), Some(vec![4, 0]));
@@ -61,7 +62,7 @@ fn what_is_written_is_read_until_something_is_committed() {
     keep(&store);
     store.delete_tenant(&TenantId::new("another").unwrap(), AT).unwrap();
     assert_eq!(imaged(folder.path(), &store), None, "it has a tenant too many");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
 }
 
 /// Commits another change set than the others of these tests.
@@ -113,32 +114,46 @@ fn what_is_damaged_in_any_place_is_passed_over() {
     assert_eq!(imaged(folder.path(), &store), None, "something follows");
     fs::write(&file, &whole).unwrap();
     assert_eq!(imaged(folder.path(), &store), Some(vec![2, 0]));
-    // What is damaged is replaced with the next one, and what was being written when a server died as well.
-    fs::write(&file, b"").unwrap();
+    // What was being written when a server died is replaced as well.
     fs::write(folder.path().join(WRITING), b"half").unwrap();
+    store.remove_image();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     keep(&store);
     assert_eq!(imaged(folder.path(), &store), Some(vec![2, 0]));
 }
 
 #[test]
-fn that_of_another_engine_is_passed_over() {
+fn that_of_another_build_is_passed_over() {
     let (folder, store) = store(1);
     keep(&store);
     let file = folder.path().join(IMAGE_NAME);
     let mut image = fs::read(&file).unwrap();
-    image[MAGIC.len()] ^= 1;
+    image[BEGIN.len() - 2] ^= 1;
     let signed = image.len() - DIGEST;
     let digest = Sha256::digest(&image[..signed]);
     image[signed..].copy_from_slice(&digest);
     fs::write(&file, image).unwrap();
-    assert_eq!(read(&file).unwrap_err().to_string(), "another version has written it");
+    let error = Reading::begin(folder.path()).end(store.states().unwrap().as_deref()).unwrap_err();
+    assert_eq!(error.to_string(), "another version has written it");
     assert_eq!(imaged(folder.path(), &store), None);
+    assert!(!file.exists(), "it is of no use to anybody");
+}
+
+#[test]
+fn what_is_committed_while_one_is_written_makes_it_go() {
+    let (folder, store) = store(1);
+    let policies = || {
+        let policies = policies(&store);
+        commit(&store, 1, &[created(&put("late"))]).unwrap();
+        policies
+    };
+    store.keep_image(policies).unwrap();
+    assert!(!folder.path().join(IMAGE_NAME).exists());
 }
 
 #[test]
 fn a_copy_of_a_log_and_an_older_store_use_none() {
     let (folder, store) = store(1);
-    keep(&store);
     for format in [super::super::COPY_FORMAT, super::super::UNJOURNALED_FORMAT] {
         store
             .transaction(|txn| {
@@ -146,6 +161,7 @@ fn a_copy_of_a_log_and_an_older_store_use_none() {
                 Ok(())
             })
             .unwrap();
+        keep(&store);
         assert_eq!(imaged(folder.path(), &store), None);
     }
 }

@@ -2,24 +2,30 @@
 //! everything else waits for the policy.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pdp_engine::id::PersonId;
+use axum::body::{Body, to_bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Request, StatusCode};
+use pdp_engine::id::{PersonId, TenantId};
 use pdp_proto::v1;
 use pdp_proto::v1::decision_service_client::DecisionServiceClient;
 use pdp_proto::v1::policy_service_client::PolicyServiceClient;
+use pdp_proto::v1::session_service_client::SessionServiceClient;
 use tokio::runtime::Handle;
 use tonic::Code;
-use tower::Layer as _;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tower::{Layer as _, Service as _};
 
-use super::super::{Gateway, Grpc, Health};
 use super::*;
 use crate::callers::GateLayer;
-use crate::clock::Clock;
-use crate::http::authzen::tests::{door_waiting, gate};
-use crate::publish::{Apply, DEFAULT_TENANT, Early};
+use crate::http::authzen::tests::{door_waiting, gate, options};
+use crate::http::{Ready, Routes};
+use crate::publish::Apply;
+use crate::rpc::Grpc;
 use crate::store::sample::{crowd, grant};
-use crate::store::{ImageReading, Store};
 
 /// No test waits for so long.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -56,6 +62,10 @@ fn check(person: &str) -> v1::CheckRequest {
     v1::CheckRequest { question: Some(question(person)), ..Default::default() }
 }
 
+async fn got(http: &axum::Router, path: &str) -> StatusCode {
+    http.clone().call(Request::get(path).body(Body::empty()).unwrap()).await.unwrap().status()
+}
+
 #[tokio::test]
 async fn decisions_are_made_before_the_policy_is_loaded_and_the_rest_waits() {
     let dir = tempfile::tempdir().unwrap();
@@ -69,16 +79,28 @@ async fn decisions_are_made_before_the_policy_is_loaded_and_the_rest_waits() {
     let door = door_waiting(LONG);
     let health = Health::not_serving_yet().await;
     let here = Handle::current();
-    let routes = door.routes(&health, Gateway::default(), &here).unwrap().prepare();
+    let routes = door.routes(&health, Default::default(), &here).unwrap().prepare();
     let routes = GateLayer::<Grpc>::new(gate()).layer(routes);
     let mut decisions = DecisionServiceClient::new(routes.clone());
-    let mut policies = PolicyServiceClient::new(routes);
+    let mut sessions = SessionServiceClient::new(routes.clone());
+    let mut policies = PolicyServiceClient::new(routes.clone());
+    let mut probes = HealthClient::new(routes);
+    let ready = Ready::default();
+    let http = Routes::new(ready.clone(), &door, Some(options()), &here).behind(gate());
 
     let starting = decisions.check(check("ana")).await.unwrap_err();
     assert_eq!(starting.code(), Code::Unavailable);
     assert!(!door.decides());
+    assert_eq!(got(&http, "/healthz/ready").await, StatusCode::SERVICE_UNAVAILABLE);
 
-    door.decide_upon(early);
+    crate::decide_upon(early, (&door, &ready, &health), Instant::now()).await;
+    assert_eq!(got(&http, "/healthz/ready").await, StatusCode::OK);
+    let mut serves = async |service: &str| {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        probes.check(request).await.unwrap().into_inner().status() == ServingStatus::Serving
+    };
+    assert!(serves("").await && serves("pdp.v1.DecisionService").await);
+    assert!(!serves("pdp.v1.PolicyService").await && !serves("pdp.v1.AuditService").await);
     assert!(door.decides() && door.publisher().is_none());
     for (person, effect) in [("ana", v1::Effect::Allow), ("p-0000003", v1::Effect::Deny)] {
         let decided = decisions.check(check(person)).await.unwrap().into_inner().decision.unwrap();
@@ -88,6 +110,24 @@ async fn decisions_are_made_before_the_policy_is_loaded_and_the_rest_waits() {
     let batch = v1::BatchCheckRequest { questions, ..Default::default() };
     let batch = decisions.batch_check(batch).await.unwrap().into_inner();
     assert_eq!((batch.results.len(), batch.revision), (2, 1));
+    let stream = tokio_stream::iter([v1::CheckStreamRequest {
+        number: 7,
+        question: Some(question("ana")),
+        ..Default::default()
+    }]);
+    let mut stream = decisions.check_stream(stream).await.unwrap().into_inner();
+    let v1::CheckStreamResponse { number, result } = stream.message().await.unwrap().unwrap();
+    let Some(v1::check_stream_response::Result::Decision(decided)) = result else { panic!() };
+    assert_eq!((number, decided.effect()), (7, v1::Effect::Allow));
+    let evaluation = r#"{"subject": {"type": "user", "id": "ana"}, "action": {"name": "View"},
+        "resource": {"type": "Report", "id": "absence"}}"#;
+    let request = Request::post("/access/v1/evaluation")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Body::from(evaluation))
+        .unwrap();
+    let answer = http.clone().call(request).await.unwrap().into_body();
+    let answer = to_bytes(answer, 1 << 20).await.unwrap();
+    assert!(answer.starts_with(br#"{"decision":true"#), "{answer:?}");
     let elsewhere = v1::CheckRequest { tenant: "other".to_owned(), ..check("ana") };
     let unknown = decisions.check(elsewhere).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
@@ -101,6 +141,13 @@ async fn decisions_are_made_before_the_policy_is_loaded_and_the_rest_waits() {
     let explained = tokio::spawn(async move { asked.0.explain(explain).await });
     let decided = tokio::spawn(async move { asked.1.check(later).await });
     let listed = tokio::spawn(async move { policies.list(list).await });
+    let open = v1::SessionServiceOpenRequest {
+        request_key: "k".to_owned(),
+        person: "ana".to_owned(),
+        computer: "c".to_owned(),
+        ..Default::default()
+    };
+    let opened = tokio::spawn(async move { sessions.open(open).await });
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
@@ -113,6 +160,10 @@ async fn decisions_are_made_before_the_policy_is_loaded_and_the_rest_waits() {
     let explained = explained.await.unwrap().unwrap().into_inner().explanation.unwrap();
     assert_eq!(explained.decision.unwrap().effect(), v1::Effect::Allow);
     assert_eq!(listed.await.unwrap().unwrap().into_inner().facts.len(), 1);
+    assert_eq!(
+        opened.await.unwrap().unwrap().into_inner().decision.unwrap().effect(),
+        v1::Effect::Deny
+    );
     assert!(!decided.is_finished(), "its revision has not come");
     let changes = crowd("q", 1);
     let request = Apply {
@@ -125,7 +176,7 @@ async fn decisions_are_made_before_the_policy_is_loaded_and_the_rest_waits() {
     publisher.apply(&TenantId::new(DEFAULT_TENANT).unwrap(), request).unwrap();
     let decided = decided.await.unwrap().unwrap().into_inner().decision.unwrap();
     assert_eq!((decided.effect(), decided.revision), (v1::Effect::Allow, 2));
-    assert!(door.decides() && !door.behind.is_early());
+    assert!(door.decides() && !door.is_early());
 }
 
 #[test]

@@ -1,15 +1,20 @@
-//! Works out a digest of the engine's sources. What one engine has compiled is decided upon by the same engine only
-//! (`src/image.rs`).
+//! Works out a digest of the sources that make a policy of what is stored. What one build has compiled is decided upon
+//! by a build of the same sources only (`src/store/image.rs`).
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+/// Where they are.
+const SOURCES: [&str; 2] = ["engine/src", "src/store"];
+
 fn main() -> std::io::Result<()> {
-    println!("cargo:rerun-if-changed=src");
     let mut files = Vec::new();
-    collect(Path::new("src"), &mut files)?;
+    for sources in SOURCES {
+        println!("cargo:rerun-if-changed={sources}");
+        collect(Path::new(sources), &mut files)?;
+    }
     files.sort();
     let mut digest = Sha256::new();
     for file in files {
@@ -22,7 +27,7 @@ fn main() -> std::io::Result<()> {
     for byte in digest.finalize() {
         let _never_fails = write!(shown, "{byte:02x}");
     }
-    println!("cargo:rustc-env=PDP_ENGINE_SOURCES={shown}");
+    println!("cargo:rustc-env=PDP_POLICY_SOURCES={shown}");
     Ok(())
 }
 
