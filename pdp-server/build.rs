@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-/// Where they are.
-const SOURCES: [&str; 2] = ["engine/src", "src/store"];
+/// Where they are: all of the server's, whichever of them it is that matters, and what says which versions of the others
+/// there are.
+const SOURCES: [&str; 3] = ["engine/src", "src", "../Cargo.lock"];
 
 fn main() -> std::io::Result<()> {
     let mut files = Vec::new();
@@ -31,12 +32,15 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
+fn collect(source: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if !source.is_dir() {
+        files.push(source.to_owned());
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(source)? {
         let path = entry?.path();
-        match path.is_dir() {
-            true => collect(&path, files)?,
-            false => files.push(path),
+        if path.is_dir() || path.extension().is_some_and(|extension| extension == "rs") {
+            collect(&path, files)?;
         }
     }
     Ok(())

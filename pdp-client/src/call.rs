@@ -108,12 +108,16 @@ impl Error {
     /// What a status means: the server's own word, or something that happened on the way.
     pub(crate) fn from_status(endpoint: &str, status: &Status) -> Self {
         // Only a status that was made here has a source.
-        match causes(status).last() {
-            Some(cause) if is_lost(status) => Self::lost(endpoint, &cause_in_words(cause)),
-            Some(cause) if ended_by_http2(status).is_some_and(is_broken) => {
-                Self::protocol(cause_in_words(cause))
-            }
-            _ => Self::Refused(Box::new(Refusal::from_status(status))),
+        let Some(cause) = causes(status).last() else {
+            return Self::Refused(Box::new(Refusal::from_status(status)));
+        };
+        let said = cause_in_words(cause);
+        let ended = causes(status).find_map(|cause| cause.downcast_ref()).and_then(code_of);
+        match (ended.unwrap_or(status.code()), ended) {
+            (Code::Unavailable | Code::Unknown | Code::Cancelled, _) => Self::lost(endpoint, &said),
+            (Code::Internal, Some(_)) => Self::protocol(said),
+            (code, Some(_)) => Self::Refused(Box::new(Refusal::new(code, said, String::new()))),
+            (_, None) => Self::Refused(Box::new(Refusal::from_status(status))),
         }
     }
 
@@ -203,35 +207,20 @@ fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(status.source(), |&cause| cause.source())
 }
 
-/// Whether a status that was made here means that there was nobody to ask.
-fn is_lost(status: &Status) -> bool {
-    let code = || matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled);
-    match ended_by_http2(status) {
+/// What HTTP/2 says of a request that it has ended, as a code. Which code tonic has for that depends on how it is
+/// built.
+fn code_of(error: &h2::Error) -> Option<Code> {
+    Some(match error.reason()? {
         // Who goes away without an error has not taken the request on (RFC 9113, section 6.8).
-        Some(error) if error.reason() == Some(Reason::NO_ERROR) => error.is_go_away(),
-        Some(error) => !is_broken(error) && code(),
-        None => code(),
-    }
-}
-
-/// Whether HTTP/2 has been broken, by either side. The status code of that depends on how tonic is built.
-fn is_broken(error: &h2::Error) -> bool {
-    const BROKEN: [Reason; 8] = [
-        Reason::NO_ERROR,
-        Reason::PROTOCOL_ERROR,
-        Reason::INTERNAL_ERROR,
-        Reason::FLOW_CONTROL_ERROR,
-        Reason::SETTINGS_TIMEOUT,
-        Reason::FRAME_SIZE_ERROR,
-        Reason::COMPRESSION_ERROR,
-        Reason::CONNECT_ERROR,
-    ];
-    error.reason().is_some_and(|reason| BROKEN.contains(&reason))
-}
-
-/// Why HTTP/2 has ended a request, if it has.
-fn ended_by_http2(status: &Status) -> Option<&h2::Error> {
-    causes(status).find_map(|cause| cause.downcast_ref())
+        Reason::NO_ERROR if error.is_go_away() => Code::Unavailable,
+        Reason::REFUSED_STREAM
+        | Reason::STREAM_CLOSED
+        | Reason::CANCEL
+        | Reason::HTTP_1_1_REQUIRED => Code::Unavailable,
+        Reason::ENHANCE_YOUR_CALM => Code::ResourceExhausted,
+        Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
+        _ => Code::Internal,
+    })
 }
 
 /// The first cause of a failure, which says most; without the number of the operating system.

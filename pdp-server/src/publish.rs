@@ -254,7 +254,7 @@ impl Publisher {
         let tenants = self.0.tenants.load();
         let facts: usize = tenants.values().map(|tenant| tenant.state().facts).sum();
         if facts < WORTH_AN_IMAGE {
-            return self.0.store.remove_image();
+            return;
         }
         let policies = || {
             let tenants = self.0.tenants.load();

@@ -54,6 +54,14 @@ mod modelled {
         }
     }
 
+    // === impl Guard ===
+
+    impl<T> Guard<Arc<T>> {
+        pub(crate) fn from_inner(value: Arc<T>) -> Self {
+            Self(value)
+        }
+    }
+
     impl<P> Deref for Guard<P> {
         type Target = P;
 

@@ -46,7 +46,7 @@ pub fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
 pub fn read(from: &mut impl Read, bytes: u64, revision: Revision) -> io::Result<Snapshot> {
     let mut from = Reader::new(from, bytes);
     let mut policy = Policy { revision, ..Policy::read(&mut from)? };
-    let Named { people, accounts, objects, groups } = Named::read(&mut from)?;
+    let Named { people, accounts, objects, groups } = Named::read(&policy, &mut from)?;
     (policy.people, policy.accounts, policy.objects) = (people, accounts, objects);
     policy.vault.groups = groups;
     if policy.lay_side_by_side() { Ok(Snapshot::new(policy)) } else { Err(damaged()) }

@@ -42,6 +42,8 @@ impl Publisher {
     /// A store that cannot be read, or is no copy.
     pub fn open_copy(store: Store, clock: Clock, log: Arc<dyn Log>) -> Result<Self, PublishError> {
         store.copy()?;
+        // Of the time before there was a log.
+        store.remove_image();
         Self::load(store, clock, Some(log))
     }
 

@@ -93,8 +93,8 @@ impl Door {
 
     /// That it has not become so.
     pub(super) fn not_reached(&self, tenant: &str, at_least: Revision) -> Failure {
-        let revision = |publisher: &Publisher| publisher.revision(tenant);
-        let actual = self.publisher().and_then(revision).unwrap_or_default();
+        let Some(publisher) = self.publisher() else { return Failure::Starting };
+        let actual = publisher.revision(tenant).unwrap_or_default();
         Failure::RevisionNotReached { at_least, actual }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! An image holds for one state of one store: it names the revision of every tenant, and the hash that its audit
 //! had with it, which stands for the whole history that led there. It is of the sources that made it, and
-//! ends with a digest of all of it. Where anything of that differs it is removed, and the start is as without one.
+//! ends with a digest of all of it. Where anything of that differs the start is as without one. A start uses it up.
 
 #[cfg(test)]
 mod tests;
@@ -60,14 +60,17 @@ struct State {
     mark: Digest,
 }
 
-/// An image that is being read, where there are threads for it.
-pub(crate) struct Reading(Option<Begun>);
+/// An image that is being read, for as long as somebody waits for it.
+pub(crate) struct Reading {
+    /// Where there are threads for it.
+    begun: Option<Begun>,
+    /// That nobody waits any more.
+    unwanted: Arc<AtomicBool>,
+}
 
 struct Begun {
     /// What it is of, which comes first.
     states: Receiver<Vec<State>>,
-    /// That nobody waits for the rest.
-    unwanted: Arc<AtomicBool>,
     policies: JoinHandle<io::Result<Vec<Snapshot>>>,
 }
 
@@ -96,22 +99,26 @@ impl Reading {
         let stop = Arc::clone(&unwanted);
         let thread = std::thread::Builder::new().name("pdp-image".to_owned());
         let policies = thread.spawn(move || read(&file, &tell, stop)).ok();
-        Self(policies.map(|policies| Begun { states, unwanted, policies }))
+        Self { begun: policies.map(|policies| Begun { states, policies }), unwanted }
     }
 
     /// The policies, if it is of these states.
-    fn end(self, wanted: Option<&[State]>) -> io::Result<Vec<Snapshot>> {
-        let Some(Begun { states, unwanted, policies }) = self.0 else {
+    fn end(mut self, wanted: Option<&[State]>) -> io::Result<Vec<Snapshot>> {
+        let Some(Begun { states, policies }) = self.begun.take() else {
             return Err(Error::other("there is no thread to read it"));
         };
         // Where it has no states, whoever reads it says why.
         if states.recv().is_ok_and(|states| wanted != Some(states.as_slice())) {
-            unwanted.store(true, Ordering::Relaxed);
             return Err(Error::other("it is of another state of the policy"));
         }
-        policies
-            .join()
-            .unwrap_or_else(|_| Err(Error::other("reading it ended in an internal error")))
+        let read = policies.join();
+        read.unwrap_or_else(|_| Err(Error::other("reading it ended in an internal error")))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.unwanted.store(true, Ordering::Relaxed);
     }
 }
 
@@ -119,7 +126,7 @@ impl Reading {
 
 impl Store {
     /// Every tenant's policy, to be decided upon, with what else is stored of the tenant; `None` where there is no
-    /// image of what is stored. Another one is removed.
+    /// image of what is stored. Whatever there is goes.
     ///
     /// # Errors
     /// A record that cannot be read, or a database that does not answer.
@@ -132,25 +139,25 @@ impl Store {
             Some(FORMAT) => self.states()?,
             _ => None,
         };
-        match reading.end(states.as_deref()) {
+        let read = reading.end(states.as_deref());
+        // It is used once: a start that does not come to its end is not begun the same way again.
+        self.remove_image();
+        match read {
             Ok(policies) => {
                 let txn = self.begin_read()?;
                 let tenants = states.into_iter().flatten().map(|state| state.tenant);
                 let with = |(tenant, policy)| Ok((load::beside(&txn, tenant)?, policy));
                 tenants.zip(policies).map(with).collect::<Result<_, _>>().map(Some)
             }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => {
-                if error.kind() != ErrorKind::NotFound {
-                    tracing::warn!(%error, "the image of the policy is not used, and removed");
-                }
-                self.remove_image();
+                tracing::warn!(%error, "the image of the policy is not used");
                 Ok(None)
             }
         }
     }
 
-    /// Writes an image of these policies, if they are what is stored and there is none of them yet; how many
-    /// bytes it has.
+    /// Writes an image of these policies, if they are what is stored; how many bytes it has.
     ///
     /// # Errors
     /// The store does not say what it has, or the folder does not take the file.
@@ -162,10 +169,7 @@ impl Store {
         let Some(states) = self.states()? else { return Ok(None) };
         let policies = policies();
         let shown = policies.iter().map(|(tenant, policy)| (tenant, policy.revision()));
-        let is_there = |file| Some(read_states(&mut io::BufReader::new(file)).ok()? == states);
-        if !shown.eq(states.iter().map(|state| (&state.tenant, state.revision)))
-            || File::open(dir.join(IMAGE_NAME)).ok().and_then(is_there) == Some(true)
-        {
+        if !shown.eq(states.iter().map(|state| (&state.tenant, state.revision))) {
             return Ok(None);
         }
         let written = write(dir, &states, &policies);

@@ -67,12 +67,18 @@ async fn a_start_decides_upon_what_a_stop_left_and_upon_nothing_older() {
     assert!(image.is_file());
 
     let server = start(folder.path()).await;
-    assert!(server.said.contains(DECIDING), "{}", server.said);
+    assert!(server.said.contains(DECIDING) && !image.exists(), "{}", server.said);
     assert_eq!(decided(&server).await, (Effect::Allow, 1));
-    // What is revoked stays revoked, also where the server has no last word.
+    stop(server).await;
+    let before = fs::read(&image).unwrap();
+
+    // What is revoked stays revoked, where the server has no last word, and whatever somebody puts there.
+    let server = start(folder.path()).await;
     revoke(&server).await;
     assert_eq!(decided(&server).await, (Effect::Deny, 2));
     drop(server);
+    assert!(!image.exists());
+    fs::write(&image, before).unwrap();
     let server = start(folder.path()).await;
     assert!(!server.said.contains(DECIDING), "{}", server.said);
     assert!(server.said.contains("it is of another state"), "{}", server.said);

@@ -5,7 +5,7 @@ use std::io;
 use super::plain::Plain;
 use super::stream::{Reader, Writer, damaged};
 use crate::actor::ActorRef;
-use crate::arena::{ActorIx, ResourceGroupIx, ResourceIx, TypeIx};
+use crate::arena::{ActorIx, ResourceGroupIx, ResourceIx};
 use crate::snapshot::{NameTable, NameTableBuilder, Policy};
 
 /// The tables of names of a policy.
@@ -48,11 +48,16 @@ fn write_table<'p, H: Copy, W: Plain>(
     Ok(())
 }
 
+/// Reads no more than so many names.
 fn read_table<H: Copy, W: Plain>(
     from: &mut Reader<'_>,
+    most: usize,
     insert: impl Fn(&mut NameTableBuilder<H>, &str, W),
 ) -> io::Result<NameTable<H>> {
     let count = from.count(W::BYTES)?;
+    if count > most {
+        return Err(damaged());
+    }
     let mut table = NameTableBuilder::with_capacity(count);
     for _ in 0..count {
         let handle = from.one()?;
@@ -64,14 +69,18 @@ fn read_table<H: Copy, W: Plain>(
 // === impl Named ===
 
 impl Named {
-    pub(super) fn read(from: &mut Reader<'_>) -> io::Result<Self> {
+    /// Reads the names of what this policy has.
+    pub(super) fn read(policy: &Policy, from: &mut Reader<'_>) -> io::Result<Self> {
+        let (actors, objects) = (policy.subjects.len(), policy.resources.len());
+        let groups = policy.vault.group_names.len();
+        let object = |table: &mut NameTableBuilder<_>, name: &str, (kind, object)| {
+            table.insert_of(kind, name, object);
+        };
         Ok(Self {
-            people: read_table(from, NameTableBuilder::insert)?,
-            accounts: read_table(from, NameTableBuilder::insert)?,
-            objects: read_table(from, |table, name, (kind, object): (TypeIx, ResourceIx)| {
-                table.insert_of(kind, name, object);
-            })?,
-            groups: read_table(from, NameTableBuilder::insert)?,
+            people: read_table(from, actors, NameTableBuilder::insert)?,
+            accounts: read_table(from, actors, NameTableBuilder::insert)?,
+            objects: read_table(from, objects, object)?,
+            groups: read_table(from, groups, NameTableBuilder::insert)?,
         })
     }
 }
