@@ -39,7 +39,7 @@ pub fn write(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
     to.end()
 }
 
-/// Reads what [`write`] wrote, of no more than so many bytes.
+/// Reads what [`write()`] wrote, of no more than so many bytes.
 ///
 /// # Errors
 /// It cannot be read, or is no image.
