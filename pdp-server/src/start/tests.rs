@@ -190,6 +190,8 @@ async fn every_door_decides_upon_an_image() {
 async fn what_needs_more_than_an_image_waits_for_the_policy() {
     let dir = tempfile::tempdir().unwrap();
     let mut starting = Starting::on(dir.path()).await;
+    let early = starting.early.as_ref().and_then(|early| early.snapshot(DEFAULT_TENANT)).unwrap();
+    let early = Arc::downgrade(early);
     starting.decide().await;
     let explain = v1::ExplainRequest { question: Some(question("ana")), ..Default::default() };
     let list = v1::PolicyServiceListRequest { kind: 5, page_size: 1, ..Default::default() };
@@ -220,6 +222,8 @@ async fn what_needs_more_than_an_image_waits_for_the_policy() {
 
     let door = Arc::clone(&starting.door);
     let publisher = starting.load();
+    publisher.sweep();
+    assert!(early.upgrade().is_none(), "nothing of it is kept");
     let explained = explained.await.unwrap().unwrap().into_inner().explanation.unwrap();
     assert_eq!(explained.decision.unwrap().effect(), Effect::Allow);
     assert_eq!(listed.await.unwrap().unwrap().into_inner().facts.len(), 1);
