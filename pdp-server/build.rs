@@ -28,7 +28,8 @@ fn main() -> std::io::Result<()> {
     for byte in digest.finalize() {
         let _never_fails = write!(shown, "{byte:02x}");
     }
-    println!("cargo:rustc-env=PDP_POLICY_SOURCES={shown}");
+    // `cargo run` hands it to the program, too, whose settings begin with `PDP_`.
+    println!("cargo:rustc-env=SOURCES_DIGEST={shown}");
     Ok(())
 }
 

@@ -38,7 +38,7 @@ pub(super) const WRITING: &str = "pdp.redb.image.writing";
 
 /// How such a file begins: what it is, and a digest of the sources that made it, of what is around the policies and
 /// of the policies.
-const BEGIN: &str = concat!("pdp image ", env!("PDP_POLICY_SOURCES"), "\n");
+const BEGIN: &str = concat!("pdp image ", env!("SOURCES_DIGEST"), "\n");
 
 /// How many bytes a digest has.
 const DIGEST: usize = 32;
