@@ -203,6 +203,14 @@ fn the_read_side_never_sees_facts_or_compile() {
 }
 
 #[test]
+fn what_builds_hand_to_programs_is_no_setting() {
+    // `cargo run` puts it into the program's environment, which is told of variables that name no setting.
+    for build in ["pdp-server/build.rs", "proto/build.rs"] {
+        assert!(!text(Path::new(build)).contains("rustc-env=PDP_"), "{build}");
+    }
+}
+
+#[test]
 fn doors_never_see_the_store() {
     let doors = ["rpc", "http"];
     none("a door uses the store", &rooms_that_use("pdp-server/src", &doors, &["store"]));
