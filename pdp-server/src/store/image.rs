@@ -174,11 +174,12 @@ impl Store {
         }
         let written = write(dir, &states, &policies);
         // What was committed meanwhile may have come before the policies were looked at.
-        if written.is_err() || self.states()?.as_ref() != Some(&states) {
+        let counts = written.is_ok() && self.states()?.as_ref() == Some(&states);
+        if !counts {
             self.remove_image();
         }
         let unusable = |source| StoreError::Folder { dir: dir.to_owned(), source };
-        written.map(Some).map_err(unusable)
+        written.map(|bytes| counts.then_some(bytes)).map_err(unusable)
     }
 
     /// Removes the image, and what is left of one that was being written.
