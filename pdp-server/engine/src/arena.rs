@@ -8,19 +8,23 @@
 //! came of it, so it is always in range. An index that is not is a bug, and stops that one request
 //! rather than reading an empty list: an empty list could hide a deny.
 
+mod fetch;
 mod filter;
 mod lists;
 mod patch;
 mod sets;
 mod starts;
 mod table;
+mod unions;
 
+pub(crate) use fetch::{fetch, fetch_first};
 pub(crate) use filter::Filter;
 pub(crate) use lists::{HasKey, Keyed, Lists, ListsBuilder, Run};
 pub(crate) use patch::{Patch, Spread};
 pub(crate) use sets::{Sets, Slice, SortedSet};
 pub(crate) use starts::{side_by_side, try_side_by_side};
 pub(crate) use table::{Rows, Table};
+pub(crate) use unions::Unions;
 
 /// A 32-bit index of one kind of thing.
 pub(crate) trait Handle: Copy + Eq + Ord + std::hash::Hash {

@@ -2,8 +2,8 @@
 //! as each tells where the next one is; questions have nothing to do with each other, so that the
 //! accesses of many can be waited for together. The decisions are those of [`check`], made by it.
 
-use crate::ahead::{Rows, Shards};
-use crate::check::{Asked, Looked, Named, Resolved, check, decide};
+use crate::ahead;
+use crate::check::{Looked, Named, Resolved, check, decide};
 use crate::query::{Decision, Malformed, Question};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
@@ -35,26 +35,26 @@ fn decide_stage(
     now: Timestamp,
     out: &mut impl FnMut(&Question<'_>, Result<Decision, Malformed>),
 ) {
-    let named: [Option<Named>; STAGE] =
-        std::array::from_fn(|at| Some(Named::new(snapshot, stage.get(at)?)));
-    let looked: [Option<Looked>; STAGE] =
-        std::array::from_fn(|at| Some(named.get(at).copied()??.look(snapshot, stage.get(at)?)));
+    let named: [Option<Named>; STAGE] = std::array::from_fn(|at| {
+        let question = stage.get(at)?;
+        let named = Named::new(snapshot, question);
+        named.fetch(snapshot, question);
+        Some(named)
+    });
+    let looked: [Option<Looked>; STAGE] = std::array::from_fn(|at| {
+        let looked = named.get(at).copied()??.look(snapshot, stage.get(at)?);
+        looked.fetch(snapshot);
+        Some(looked)
+    });
     let found: [Option<Result<Resolved, Malformed>>; STAGE] =
         std::array::from_fn(|at| Some(looked.get(at).copied()??.found(snapshot, stage.get(at)?)));
-    let rows: [Option<Rows<'_>>; STAGE] =
-        std::array::from_fn(|at| Some(Rows::read(snapshot, asked(found.get(at)?)?)));
-    let shards: [Option<Shards<'_>>; STAGE] = rows.map(|rows| Some(rows?.lists(snapshot)));
-    shards.into_iter().flatten().for_each(Shards::lists);
+    for found in found.iter().flatten() {
+        if let Ok(Resolved::Asked(asked)) = found {
+            ahead::lists(snapshot, asked);
+        }
+    }
     for (question, found) in stage.iter().zip(found.into_iter().flatten()) {
         let answer = found.map(|resolved| decide(snapshot, question, &resolved, now));
         out(question, answer);
-    }
-}
-
-/// The question, if there is one and it has to be looked into.
-fn asked(found: &Option<Result<Resolved, Malformed>>) -> Option<&Asked> {
-    match found {
-        Some(Ok(Resolved::Asked(asked))) => Some(asked),
-        Some(Ok(Resolved::Settled(_)) | Err(_)) | None => None,
     }
 }

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::arena::{ActorIx, LocationIx, PermissionIx, ResourceIx, TypeIx};
+use crate::ahead;
+use crate::arena::{ActorIx, CoverIx, Handle as _, LocationIx, PermissionIx, ResourceIx, TypeIx};
 use crate::permission::{PermissionKind, Qualifier};
 use crate::query::{
     Decision, Effect, Malformed, ObjectRef, PermissionRef, Question, Reason, SubjectRef,
@@ -22,6 +23,9 @@ pub fn check(
     now: Timestamp,
 ) -> Result<Decision, Malformed> {
     let resolved = resolve(snapshot, question)?;
+    if let Resolved::Asked(asked) = &resolved {
+        ahead::lists(snapshot, asked);
+    }
     Ok(decide(snapshot, question, &resolved, now))
 }
 
@@ -86,7 +90,9 @@ pub(crate) enum Resolved {
 
 /// Names to handles, in the order of Q6.
 pub(crate) fn resolve(snapshot: &Snapshot, question: &Question<'_>) -> Result<Resolved, Malformed> {
-    Named::new(snapshot, question).look(snapshot, question).found(snapshot, question)
+    let looked = Named::new(snapshot, question).look(snapshot, question);
+    looked.fetch(snapshot);
+    looked.found(snapshot, question)
 }
 
 /// The subject's handle, if it is known and enabled (Q6, A8).
@@ -117,7 +123,7 @@ fn enabled(
             return Err(Reason::UnknownSubject);
         }
     };
-    if snapshot.subjects[subject].enabled { Ok(subject) } else { Err(Reason::SubjectDisabled) }
+    if snapshot.is_enabled(subject) { Ok(subject) } else { Err(Reason::SubjectDisabled) }
 }
 
 /// The handle of an object, if it is known (Q6).
@@ -182,6 +188,15 @@ impl Named {
         }
     }
 
+    /// Asks for the first places that the subject and the object are looked for at.
+    #[inline]
+    pub(crate) fn fetch(self, snapshot: &Snapshot, question: &Question<'_>) {
+        subjects(snapshot, question.subject).fetch(self.subject);
+        if let Some(object) = self.object {
+            snapshot.objects.fetch(object);
+        }
+    }
+
     /// Begins to look for the subject and the object, which wait for memory together.
     pub(crate) fn look(self, snapshot: &Snapshot, question: &Question<'_>) -> Looked {
         let Self { subject, object, permission } = self;
@@ -196,6 +211,14 @@ impl Named {
 // === impl Looked ===
 
 impl Looked {
+    /// Asks for the rows of what was found.
+    #[inline]
+    pub(crate) fn fetch(self, snapshot: &Snapshot) {
+        let cover = |it: &LookUp<_>| CoverIx::from_index(it.next() as usize);
+        let object = self.object.and_then(|it| Some((it.first()?, cover(&it))));
+        ahead::rows(snapshot, self.subject.first(), object);
+    }
+
     /// What was found, in the order of Q6. A name that is found is well formed, so only where one is
     /// not found does the form have to be looked at.
     pub(crate) fn found(
@@ -344,5 +367,9 @@ impl Visit for Strongest<'_> {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    fn asks(&self) -> Option<PermissionIx> {
+        Some(self.permission)
     }
 }

@@ -29,7 +29,7 @@ pub use budget::{CompileLimits, TooLarge};
 pub use delta::{recompile, recompile_within};
 pub use touch::{sessions_touch, touches};
 
-use crate::arena::{Lists, ResourceIx, TypeIx, side_by_side};
+use crate::arena::{Lists, ResourceIx, TypeIx, Unions, side_by_side};
 use crate::facts::Facts;
 use crate::query::Revision;
 use crate::snapshot::{Cold, Policy, Sessions, Snapshot, Vault};
@@ -90,7 +90,7 @@ pub fn compile_within(
         levels: facts.access_levels().map(|level| level.name.clone()).collect(),
         ..cold
     };
-    Ok(Snapshot::new(Policy {
+    let mut policy = Policy {
         revision,
         vault,
         psm,
@@ -106,6 +106,8 @@ pub fn compile_within(
         resources: covers.resources,
         direct: grants.direct,
         merged: grants.merged,
+        unions: Unions::default(),
+        relative_unions: Unions::default(),
         covers: grants.apart,
         covers_timed: covers.timed,
         shards: grants.shards,
@@ -131,7 +133,10 @@ pub fn compile_within(
             ..cold
         }
         .into(),
-    }))
+    };
+    policy.unite();
+    policy.foretell();
+    Ok(Snapshot::new(policy))
 }
 
 /// What is granted where, and on what.

@@ -10,19 +10,18 @@ mod names;
 mod plain;
 mod stream;
 
-use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use crate::arena::{
-    ActorIx, LevelIx, NativeIx, PermissionIx, ResourceIx, TypeIx, try_side_by_side,
+    ActorIx, LevelIx, NativeIx, PermissionIx, ResourceIx, TypeIx, Unions, try_side_by_side,
 };
 use crate::id::{AccountId, GroupId, IdError, ObjectId, PermissionLevelId, ResourceGroupId};
 use crate::psm::{EligibilityKind, Jit};
 use crate::query::Revision;
 use crate::snapshot::{
-    Besides, Computer, Eligible, EligibleFor, EligibleOn, Kind, Late, NameTable, Offer, Policy,
-    Sessions, Snapshot, Vault,
+    Besides, Computer, Eligible, EligibleFor, EligibleOn, Kind, Late, NameMap, NameTable, Offer,
+    Policy, Sessions, Snapshot, Vault,
 };
 use crate::time::Window;
 use names::Named;
@@ -49,6 +48,8 @@ pub fn read(from: &mut impl Read, bytes: u64, revision: Revision) -> io::Result<
     let Named { people, accounts, objects, groups } = Named::read(&policy, &mut from)?;
     (policy.people, policy.accounts, policy.objects) = (people, accounts, objects);
     policy.vault.groups = groups;
+    policy.unite();
+    policy.foretell();
     if policy.lay_side_by_side() { Ok(Snapshot::new(policy)) } else { Err(damaged()) }
 }
 
@@ -75,6 +76,8 @@ stored! {
         psm, types, kinds, subjects, closure, closure_timed, resources, direct, merged,
         covers, covers_timed, shards, relative, says, windows, locations, placements, positions,
         reached_positions, vault, besides;
+        unions: Unions::default(),
+        relative_unions: Unions::default(),
         revision: Revision::ZERO,
         people: NameTable::default(),
         accounts: NameTable::default(),
@@ -203,7 +206,7 @@ impl<T: Stored> Stored for Arc<[T]> {
     }
 }
 
-impl<T: Stored> Stored for HashMap<Arc<str>, T> {
+impl<T: Stored> Stored for NameMap<T> {
     fn write(&self, to: &mut Writer<'_>) -> io::Result<()> {
         to.each(self.iter(), |to, (name, it)| {
             to.text(name)?;

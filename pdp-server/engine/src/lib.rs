@@ -7,7 +7,7 @@
 //!
 //! Rule numbers (`A3`, `Q1` ...) are those of the project's semantics page, `docs/semantics.md`.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod actor;
 mod ahead;

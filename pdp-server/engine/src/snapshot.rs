@@ -25,8 +25,8 @@ pub(crate) use vault::{Shared, Vault, VaultEntity};
 use crate::actor::ActorRef;
 use crate::arena::{
     ActorIx, AssignmentIx, CoverIx, Handle as _, HasKey, Keyed, LevelIx, Lists, LocationIx, Patch,
-    PermissionIx, ResourceGroupIx, ResourceIx, RoleIx, Sets, ShardIx, SortedSet, Table, TypeIx,
-    WindowIx,
+    PermissionIx, ResourceGroupIx, ResourceIx, RoleIx, Rows, Sets, ShardIx, SortedSet, Table,
+    TypeIx, Unions, WindowIx,
 };
 use crate::id::{BusinessRoleId, LocationId, TypeName};
 use crate::level::{Assignment, LevelRef, Relative};
@@ -36,8 +36,10 @@ use crate::resource::ResourceRef;
 use crate::session::OpenSessions;
 use crate::time::Window;
 
-/// A few names, or many that only the compiler and explanations look up.
-pub(crate) type Names<H> = Arc<HashMap<Arc<str>, H>>;
+/// A few names, or many that only the compiler and explanations look up. Whoever asks adds none, so that
+/// nobody can choose names that meet.
+pub(crate) type Names<H> = Arc<NameMap<H>>;
+pub(crate) type NameMap<H> = HashMap<Arc<str>, H, foldhash::fast::FixedState>;
 
 /// Lists of grants, each sorted by assignee.
 pub(crate) type GrantLists<H> = Keyed<H, ActorIx, Grant>;
@@ -78,6 +80,10 @@ pub struct Policy {
     /// and the large shards, which stay by themselves.
     pub(crate) merged: GrantLists<CoverIx>,
     pub(crate) covers: Lists<CoverIx, ShardIx>,
+    /// Which assignees the large shards of a cover have together, and those of relative grants of a type, by
+    /// the permission that they are assigned something of.
+    pub(crate) unions: Unions<CoverIx, PermissionIx>,
+    pub(crate) relative_unions: Unions<TypeIx, PermissionIx>,
     pub(crate) covers_timed: Lists<CoverIx, Timed<ShardIx>>,
     pub(crate) shards: GrantLists<ShardIx>,
     pub(crate) relative: RelativeLists,
@@ -422,6 +428,34 @@ impl Policy {
         // INVARIANT: a level's list has an entry for every permission of its type, and a grant is
         // only met on resources of that type.
         self.says[level][permission.index()]
+    }
+
+    /// Makes the filters of what is looked into together, for the covers first that most resources have.
+    pub(crate) fn unite(&mut self) {
+        let says = &self.says;
+        let mut covered: Rows<CoverIx, usize> = self.covers.handles().map(|_| 0).collect();
+        self.resources.iter().for_each(|(_, object)| covered[object.cover] += 1);
+        let said = |grant: &Grant| says[grant.level].as_ref();
+        self.unions = Unions::new(&self.covers, &self.shards, said, |cover| covered[cover]);
+        let types = self.relative.handles();
+        let each = types.clone().map(|kind| (kind, kind)).collect();
+        let each = Lists::from_pairs(types.count(), each);
+        let said = |entry: &RelativeGrant| says[entry.grant.level].as_ref();
+        self.relative_unions = Unions::new(&each, &self.relative, said, |_| 1);
+    }
+
+    /// Notes with the name of each object what covers it.
+    #[expect(clippy::cast_possible_truncation, reason = "INVARIANT: handles are 32 bits wide")]
+    pub(crate) fn foretell(&mut self) {
+        let Self { objects, resources, .. } = self;
+        objects.foretell(|object| resources[object].cover.index() as u32);
+    }
+
+    /// Whether a subject is enabled (A8). One that is counts as itself, and one that is not as nobody, which
+    /// a check reads anyhow.
+    #[inline]
+    pub(crate) fn is_enabled(&self, subject: ActorIx) -> bool {
+        !self.closure[subject].is_empty()
     }
 
     /// Whether `inner` is `outer` or lies below it.

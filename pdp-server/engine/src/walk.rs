@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 
 pub(crate) use relation::Relations;
 
-use crate::arena::{ActorIx, Handle as _, LocationIx, ResourceIx, Run, ShardIx, TypeIx};
+use crate::arena::{
+    ActorIx, Filter, Handle, Keyed, LocationIx, PermissionIx, ResourceIx, Run, ShardIx, TypeIx,
+};
 use crate::level::Relative;
 use crate::query::SubjectRef;
 use crate::session::{self, OpenSession};
@@ -20,6 +22,9 @@ pub(crate) trait Visit {
     /// Takes one grant whose assignee the subject counts as and whose scope covers the object;
     /// whether its own window is open is for the visitor to ask.
     fn grant(&mut self, grant: &Grant, via: Via) -> ControlFlow<()>;
+
+    /// The permission, if grants that say nothing of it need not be shown.
+    fn asks(&self) -> Option<PermissionIx>;
 }
 
 /// How a grant came to cover the object.
@@ -46,9 +51,12 @@ pub(crate) fn walk(
     let row = &snapshot.resources[object];
     who.meet_run(snapshot.direct.run(object), |grant| visitor.grant(grant, Via::Direct))?;
     who.meet_run(snapshot.merged.run(row.cover), |grant| visitor.grant(grant, Via::Merged))?;
-    for shard in &snapshot.covers[row.cover] {
-        let via = Via::Location(*shard);
-        who.meet_run(snapshot.shards.run(*shard), |grant| visitor.grant(grant, via))?;
+    let asks = visitor.asks();
+    let covers = &snapshot.covers[row.cover];
+    if !covers.is_empty() {
+        let filter = asks.map_or(Filter::NONE, |asks| snapshot.unions.of(row.cover, asks));
+        let lists = Together { shards: &snapshot.shards, lists: covers, filter };
+        who.meet_together(lists, |grant, shard| visitor.grant(grant, Via::Location(shard)))?;
     }
     let mut last = None;
     for shard in &snapshot.covers_timed[row.cover] {
@@ -60,14 +68,16 @@ pub(crate) fn walk(
         }
     }
     let relative = snapshot.relative.run(row.kind);
-    if relative.keys.is_empty() || !snapshot.subjects[subject].is_person {
+    if relative.keys.is_empty() || !who.is_person {
         return ControlFlow::Continue(());
     }
     let mut relations = Relations::new(snapshot, (subject, object), t);
     if relative.keys.len() > FEW_RELATIVES && !relations.any() {
         return ControlFlow::Continue(());
     }
-    who.meet_run(relative, |entry| {
+    let filter = asks.map_or(Filter::NONE, |asks| snapshot.relative_unions.of(row.kind, asks));
+    let lists = Together { shards: &snapshot.relative, lists: &[row.kind], filter };
+    who.meet_together(lists, |entry, _| {
         if relations.hold(entry.relative) {
             visitor.grant(&entry.grant, Via::Relative(entry.relative))?;
         }
@@ -127,6 +137,7 @@ const FEW_RELATIVES: usize = 8;
 /// Whom a subject counts as at one instant.
 pub(crate) struct Who<'a> {
     pub(crate) subject: ActorIx,
+    is_person: bool,
     /// What the policy says.
     own: Part<'a>,
     /// What open sessions add (P10): only accounts have any, so that for others this allocates
@@ -161,13 +172,20 @@ enum Now {
 /// How many actors that is at most.
 const FEW_NOW: usize = 16;
 
+/// How many actors are compared with a key one by one.
+const FEW_ALWAYS: usize = 96;
+
 // === impl Who ===
 
 impl<'a> Who<'a> {
     /// What the policy says of a subject.
     pub(crate) fn new(snapshot: &'a Snapshot, subject: ActorIx, t: Timestamp) -> Self {
+        Self::of(snapshot, subject, snapshot.subjects[subject].is_person, t)
+    }
+
+    fn of(snapshot: &'a Snapshot, subject: ActorIx, is_person: bool, t: Timestamp) -> Self {
         let own = Part::new(&snapshot.closure[subject], &snapshot.closure_timed[subject], t);
-        Self { subject, own, by_session: Vec::new(), t }
+        Self { subject, is_person, own, by_session: Vec::new(), t }
     }
 
     /// What the policy and the open sessions say of a subject; `named` is the subject's name.
@@ -177,7 +195,8 @@ impl<'a> Who<'a> {
         named: SubjectRef<'_>,
         t: Timestamp,
     ) -> Self {
-        let mut who = Self::new(snapshot, subject, t);
+        let is_person = matches!(named, SubjectRef::Person(_));
+        let mut who = Self::of(snapshot, subject, is_person, t);
         if let SubjectRef::Account(id) = named {
             for session in snapshot.sessions().of_account(id) {
                 // Several sessions may put it into one group.
@@ -239,6 +258,42 @@ impl<'a> Who<'a> {
         self.own.meet_run(run, &mut f)?;
         self.by_session.iter().try_for_each(|member| member.part.meet_run(run, &mut f))
     }
+
+    /// Calls `f` with everything in lists that are looked into together whose assignee the subject counts
+    /// as; their filter may leave out what says nothing.
+    fn meet_together<H: Handle, T>(
+        &self,
+        Together { shards, lists, filter }: Together<'_, H, T>,
+        mut f: impl FnMut(&T, H) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let has_changed = shards.has_changed();
+        let alone = |list: H| !filter.tells() || (has_changed && shards.changed(list).is_some());
+        for list in lists.iter().filter(|list| alone(**list)) {
+            self.meet_run(shards.run(*list), |item| f(item, *list))?;
+        }
+        if !filter.tells() {
+            return ControlFlow::Continue(());
+        }
+        for part in self.parts() {
+            part.each(filter, |actor| {
+                for list in lists.iter().filter(|list| !alone(**list)) {
+                    let run = shards.base(*list);
+                    if run.filter.may_hold(actor) {
+                        same_key(run, 0, actor, &mut |item: &T| f(item, *list))?;
+                    }
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Lists that are looked into together, and what tells whom they may have.
+struct Together<'a, H: Handle, T> {
+    shards: &'a Keyed<H, ActorIx, T>,
+    lists: &'a [H],
+    filter: Filter<'a>,
 }
 
 // === impl Part ===
@@ -257,6 +312,31 @@ impl<'a> Part<'a> {
         listed.iter().any(|timed| timed.window.contains(self.t))
     }
 
+    /// Calls `f` with every actor that it counts as and the filter lets pass.
+    fn each(
+        &self,
+        filter: Filter<'_>,
+        mut f: impl FnMut(ActorIx) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        filter.passing(self.always, &mut f)?;
+        match &self.now {
+            Now::Few(actors, count) => {
+                filter.passing(actors.get(..*count).unwrap_or_default(), f)?;
+            }
+            Now::Many => {
+                // An actor with several windows stands there as often, one after the other.
+                for timed in self.sometimes.chunk_by(|one, other| one.item == other.item) {
+                    let Some(first) = timed.first() else { continue };
+                    let is_now = || timed.iter().any(|timed| timed.window.contains(self.t));
+                    if filter.may_hold(first.item) && is_now() {
+                        f(first.item)?;
+                    }
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     /// [`Part::meet`] for a list whose keys lie apart.
     fn meet_run<T>(
         &self,
@@ -273,8 +353,13 @@ impl<'a> Part<'a> {
                 }
             }
         } else if keys.len() <= self.always.len() {
+            let few = self.always.len() <= FEW_ALWAYS;
+            let is_always = |key| match few {
+                true => is_among(self.always, key),
+                false => self.always.binary_search(&key).is_ok(),
+            };
             for (key, item) in keys.iter().zip(items) {
-                if self.always.binary_search(key).is_ok() {
+                if is_always(*key) {
                     f(item)?;
                 }
             }
@@ -285,6 +370,15 @@ impl<'a> Part<'a> {
             }
         }
         match &self.now {
+            Now::Few(actors, count) if keys.len() <= FEW_NOW && *count > 0 => {
+                let actors = actors.get(..*count).unwrap_or_default();
+                for (key, item) in keys.iter().zip(items) {
+                    if is_among(actors, *key) {
+                        f(item)?;
+                    }
+                }
+                ControlFlow::Continue(())
+            }
             Now::Few(actors, count) => {
                 for actor in actors.iter().take(*count) {
                     if !filtered || filter.may_hold(*actor) {
@@ -355,6 +449,11 @@ impl Now {
         }
         Self::Few(actors, count)
     }
+}
+
+/// Whether an actor is one of a few: all are compared, as that costs less than foretelling which.
+fn is_among(actors: &[ActorIx], wanted: ActorIx) -> bool {
+    actors.iter().fold(false, |found, actor| found | (*actor == wanted))
 }
 
 /// Calls `f` with the items of a key, which is looked for behind `from`; where the next key begins.

@@ -5,10 +5,13 @@
 //! said to be there. One that is not is said to be there once in twenty times or less, which costs a
 //! search and changes nothing.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::Handle;
+
+/// How many keys are looked for together.
+const LOOKS: usize = 64;
 
 /// How many keys share a word. With three bits a key, three in eight of its bits are set.
 const KEYS_A_WORD: usize = 8;
@@ -24,6 +27,23 @@ pub(super) struct Filters(Arc<[u64]>);
 // === impl Filter ===
 
 impl<'a> Filter<'a> {
+    /// Tells nothing.
+    pub(crate) const NONE: Self = Self(&[]);
+
+    /// One of those words.
+    #[inline]
+    pub(super) fn new(words: &'a [u64]) -> Self {
+        Self(words)
+    }
+
+    /// Says in a filter's words that a key is there.
+    pub(super) fn put(key: impl Handle, words: &mut [u64]) {
+        let (word, bits) = place(key, words.len());
+        if let Some(word) = words.get_mut(word) {
+            *word |= bits;
+        }
+    }
+
     /// Whether it tells anything.
     #[inline]
     pub(crate) fn tells(self) -> bool {
@@ -35,6 +55,29 @@ impl<'a> Filter<'a> {
     pub(crate) fn may_hold(self, key: impl Handle) -> bool {
         let (word, bits) = place(key, self.0.len());
         self.0.get(word).is_none_or(|word| word & bits == bits)
+    }
+
+    /// Calls `f` with each of the keys that the list may hold.
+    #[inline]
+    pub(crate) fn passing<K: Handle>(
+        self,
+        keys: &[K],
+        mut f: impl FnMut(K) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for some in keys.chunks(LOOKS) {
+            // All are looked for before anything is done about one, so that nothing has to be foretold.
+            let mut passing = 0_u64;
+            for (at, key) in some.iter().enumerate() {
+                passing |= u64::from(self.may_hold(*key)) << at;
+            }
+            while passing != 0 {
+                if let Some(key) = some.get(passing.trailing_zeros() as usize) {
+                    f(*key)?;
+                }
+                passing &= passing - 1;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// Its words.
@@ -55,12 +98,7 @@ impl Filters {
         let mut all = vec![0; keys.len() / KEYS_A_WORD];
         for lies in lists {
             let words = all.get_mut(words(lies.clone())).unwrap_or_default();
-            for key in keys.get(lies).unwrap_or_default() {
-                let (word, bits) = place(*key, words.len());
-                if let Some(word) = words.get_mut(word) {
-                    *word |= bits;
-                }
-            }
+            keys.get(lies).unwrap_or_default().iter().for_each(|key| Filter::put(*key, words));
         }
         Self(all.into())
     }

@@ -115,6 +115,12 @@ impl<H: Handle, T> Lists<H, T> {
         self.items.len()
     }
 
+    /// Asks for where the list of a handle lies.
+    #[inline]
+    pub(crate) fn fetch(&self, handle: H) {
+        self.starts.fetch(handle.index());
+    }
+
     /// The handles that have a list.
     pub(crate) fn handles(&self) -> impl Iterator<Item = H> + Clone + use<H, T> {
         (0..self.len).map(H::from_index)
@@ -292,6 +298,12 @@ impl<H: Handle, K: Handle, T: HasKey<K>> Keyed<H, K, T> {
 }
 
 impl<H: Handle, K, T> Keyed<H, K, T> {
+    /// Asks for where the list of a handle lies.
+    #[inline]
+    pub(crate) fn fetch(&self, handle: H) {
+        self.starts.fetch(handle.index());
+    }
+
     /// The handles that have a list.
     pub(crate) fn handles(&self) -> impl Iterator<Item = H> + Clone + use<H, K, T> {
         (0..self.len).map(H::from_index)
@@ -308,20 +320,37 @@ impl<H: Handle, K, T> Keyed<H, K, T> {
         [self.starts.bytes(), keys, self.filters.bytes(), items].into_iter().sum()
     }
 
+    /// How many items there are in all lists of the base.
+    pub(crate) fn total(&self) -> usize {
+        self.items.len()
+    }
+
     /// The list of a handle.
-    #[expect(clippy::indexing_slicing, reason = "INVARIANT: see the arena's")]
     #[inline]
     pub(crate) fn run(&self, handle: H) -> Run<'_, K, T> {
-        match self.patch.get(&handle).map(|list| &**list) {
-            Some(KeyedList { keys, filter, items }) => {
-                Run { keys, filter: filter.of(0..keys.len()), items }
-            }
-            None => {
-                let at = self.starts.bounds(handle.index(), self.len);
-                let filter = self.filters.of(at.clone());
-                Run { keys: &self.keys[at.clone()], filter, items: &self.items[at] }
-            }
-        }
+        self.changed(handle).unwrap_or_else(|| self.base(handle))
+    }
+
+    /// The list of a handle, if it differs from the base's.
+    #[inline]
+    pub(crate) fn changed(&self, handle: H) -> Option<Run<'_, K, T>> {
+        let KeyedList { keys, filter, items } = &**self.patch.get(&handle)?;
+        Some(Run { keys, filter: filter.of(0..keys.len()), items })
+    }
+
+    /// Whether any list may differ from the base's.
+    #[inline]
+    pub(crate) fn has_changed(&self) -> bool {
+        !self.patch.is_empty()
+    }
+
+    /// The list that the base has.
+    #[expect(clippy::indexing_slicing, reason = "INVARIANT: see the arena's")]
+    #[inline]
+    pub(crate) fn base(&self, handle: H) -> Run<'_, K, T> {
+        let at = self.starts.bounds(handle.index(), self.len);
+        let filter = self.filters.of(at.clone());
+        Run { keys: &self.keys[at.clone()], filter, items: &self.items[at] }
     }
 }
 
@@ -333,15 +362,17 @@ impl<H: Handle, K: Handle, T: HasKey<K> + Clone> Keyed<H, K, T> {
         self.set(handle, list);
     }
 
-    /// Makes the base anew once much differs from it.
-    pub(crate) fn settle(&mut self) {
-        if self.patch.outgrows(self.starts.rows()) {
+    /// Makes the base anew once much differs from it; whether it has been.
+    pub(crate) fn settle(&mut self) -> bool {
+        let outgrown = self.patch.outgrows(self.starts.rows());
+        if outgrown {
             let mut lists = ListsBuilder::default();
             for index in 0..self.len {
                 lists.push(self[H::from_index(index)].iter().cloned());
             }
             *self = Lists::from(lists).into();
         }
+        outgrown
     }
 }
 

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::fetch_first;
+
 /// Where each list begins, and at the end where the last one ends. Half as wide as a pointer, so that
 /// twice as many are in the caches. Cloning it copies a pointer.
 #[derive(Debug, Clone)]
@@ -71,6 +73,16 @@ impl Starts {
                 assert!(index < len, "a handle of another snapshot");
                 0..0
             }
+        }
+    }
+
+    /// Asks for where the list of an index lies.
+    #[inline]
+    pub(super) fn fetch(&self, index: usize) {
+        // From those of all lists that begin side by side to those of the next index.
+        let from = index * self.stride;
+        for word in [from, from + 2 * self.stride - 1] {
+            fetch_first(self.words.get(word..).unwrap_or_default());
         }
     }
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-use super::{Handle, Patch};
+use super::{Handle, Patch, fetch_first};
 
 /// Rows that are being put together.
 #[derive(Debug)]
@@ -76,6 +76,12 @@ pub(crate) struct Table<H: Handle, T> {
 impl<H: Handle, T> Table<H, T> {
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Asks for a handle's row.
+    #[inline]
+    pub(crate) fn fetch(&self, handle: H) {
+        fetch_first(self.base.get(handle.index()..).unwrap_or_default());
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (H, &T)> {

@@ -1,6 +1,5 @@
 //! Resource types with their permissions, and what each Access Level Definition says about them (Q8).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::arena::{Handle as _, LevelIx, Lists, ListsBuilder, PermissionIx, Rows, Table, TypeIx};
@@ -8,7 +7,7 @@ use crate::facts::Facts;
 use crate::id::PermissionName;
 use crate::level::AccessLevel;
 use crate::permission::{Pattern, Qualifier};
-use crate::snapshot::Kind;
+use crate::snapshot::{Kind, NameMap};
 
 use super::names::Names;
 
@@ -22,8 +21,8 @@ pub(super) struct Levels {
 pub(super) fn compile(facts: &Facts, names: &Names) -> Levels {
     let mut says = ListsBuilder::default();
     let mut levels_of = Vec::new();
-    let mut named: Rows<TypeIx, HashMap<Arc<str>, LevelIx>> =
-        names.type_rows.iter().map(|_| HashMap::new()).collect();
+    let mut named: Rows<TypeIx, NameMap<LevelIx>> =
+        names.type_rows.iter().map(|_| NameMap::default()).collect();
     let mut kind_of = Rows::default();
     let mut last = None;
     for level in facts.access_levels() {

@@ -13,7 +13,7 @@ use crate::facts::Facts;
 use crate::id::{AccountId, BusinessRoleId, LocationId, ObjectId, TypeName};
 use crate::level::LevelRef;
 use crate::resource::{BuiltInType, ResourceRef};
-use crate::snapshot::{Besides, Fresh, Is, NameTable, NameTableBuilder};
+use crate::snapshot::{Besides, Fresh, Is, NameMap, NameTable, NameTableBuilder};
 
 use super::handles::{Handles, type_of};
 
@@ -29,7 +29,7 @@ pub(super) struct Names {
     pub(super) besides: Besides,
     /// The pairs of each role, by location.
     pub(super) pairs_of: Lists<RoleIx, (LocationIx, ActorIx)>,
-    pub(super) types: HashMap<Arc<str>, TypeIx>,
+    pub(super) types: NameMap<TypeIx>,
     pub(super) type_rows: Rows<TypeIx, TypeName>,
     levels: HashMap<LevelRef, LevelIx>,
     /// Apart from all other objects, so that they stay in the caches: everything is placed somewhere.
@@ -91,7 +91,7 @@ impl Names {
                 type_rows.push(declared.name.clone());
             }
         }
-        let types: HashMap<_, _> =
+        let types: NameMap<_> =
             type_rows.iter().map(|(ix, name): (_, &TypeName)| (name.to_shared(), ix)).collect();
         let mut subjects = facts.people().len() + facts.accounts().len();
         // The objects begin with those of the people and the accounts.
@@ -242,7 +242,7 @@ impl<'a> Objects<'a> {
     /// INVARIANT: actors have their handles in the order in which they come here.
     fn new(
         facts: &Facts,
-        types: &HashMap<Arc<str>, TypeIx>,
+        types: &NameMap<TypeIx>,
         type_rows: &'a Rows<TypeIx, TypeName>,
         subjects: usize,
     ) -> Self {

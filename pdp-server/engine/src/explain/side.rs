@@ -205,4 +205,8 @@ impl Visit for Recorder<'_> {
         }
         ControlFlow::Continue(())
     }
+
+    fn asks(&self) -> Option<PermissionIx> {
+        Some(self.permission)
+    }
 }

@@ -120,4 +120,8 @@ impl Visit for All<'_> {
         }
         ControlFlow::Continue(())
     }
+
+    fn asks(&self) -> Option<PermissionIx> {
+        None
+    }
 }

@@ -37,6 +37,8 @@ impl Policy {
             self.closure_timed.bytes(),
             self.resources.bytes(),
             self.covers.bytes(),
+            self.unions.bytes(),
+            self.relative_unions.bytes(),
             self.covers_timed.bytes(),
             self.direct.bytes(),
             self.merged.bytes(),

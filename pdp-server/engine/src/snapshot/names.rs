@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::arena::{Handle as _, Patch, TypeIx};
+use crate::arena::{Handle as _, Patch, TypeIx, fetch_first};
 
 /// The process's key.
 static KEY: LazyLock<(u64, u64)> = LazyLock::new(|| {
@@ -53,6 +53,9 @@ struct Place<H> {
     fingerprint: u128,
     /// `None` where the place is free.
     handle: Option<H>,
+    /// What is read next of what has the name: to be asked for ahead, and for nothing else, as it may have
+    /// become another one since.
+    next: u32,
 }
 
 // === impl NameTable ===
@@ -97,13 +100,22 @@ impl<H: Copy> NameTable<H> {
         self.patch.set(fingerprint(qualified(kind), name), handle);
     }
 
-    /// Makes the table anew once much differs from it.
-    pub(crate) fn settle(&mut self) {
-        if self.patch.outgrows(self.places.len()) {
+    /// Notes what is read next of each name.
+    pub(crate) fn foretell(&mut self, next: impl Fn(H) -> u32) {
+        for place in Arc::make_mut(&mut self.places) {
+            place.next = place.handle.map_or(0, &next);
+        }
+    }
+
+    /// Makes the table anew once much differs from it; whether it has been.
+    pub(crate) fn settle(&mut self) -> bool {
+        let outgrown = self.patch.outgrows(self.places.len());
+        if outgrown {
             let mut table = NameTableBuilder::with_capacity(self.places.len() / 2);
             self.entries().for_each(|(print, handle)| table.add(print, handle));
             *self = table.into();
         }
+        outgrown
     }
 
     /// The handles of all names, in no order.
@@ -143,6 +155,13 @@ impl<H: Copy> NameTable<H> {
 // === impl NameTable: look-ups in two steps ===
 
 impl<H: Copy> NameTable<H> {
+    /// Asks for the first place that a name is looked for at.
+    #[inline]
+    pub(crate) fn fetch(&self, wanted: Fingerprint) {
+        let mask = self.places.len().wrapping_sub(1);
+        fetch_first(self.places.get(start(wanted.0, mask)..).unwrap_or_default());
+    }
+
     /// Begins to look for a name.
     #[inline]
     pub(crate) fn begin(&self, wanted: Fingerprint) -> LookUp<H> {
@@ -160,6 +179,22 @@ impl<H: Copy> NameTable<H> {
             Some(place) if self.patch.is_empty() && place.fingerprint == wanted => place.handle,
             _ => self.find(wanted).copied(),
         }
+    }
+}
+
+// === impl LookUp ===
+
+impl<H> LookUp<H> {
+    /// The handle that the first place has, which is mostly the one that is looked for.
+    #[inline]
+    pub(crate) fn first(self) -> Option<H> {
+        self.first.and_then(|place| place.handle)
+    }
+
+    /// What is read next of it.
+    #[inline]
+    pub(crate) fn next(&self) -> u32 {
+        self.first.as_ref().map_or(0, |place| place.next)
     }
 }
 
@@ -191,7 +226,7 @@ impl<H: Copy> NameTableBuilder<H> {
     /// A table with room for so many names.
     pub(crate) fn with_capacity(names: usize) -> Self {
         let places = (names * 4 / 3 + 1).next_power_of_two().max(4);
-        Self { places: vec![Place { fingerprint: 0, handle: None }; places], names: 0 }
+        Self { places: vec![Place { fingerprint: 0, handle: None, next: 0 }; places], names: 0 }
     }
 
     /// Adds a name that is not in the table.
@@ -207,9 +242,9 @@ impl<H: Copy> NameTableBuilder<H> {
     fn add(&mut self, fingerprint: u128, handle: H) {
         if (self.names + 1) * 4 > self.places.len() * 3 {
             let grown = (self.places.len() * 2).max(4);
-            let free = Place { fingerprint: 0, handle: None };
+            let free = Place { fingerprint: 0, handle: None, next: 0 };
             let before = std::mem::replace(&mut self.places, vec![free; grown]);
-            for Place { fingerprint, handle } in before {
+            for Place { fingerprint, handle, next: _ } in before {
                 if let Some(handle) = handle {
                     self.put(fingerprint, handle);
                 }
@@ -224,7 +259,7 @@ impl<H: Copy> NameTableBuilder<H> {
         let mut at = start(fingerprint, mask);
         while let Some(place) = self.places.get_mut(at) {
             if place.handle.is_none() {
-                *place = Place { fingerprint, handle: Some(handle) };
+                *place = Place { fingerprint, handle: Some(handle), next: 0 };
                 return;
             }
             at = (at + 1) & mask;

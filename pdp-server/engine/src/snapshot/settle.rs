@@ -1,7 +1,7 @@
 //! Tables of which change sets have altered much are made anew, so that reading them costs what it does
 //! after a full compile.
 
-use super::{Cold, NameTable, Policy};
+use super::{Cold, Policy};
 use crate::arena::Sets;
 
 // === impl Policy ===
@@ -23,6 +23,8 @@ impl Policy {
             direct,
             merged,
             covers,
+            unions,
+            relative_unions,
             covers_timed,
             shards,
             relative,
@@ -37,19 +39,20 @@ impl Policy {
             besides: _,
             cold,
         } = self;
-        [people, accounts].into_iter().for_each(NameTable::settle);
-        objects.settle();
+        let _anew = people.settle() | accounts.settle();
+        let is_named_anew = objects.settle();
         kinds.settle();
         subjects.settle();
         closure.settle();
         closure_timed.settle();
         resources.settle();
-        direct.settle();
-        merged.settle();
+        let _anew = direct.settle();
+        let _anew = merged.settle();
         covers.settle();
         covers_timed.settle();
-        shards.settle();
-        relative.settle();
+        let is_anew = shards.settle() | relative.settle();
+        unions.settle();
+        relative_unions.settle();
         says.settle();
         windows.settle();
         placements.settle();
@@ -58,6 +61,12 @@ impl Policy {
         vault.settle();
         psm.settle();
         cold.settle();
+        if is_anew {
+            self.unite();
+        }
+        if is_named_anew {
+            self.foretell();
+        }
     }
 }
 

@@ -43,7 +43,24 @@ impl<'a> Relations<'a> {
 
     /// Whether any holds.
     pub(crate) fn any(&mut self) -> bool {
-        Relative::ALL.iter().any(|relative| self.hold(*relative))
+        let is = self.snapshot.resources[self.between.1].is;
+        possible(is).iter().any(|relative| self.hold(*relative))
+    }
+}
+
+/// The relations in which such an object may stand to a person.
+const fn possible(is: Is) -> &'static [Relative] {
+    use Relative::{
+        AccountsOfDirectReports, DirectReports, InMyLocations, InMyOrganization, Manager,
+        MyLocationsAndAbove, MyLocationsAndBelow, Myself, OwnAccounts,
+    };
+    match is {
+        Is::Person(_) => &[Myself, Manager, DirectReports, InMyLocations, InMyOrganization],
+        Is::Account(_) => &[OwnAccounts, AccountsOfDirectReports, InMyLocations, InMyOrganization],
+        Is::Location(_) => {
+            &[MyLocationsAndAbove, MyLocationsAndBelow, InMyLocations, InMyOrganization]
+        }
+        Is::Actor(_) | Is::BusinessRole(_) | Is::Plain => &[InMyLocations, InMyOrganization],
     }
 }
 

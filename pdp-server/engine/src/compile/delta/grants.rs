@@ -69,6 +69,7 @@ impl Draft<'_> {
         policy.kinds.set(kind, row);
         policy.kinds.rebase();
         policy.says.rebase();
+        policy.unite();
     }
 
     pub(super) fn change_assignment(&mut self, delta: &Delta) {
@@ -194,7 +195,10 @@ impl Draft<'_> {
         for (cover, is_always) in below {
             match (is_always, merged) {
                 (false, _) => self.cover_anew(kind, cover),
-                (true, false) => self.policy.covers.edit(cover, |shards| shards.push(shard)),
+                (true, false) => {
+                    self.policy.covers.edit(cover, |shards| shards.push(shard));
+                    self.policy.unions.forget(cover);
+                }
                 // It has no grants yet.
                 (true, true) => {}
             }

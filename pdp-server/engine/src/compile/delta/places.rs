@@ -71,6 +71,7 @@ impl Draft<'_> {
         // Nobody tells when the last object leaves it.
         policy.cold.spare.garbage += 1;
         policy.covers.push(apart);
+        policy.unions.push();
         policy.covers_timed.push(rows.timed);
         policy.merged.push(merged);
         if placed.is_empty() {
@@ -90,6 +91,7 @@ impl Draft<'_> {
         let is_merged = |shard| policy.cold.shard_merged[shard];
         let (merged, apart) = CoverRows::merge(&rows.always, &policy.shards, is_merged);
         policy.covers.set(cover, apart);
+        policy.unions.forget(cover);
         policy.covers_timed.set(cover, rows.timed);
         policy.merged.set(cover, merged);
     }
