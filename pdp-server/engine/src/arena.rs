@@ -24,7 +24,7 @@ pub(crate) use patch::{Patch, Spread};
 pub(crate) use sets::{Sets, Slice, SortedSet};
 pub(crate) use starts::{side_by_side, try_side_by_side};
 pub(crate) use table::{Rows, Table};
-pub(crate) use unions::Unions;
+pub(crate) use unions::{Said, Unions};
 
 /// A 32-bit index of one kind of thing.
 pub(crate) trait Handle: Copy + Eq + Ord + std::hash::Hash {

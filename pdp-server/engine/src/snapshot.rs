@@ -24,9 +24,9 @@ pub(crate) use vault::{Shared, Vault, VaultEntity};
 
 use crate::actor::ActorRef;
 use crate::arena::{
-    ActorIx, AssignmentIx, CoverIx, Handle as _, HasKey, Keyed, LevelIx, Lists, LocationIx, Patch,
-    PermissionIx, ResourceGroupIx, ResourceIx, RoleIx, Rows, Sets, ShardIx, SortedSet, Table,
-    TypeIx, Unions, WindowIx,
+    ActorIx, AssignmentIx, CoverIx, Handle as _, HasKey, Keyed, LevelIx, Lists, ListsBuilder,
+    LocationIx, Patch, PermissionIx, ResourceGroupIx, ResourceIx, RoleIx, Rows, Said, Sets,
+    ShardIx, SortedSet, Table, TypeIx, Unions, WindowIx,
 };
 use crate::id::{BusinessRoleId, LocationId, TypeName};
 use crate::level::{Assignment, LevelRef, Relative};
@@ -432,16 +432,31 @@ impl Policy {
 
     /// Makes the filters of what is looked into together, for the covers first that most resources have.
     pub(crate) fn unite(&mut self) {
-        let says = &self.says;
+        let said = self.said();
         let mut covered: Rows<CoverIx, usize> = self.covers.handles().map(|_| 0).collect();
         self.resources.iter().for_each(|(_, object)| covered[object.cover] += 1);
-        let said = |grant: &Grant| says[grant.level].as_ref();
-        self.unions = Unions::new(&self.covers, &self.shards, said, |cover| covered[cover]);
+        let level = |grant: &Grant| grant.level;
+        let often = |cover| covered[cover];
+        self.unions = Unions::new(&self.covers, &self.shards, &said, level, often);
         let types = self.relative.handles();
         let each = types.clone().map(|kind| (kind, kind)).collect();
         let each = Lists::from_pairs(types.count(), each);
-        let said = |entry: &RelativeGrant| says[entry.grant.level].as_ref();
-        self.relative_unions = Unions::new(&each, &self.relative, said, |_| 1);
+        let level = |entry: &RelativeGrant| entry.grant.level;
+        self.relative_unions = Unions::new(&each, &self.relative, &said, level, |_| 1);
+    }
+
+    /// Of which permissions each level says something.
+    #[expect(clippy::cast_possible_truncation, reason = "INVARIANT: handles are 32 bits wide")]
+    fn said(&self) -> Said<LevelIx, PermissionIx> {
+        let asked = |(index, said): (usize, &Option<Qualifier>)| {
+            said.map(|_| PermissionIx::from_index(index))
+        };
+        let mut of = ListsBuilder::default();
+        for level in self.says.handles() {
+            of.push(self.says[level].iter().enumerate().filter_map(asked));
+        }
+        let asked = self.says.handles().map(|level| self.says[level].len() as u32);
+        Said { of: of.into(), asked: asked.collect() }
     }
 
     /// Notes with the name of each object what covers it.

@@ -18,7 +18,7 @@ use super::{Handle, HasKey, Keyed, Lists, Spread, Table};
 
 /// How many times as many keys as all lists have the filters may be made from: a list belongs to as many
 /// unions as it likes, and a key to the filters of all that its item says something of.
-const KEYS_A_KEY: usize = 24;
+const KEYS_A_KEY: usize = 18;
 
 /// How many keys share a word: fewer than in the filter of one list, as more is to be done about one that
 /// is not there.
@@ -34,6 +34,15 @@ pub(crate) struct Unions<H: Handle, A> {
     asked: PhantomData<fn(A)>,
 }
 
+/// What an item says, by what it is of.
+#[derive(Debug)]
+pub(crate) struct Said<L: Handle, A> {
+    /// Of which it says something.
+    pub(crate) of: Lists<L, A>,
+    /// Of how many things it might.
+    pub(crate) asked: Table<L, u32>,
+}
+
 /// Where the filters of a union lie among all: as many as things may be asked, or none if it tells nothing.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lies {
@@ -45,12 +54,13 @@ struct Lies {
 
 impl<H: Handle, A: Handle> Unions<H, A> {
     /// For each of `unions` the filters of the lists that it names, those first that are looked into most
-    /// often, while there is room. Unions that name the same lists share theirs. `says` tells what an item
-    /// says, by what is asked.
-    pub(crate) fn new<'a, I: Handle, K: Handle, T: HasKey<K>, Q: 'a>(
+    /// often, while there is room. Unions that name the same lists share theirs. An item says something of
+    /// whatever `said` has for the one that it is of (`of`).
+    pub(crate) fn new<I: Handle, K: Handle, T: HasKey<K>, L: Handle>(
         unions: &Lists<H, I>,
         lists: &Keyed<I, K, T>,
-        says: impl Fn(&T) -> &'a [Option<Q>],
+        said: &Said<L, A>,
+        of: impl Fn(&T) -> L,
         often: impl Fn(H) -> usize,
     ) -> Self {
         let mut number: HashMap<&[I], usize, BuildHasherDefault<Spread>> = HashMap::default();
@@ -72,11 +82,7 @@ impl<H: Handle, A: Handle> Unions<H, A> {
         let mut order: Vec<usize> = (0..distinct.len()).collect();
         order.sort_by_key(|number| Reverse(distinct.get(*number).map(|(times, _)| *times)));
         let mut lie = vec![Lies::default(); distinct.len()];
-        let mut filling = Filling {
-            starts: vec![0],
-            words: Vec::new(),
-            room: lists.total().saturating_mul(KEYS_A_KEY),
-        };
+        let mut filling = Filling::new(said, lists.total().saturating_mul(KEYS_A_KEY));
         for number in order {
             let (Some((_, named)), Some(lies)) = (distinct.get(number), lie.get_mut(number)) else {
                 continue;
@@ -87,7 +93,7 @@ impl<H: Handle, A: Handle> Unions<H, A> {
                 continue;
             }
             let items = || named.iter().flat_map(|list| lists.run(*list).items);
-            if let Some(filled) = filling.add(items, &says) {
+            if let Some(filled) = filling.add(items, &of) {
                 *lies = filled;
             }
         }
@@ -162,59 +168,85 @@ impl<H: Handle, A> Default for Unions<H, A> {
 }
 
 /// Filters that are being made.
-struct Filling {
+struct Filling<'a, L: Handle, A> {
+    said: &'a Said<L, A>,
     starts: Vec<u32>,
     words: Vec<u64>,
     room: usize,
+    /// How many items of a union are of each, those that there are, and how many say something of what.
+    items: Vec<usize>,
+    there: Vec<L>,
+    counts: Vec<usize>,
 }
 
 // === impl Filling ===
 
-impl Filling {
+impl<'a, L: Handle, A: Handle> Filling<'a, L, A> {
+    fn new(said: &'a Said<L, A>, room: usize) -> Self {
+        let items = said.of.handles().map(|_| 0).collect();
+        let (there, counts) = (Vec::new(), Vec::new());
+        Self { said, starts: vec![0], words: Vec::new(), room, items, there, counts }
+    }
+
     /// Adds the filters of some items, if there is room.
     #[expect(clippy::cast_possible_truncation, reason = "INVARIANT: there is no room for as many")]
-    fn add<'i, 'a, K: Handle, T: HasKey<K> + 'i, Q: 'a, I: Iterator<Item = &'i T>>(
+    fn add<'i, K: Handle, T: HasKey<K> + 'i, I: Iterator<Item = &'i T>>(
         &mut self,
         items: impl Fn() -> I,
-        says: impl Fn(&T) -> &'a [Option<Q>],
+        of: impl Fn(&T) -> L,
     ) -> Option<Lies> {
-        let mut counts: Vec<usize> = Vec::new();
-        for item in items() {
-            let said = says(item);
-            counts.resize(counts.len().max(said.len()), 0);
-            for (count, said) in counts.iter_mut().zip(said) {
-                *count += usize::from(said.is_some());
-            }
-        }
-        self.room = self.room.checked_sub(counts.iter().sum())?;
-        let lies = Lies { from: (self.starts.len() - 1) as u32, count: counts.len() as u32 };
-        let from = self.words.len();
-        let ends = counts.iter().scan(from, |end, count| {
+        self.count(items().map(&of));
+        self.room = self.room.checked_sub(self.counts.iter().sum())?;
+        let lies = Lies { from: (self.starts.len() - 1) as u32, count: self.counts.len() as u32 };
+        let mut end = self.words.len();
+        let begins = self.starts.len() - 1;
+        for count in &self.counts {
             // One without keys lets none pass, and has a word to say so.
-            *end += count.div_ceil(KEYS_A_WORD).max(1);
-            Some(*end)
-        });
-        let ends: Vec<usize> = ends.collect();
-        self.starts.extend(ends.iter().map(|end| *end as u32));
-        self.words.resize(ends.last().copied().unwrap_or(from), 0);
+            end += count.div_ceil(KEYS_A_WORD).max(1);
+            self.starts.push(end as u32);
+        }
+        self.words.resize(end, 0);
+        let starts = self.starts.get(begins..).unwrap_or_default();
         for item in items() {
-            let mut begin = from;
-            for (end, said) in ends.iter().zip(says(item)) {
-                if said.is_some()
-                    && let Some(words) = self.words.get_mut(begin..*end)
+            let key = item.key();
+            for asked in &self.said.of[of(item)] {
+                if let Some([begin, end]) = starts.get(asked.index()..asked.index() + 2)
+                    && let Some(words) = self.words.get_mut(*begin as usize..*end as usize)
                 {
-                    Filter::put(item.key(), words);
+                    Filter::put(key, words);
                 }
-                begin = *end;
             }
         }
         Some(lies)
+    }
+
+    /// Counts how many items say something, by what is asked.
+    fn count(&mut self, items: impl Iterator<Item = L>) {
+        let Self { said, items: tally, there, counts, .. } = self;
+        for of in items {
+            if let Some(times) = tally.get_mut(of.index()) {
+                if *times == 0 {
+                    there.push(of);
+                }
+                *times += 1;
+            }
+        }
+        counts.clear();
+        for of in there.drain(..) {
+            let times = tally.get_mut(of.index()).map(std::mem::take).unwrap_or_default();
+            counts.resize(counts.len().max(said.asked[of] as usize), 0);
+            for asked in &said.of[of] {
+                if let Some(count) = counts.get_mut(asked.index()) {
+                    *count += times;
+                }
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ActorIx, CoverIx, PermissionIx, ShardIx};
+    use super::super::{ActorIx, CoverIx, LevelIx, PermissionIx, ShardIx};
     use super::*;
 
     /// An item of a key, and what it says of three things: a bit each.
@@ -227,11 +259,15 @@ mod tests {
         }
     }
 
-    const SAYS: [[Option<()>; 3]; 4] =
-        [[None; 3], [Some(()), None, None], [None, Some(()), None], [Some(()), Some(()), None]];
+    /// What the bits are of.
+    fn said() -> Said<LevelIx, PermissionIx> {
+        let pair = |(of, asked)| (LevelIx::from_index(of), PermissionIx::from_index(asked));
+        let of = Lists::from_pairs(4, [(1, 0), (2, 1), (3, 0), (3, 1)].map(pair).to_vec());
+        Said { of, asked: [3; 4].into_iter().collect() }
+    }
 
-    fn says(item: &Item) -> &'static [Option<()>] {
-        &SAYS[usize::from(item.1)]
+    fn of(item: &Item) -> LevelIx {
+        LevelIx::from_index(usize::from(item.1))
     }
 
     fn key(n: usize) -> ActorIx {
@@ -251,7 +287,7 @@ mod tests {
     ) -> Unions<CoverIx, PermissionIx> {
         let pair = |(cover, shard)| (CoverIx::from_index(cover), ShardIx::from_index(shard));
         let named = Lists::from_pairs(4, named.into_iter().map(pair).collect());
-        Unions::new(&named, &lists(), says, often)
+        Unions::new(&named, &lists(), &said(), of, often)
     }
 
     #[test]
@@ -284,14 +320,14 @@ mod tests {
 
     #[test]
     fn what_is_looked_into_most_often_has_filters_first() {
-        // A cover of so many lists takes 800 each, 300 of 600 keys counting twice; there is room for 28,800.
+        // A cover of so many lists takes 800 each, 300 of 600 keys counting twice; there is room for 21,600.
         let (at, shard) = (CoverIx::from_index, ShardIx::from_index);
         let all = (0..30).flat_map(|cover| (0..=cover).map(move |n| (at(cover), shard(n % 2))));
         let named = Lists::from_pairs(30, all.collect());
         let often = |cover: CoverIx| if cover == at(20) { 2 } else { 1 };
-        let unions: Unions<_, PermissionIx> = Unions::new(&named, &lists(), says, often);
+        let unions: Unions<_, PermissionIx> = Unions::new(&named, &lists(), &said(), of, often);
         let told = |n| unions.of(at(n), PermissionIx::from_index(0)).tells();
-        assert_eq!([0, 3, 4, 5, 19, 20].map(told), [true, true, true, false, false, true]);
+        assert_eq!([0, 1, 2, 3, 19, 20].map(told), [true, true, true, false, false, true]);
     }
 
     #[test]
