@@ -48,6 +48,9 @@ pub fn read(from: &mut impl Read, bytes: u64, revision: Revision) -> io::Result<
     let Named { people, accounts, objects, groups } = Named::read(&policy, &mut from)?;
     (policy.people, policy.accounts, policy.objects) = (people, accounts, objects);
     policy.vault.groups = groups;
+    if !policy.can_unite() {
+        return Err(damaged());
+    }
     policy.unite();
     policy.foretell();
     if policy.lay_side_by_side() { Ok(Snapshot::new(policy)) } else { Err(damaged()) }

@@ -8,11 +8,12 @@
 
 mod memory;
 mod names;
+mod order;
 mod psm;
 mod settle;
+mod unite;
 mod vault;
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -24,9 +25,9 @@ pub(crate) use vault::{Shared, Vault, VaultEntity};
 
 use crate::actor::ActorRef;
 use crate::arena::{
-    ActorIx, AssignmentIx, CoverIx, Handle as _, HasKey, Keyed, LevelIx, Lists, ListsBuilder,
-    LocationIx, Patch, PermissionIx, ResourceGroupIx, ResourceIx, RoleIx, Rows, Said, Sets,
-    ShardIx, SortedSet, Table, TypeIx, Unions, WindowIx,
+    ActorIx, AssignmentIx, CoverIx, Handle as _, HasKey, Keyed, LevelIx, Lists, LocationIx, Patch,
+    PermissionIx, ResourceGroupIx, ResourceIx, RoleIx, Sets, ShardIx, SortedSet, Table, TypeIx,
+    Unions, WindowIx,
 };
 use crate::id::{BusinessRoleId, LocationId, TypeName};
 use crate::level::{Assignment, LevelRef, Relative};
@@ -430,42 +431,6 @@ impl Policy {
         self.says[level][permission.index()]
     }
 
-    /// Makes the filters of what is looked into together, for the covers first that most resources have.
-    pub(crate) fn unite(&mut self) {
-        let said = self.said();
-        let mut covered: Rows<CoverIx, usize> = self.covers.handles().map(|_| 0).collect();
-        self.resources.iter().for_each(|(_, object)| covered[object.cover] += 1);
-        let level = |grant: &Grant| grant.level;
-        let often = |cover| covered[cover];
-        self.unions = Unions::new(&self.covers, &self.shards, &said, level, often);
-        let types = self.relative.handles();
-        let each = types.clone().map(|kind| (kind, kind)).collect();
-        let each = Lists::from_pairs(types.count(), each);
-        let level = |entry: &RelativeGrant| entry.grant.level;
-        self.relative_unions = Unions::new(&each, &self.relative, &said, level, |_| 1);
-    }
-
-    /// Of which permissions each level says something.
-    #[expect(clippy::cast_possible_truncation, reason = "INVARIANT: handles are 32 bits wide")]
-    fn said(&self) -> Said<LevelIx, PermissionIx> {
-        let asked = |(index, said): (usize, &Option<Qualifier>)| {
-            said.map(|_| PermissionIx::from_index(index))
-        };
-        let mut of = ListsBuilder::default();
-        for level in self.says.handles() {
-            of.push(self.says[level].iter().enumerate().filter_map(asked));
-        }
-        let asked = self.says.handles().map(|level| self.says[level].len() as u32);
-        Said { of: of.into(), asked: asked.collect() }
-    }
-
-    /// Notes with the name of each object what covers it.
-    #[expect(clippy::cast_possible_truncation, reason = "INVARIANT: handles are 32 bits wide")]
-    pub(crate) fn foretell(&mut self) {
-        let Self { objects, resources, .. } = self;
-        objects.foretell(|object| resources[object].cover.index() as u32);
-    }
-
     /// Whether a subject is enabled (A8). One that is counts as itself, and one that is not as nobody, which
     /// a check reads anyhow.
     #[inline]
@@ -487,57 +452,5 @@ impl Policy {
     /// The object of a type and a name.
     pub(crate) fn object(&self, kind: TypeIx, id: &str) -> Option<ResourceIx> {
         self.objects.get_of(kind, id).copied()
-    }
-
-    /// The order of two actors in lists: by kind, and within a kind by name.
-    pub(crate) fn actor_order(&self, one: ActorIx, other: ActorIx) -> Ordering {
-        let fresh = self.cold.fresh.actor;
-        if one < fresh && other < fresh {
-            return one.cmp(&other);
-        }
-        let (one, other) = (&self.cold.actors[one], &self.cold.actors[other]);
-        rank(one).cmp(&rank(other)).then_with(|| one.cmp(other))
-    }
-
-    /// The order of the edges of an actor, by which explanations choose among paths.
-    pub(crate) fn edge_order(&self, one: &Edge, other: &Edge) -> Ordering {
-        let by_rest = || (one.window, one.by).cmp(&(other.window, other.by));
-        self.actor_order(one.to, other.to).then_with(by_rest)
-    }
-
-    /// The order of two objects of one type in lists.
-    pub(crate) fn resource_order(&self, one: ResourceIx, other: ResourceIx) -> Ordering {
-        let fresh = self.cold.fresh.resource;
-        if one < fresh && other < fresh {
-            return one.cmp(&other);
-        }
-        self.cold.resources[one].id.cmp(&self.cold.resources[other].id)
-    }
-
-    /// The order of two resource groups in lists.
-    pub(crate) fn group_order(&self, one: ResourceGroupIx, other: ResourceGroupIx) -> Ordering {
-        let fresh = self.cold.fresh.group;
-        if one < fresh && other < fresh {
-            return one.cmp(&other);
-        }
-        self.vault.group_names[one].cmp(&self.vault.group_names[other])
-    }
-
-    /// The order of two assignments in explanations: by id.
-    pub(crate) fn assignment_order(&self, one: AssignmentIx, other: AssignmentIx) -> Ordering {
-        self.cold.assignments[one].id.cmp(&self.cold.assignments[other].id)
-    }
-}
-
-/// In which order the compiler gives handles to the kinds of actors.
-pub(crate) fn rank(actor: &ActorRef) -> u8 {
-    match actor {
-        ActorRef::Person(_) => 0,
-        ActorRef::Account(_) => 1,
-        ActorRef::Group(_) => 2,
-        ActorRef::SetGroup(_) => 3,
-        ActorRef::ManagementRole(_) => 4,
-        ActorRef::ManagementRoleDefinition(_) => 5,
-        ActorRef::BusinessRoleLocation(..) => 6,
     }
 }
