@@ -71,7 +71,7 @@ pub(crate) fn walk(
     if relative.keys.is_empty() || !who.is_person {
         return ControlFlow::Continue(());
     }
-    let mut relations = Relations::new(snapshot, (subject, object), t);
+    let mut relations = Relations::new(snapshot, (subject, *row), t);
     if relative.keys.len() > FEW_RELATIVES && !relations.any() {
         return ControlFlow::Continue(());
     }
@@ -183,34 +183,26 @@ impl<'a> Who<'a> {
         Self::of(snapshot, subject, snapshot.subjects[subject].is_person, t)
     }
 
+    #[inline]
     fn of(snapshot: &'a Snapshot, subject: ActorIx, is_person: bool, t: Timestamp) -> Self {
         let own = Part::new(&snapshot.closure[subject], &snapshot.closure_timed[subject], t);
         Self { subject, is_person, own, by_session: Vec::new(), t }
     }
 
     /// What the policy and the open sessions say of a subject; `named` is the subject's name.
+    #[inline]
     pub(crate) fn named(
         snapshot: &'a Snapshot,
         subject: ActorIx,
         named: SubjectRef<'_>,
         t: Timestamp,
     ) -> Self {
+        let by_session = match named {
+            SubjectRef::Person(_) => Vec::new(),
+            SubjectRef::Account(id) => memberships(snapshot, id, t),
+        };
         let is_person = matches!(named, SubjectRef::Person(_));
-        let mut who = Self::of(snapshot, subject, is_person, t);
-        if let SubjectRef::Account(id) = named {
-            for session in snapshot.sessions().of_account(id) {
-                // Several sessions may put it into one group.
-                let known = who.by_session.iter().any(|it| it.session.group == session.group);
-                if !known && let Some(native) = session::membership(snapshot, session, t) {
-                    let always = &snapshot.psm.native[native];
-                    let sometimes = &snapshot.psm.native_timed[native];
-                    let group = snapshot.psm.native_group[native];
-                    let part = Part::new(always, sometimes, t);
-                    who.by_session.push(Member { session, group, part });
-                }
-            }
-        }
-        who
+        Self { by_session, ..Self::of(snapshot, subject, is_person, t) }
     }
 
     fn parts(&self) -> impl Iterator<Item = Part<'a>> + '_ {
@@ -296,9 +288,26 @@ struct Together<'a, H: Handle, T> {
     filter: Filter<'a>,
 }
 
+/// The memberships that an account's open sessions give it (P10).
+fn memberships<'a>(snapshot: &'a Snapshot, account: &str, t: Timestamp) -> Vec<Member<'a>> {
+    let mut members: Vec<Member<'a>> = Vec::new();
+    for session in snapshot.sessions().of_account(account) {
+        // Several sessions may put it into one group.
+        let known = members.iter().any(|it| it.session.group == session.group);
+        if !known && let Some(native) = session::membership(snapshot, session, t) {
+            let always = &snapshot.psm.native[native];
+            let sometimes = &snapshot.psm.native_timed[native];
+            let group = snapshot.psm.native_group[native];
+            members.push(Member { session, group, part: Part::new(always, sometimes, t) });
+        }
+    }
+    members
+}
+
 // === impl Part ===
 
 impl<'a> Part<'a> {
+    #[inline]
     fn new(always: &'a [ActorIx], sometimes: &'a [Timed<ActorIx>], t: Timestamp) -> Self {
         Self { always, sometimes, now: Now::at(sometimes, t), t }
     }
@@ -440,6 +449,7 @@ impl<'a> Part<'a> {
 // === impl Now ===
 
 impl Now {
+    #[inline]
     fn at(sometimes: &[Timed<ActorIx>], t: Timestamp) -> Self {
         let (mut actors, mut count) = ([ActorIx::from_index(0); FEW_NOW], 0);
         for actor in open(sometimes, t) {

@@ -67,8 +67,8 @@ impl<'a> Filter<'a> {
         for some in keys.chunks(LOOKS) {
             // All are looked for before anything is done about one, so that nothing has to be foretold.
             let mut passing = 0_u64;
-            for (at, key) in some.iter().enumerate() {
-                passing |= u64::from(self.may_hold(*key)) << at;
+            for key in some.iter().rev() {
+                passing = passing << 1 | u64::from(self.may_hold(*key));
             }
             while passing != 0 {
                 if let Some(key) = some.get(passing.trailing_zeros() as usize) {

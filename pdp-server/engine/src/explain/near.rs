@@ -77,7 +77,8 @@ impl<'a> Search<'a> {
         let always = snapshot.covers[row.cover].iter().copied();
         let mut timed: Vec<_> = open(&snapshot.covers_timed[row.cover], self.now).collect();
         timed.dedup();
-        let mut relations = Relations::new(snapshot, (self.subject, object), self.now);
+        let mut relations =
+            Relations::new(snapshot, (self.subject, snapshot.resources[object]), self.now);
         let listed = &snapshot.relative[row.kind];
         let is_person = snapshot.subjects[self.subject].is_person;
         let relative = match !listed.is_empty() && is_person && relations.any() {

@@ -1,8 +1,8 @@
 //! How people and objects are related: what relative scopes are resolved by (C3).
 
-use crate::arena::{ActorIx, LocationIx, ResourceIx};
+use crate::arena::{ActorIx, CoverIx};
 use crate::level::Relative;
-use crate::snapshot::{Is, Snapshot};
+use crate::snapshot::{Is, Object, Place, Snapshot};
 use crate::time::Timestamp;
 
 use super::open;
@@ -10,7 +10,8 @@ use super::open;
 /// Which relations hold between a person and an object, each worked out once.
 pub(crate) struct Relations<'a> {
     snapshot: &'a Snapshot,
-    between: (ActorIx, ResourceIx),
+    subject: ActorIx,
+    object: Object,
     t: Timestamp,
     /// A bit for each of [`Relative::ALL`] that is worked out, and for each of these that holds.
     known: u16,
@@ -22,29 +23,43 @@ pub(crate) struct Relations<'a> {
 impl<'a> Relations<'a> {
     pub(crate) fn new(
         snapshot: &'a Snapshot,
-        between: (ActorIx, ResourceIx),
+        (subject, object): (ActorIx, Object),
         t: Timestamp,
     ) -> Self {
-        Self { snapshot, between, t, known: 0, holding: 0 }
+        Self { snapshot, subject, object, t, known: 0, holding: 0 }
     }
 
     /// Whether the relation holds.
+    #[inline]
     pub(crate) fn hold(&mut self, relative: Relative) -> bool {
-        let bit = 1 << relative as u16;
-        if self.known & bit == 0 {
-            let (subject, object) = self.between;
-            self.known |= bit;
-            if relates(self.snapshot, relative, subject, object, self.t) {
-                self.holding |= bit;
-            }
+        if self.known & bit(relative) == 0 {
+            self.work_out(relative);
         }
-        self.holding & bit != 0
+        self.holding & bit(relative) != 0
+    }
+
+    fn work_out(&mut self, relative: Relative) {
+        let Self { snapshot, subject, object, t, known: _, holding: _ } = *self;
+        if matches!(relative, Relative::InMyLocations | Relative::InMyOrganization) {
+            // Whoever asks for one of them asks for the other, too.
+            let [location, organization] = placed_in(snapshot, subject, object.cover, t);
+            self.note(Relative::InMyLocations, location);
+            self.note(Relative::InMyOrganization, organization);
+        } else {
+            self.note(relative, relates(snapshot, relative, subject, object.is, t));
+        }
+    }
+
+    fn note(&mut self, relative: Relative, holds: bool) {
+        self.known |= bit(relative);
+        if holds {
+            self.holding |= bit(relative);
+        }
     }
 
     /// Whether any holds.
     pub(crate) fn any(&mut self) -> bool {
-        let is = self.snapshot.resources[self.between.1].is;
-        possible(is).iter().any(|relative| self.hold(*relative))
+        possible(self.object.is).iter().any(|relative| self.hold(*relative))
     }
 }
 
@@ -64,18 +79,22 @@ const fn possible(is: Is) -> &'static [Relative] {
     }
 }
 
-/// Whether an object stands in a relation to a person at `t` (C3).
+/// The bit of a relation.
+const fn bit(relative: Relative) -> u16 {
+    1 << relative as u16
+}
+
+/// Whether an object stands in a relation to a person at `t` (C3), other than by where it is placed.
 fn relates(
     snapshot: &Snapshot,
     relative: Relative,
     subject: ActorIx,
-    object: ResourceIx,
+    is: Is,
     t: Timestamp,
 ) -> bool {
-    let row = &snapshot.resources[object];
     let manager_of = |actor: ActorIx| snapshot.subjects[actor].manager;
     let owner_of = |actor: ActorIx| snapshot.subjects[actor].owner;
-    match (relative, row.is) {
+    match (relative, is) {
         (Relative::Myself, Is::Person(person)) => person == subject,
         (Relative::Manager, Is::Person(person)) => manager_of(subject) == Some(person),
         (Relative::DirectReports, Is::Person(person)) => manager_of(person) == Some(subject),
@@ -89,11 +108,6 @@ fn relates(
         (Relative::MyLocationsAndBelow, Is::Location(place)) => {
             open(&snapshot.reached_positions[subject], t).any(|at| snapshot.lies_in(place, at))
         }
-        (Relative::InMyLocations, _) => open(&snapshot.positions[subject], t)
-            .any(|held| placed_in(snapshot, object, held.location, t)),
-        (Relative::InMyOrganization, _) => open(&snapshot.positions[subject], t)
-            .filter_map(|held| snapshot.locations[held.location].organization)
-            .any(|organization| placed_in(snapshot, object, organization, t)),
         (
             Relative::Myself
             | Relative::Manager
@@ -101,7 +115,9 @@ fn relates(
             | Relative::OwnAccounts
             | Relative::AccountsOfDirectReports
             | Relative::MyLocationsAndAbove
-            | Relative::MyLocationsAndBelow,
+            | Relative::MyLocationsAndBelow
+            | Relative::InMyLocations
+            | Relative::InMyOrganization,
             Is::Person(_)
             | Is::Account(_)
             | Is::Actor(_)
@@ -112,9 +128,20 @@ fn relates(
     }
 }
 
-/// Whether the object is placed in a location or below it at `t`.
-fn placed_in(snapshot: &Snapshot, object: ResourceIx, location: LocationIx, t: Timestamp) -> bool {
-    snapshot.placements[snapshot.resources[object].cover].iter().any(|placement| {
-        placement.window.contains(t) && snapshot.lies_in(placement.location, location)
-    })
+/// Whether what has a cover is placed, at `t`, in a location where a person holds a position or below it, and
+/// whether in that location's organization or below it.
+fn placed_in(snapshot: &Snapshot, person: ActorIx, cover: CoverIx, t: Timestamp) -> [bool; 2] {
+    let mut placed = [false; 2];
+    for held in open(&snapshot.positions[person], t) {
+        let location = &snapshot.locations[held.location];
+        let organization = location.organization.map(|at| &snapshot.locations[at]);
+        for placement in &snapshot.placements[cover] {
+            let at = snapshot.locations[placement.location].first;
+            let within = |place: &Place| place.first <= at && at < place.after;
+            let is_open = placement.window.contains(t);
+            placed[0] |= is_open && within(location);
+            placed[1] |= is_open && organization.is_some_and(within);
+        }
+    }
+    placed
 }
