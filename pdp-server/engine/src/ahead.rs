@@ -26,6 +26,9 @@ pub(crate) fn rows(
     }
 }
 
+/// How many words of a filter are asked for at most.
+const MOST_WORDS: usize = 128;
+
 /// Asks for the lists that the rows name.
 #[inline]
 pub(crate) fn lists(snapshot: &Snapshot, asked: &Asked) {
@@ -38,7 +41,11 @@ pub(crate) fn lists(snapshot: &Snapshot, asked: &Asked) {
     fetch_first(direct.items);
     fetch(snapshot.merged.run(cover).keys);
     fetch_first(&snapshot.covers[cover]);
-    fetch(snapshot.unions.of(cover, asked.resource.permission).words());
+    let words = snapshot.unions.of(cover, asked.resource.permission).words();
+    // Of more, each look reads a line of its own.
+    if words.len() <= MOST_WORDS {
+        fetch(words);
+    }
     fetch_first(&snapshot.positions[subject]);
     fetch_first(&snapshot.placements[cover]);
 }

@@ -98,6 +98,20 @@ fn document(number: u64, dice: &mut Dice) -> Fact {
     Resource { name, locations, platform: None, owner: None, parent: None }.into()
 }
 
+fn person(id: &str, enabled: bool) -> Fact {
+    Person {
+        id: PersonId::new(id).unwrap(),
+        name: None,
+        login: None,
+        enabled,
+        manager: None,
+        locations: vec![],
+        positions: vec![],
+        vault_privileges: std::collections::BTreeSet::new(),
+    }
+    .into()
+}
+
 fn group(number: u64, dice: &mut Dice) -> Fact {
     let mut people: Vec<u64> = (0..4).map(|_| dice.below(PEOPLE)).collect();
     people.sort_unstable();
@@ -144,19 +158,7 @@ fn world(dice: &mut Dice) -> Facts {
         let (id, parent) = (location(id), parent.map(location));
         Location { id, parent, organization: false, block_inheritance: false }.into()
     }));
-    facts.extend((0..PEOPLE).map(|number| {
-        Person {
-            id: PersonId::new(format!("p{number}")).unwrap(),
-            name: None,
-            login: None,
-            enabled: number % 20 != 19,
-            manager: None,
-            locations: vec![],
-            positions: vec![],
-            vault_privileges: std::collections::BTreeSet::new(),
-        }
-        .into()
-    }));
+    facts.extend((0..PEOPLE).map(|number| person(&format!("p{number}"), number % 20 != 19)));
     facts.extend((0..GROUPS).map(|number| group(number, dice)));
     facts.extend((0..DOCUMENTS).map(|number| document(number, dice)));
     facts.extend((0..ASSIGNMENTS).map(|number| assignment(number, dice)));
@@ -243,4 +245,59 @@ fn what_covers_a_resource_by_much_answers_as_if_it_was_compiled_whole() {
     }
     // Every kind of answer was among them, and not by chance alone.
     assert!(seen.iter().all(|count| *count > 1_000), "{seen:?}");
+}
+
+/// More locations than may differ before the lists of all are made anew.
+const MANY: u64 = 1_100;
+
+#[test]
+fn what_is_granted_is_found_once_the_lists_are_made_anew() {
+    let mut dice = Dice(7);
+    let mut facts = world(&mut dice);
+    let place = |number: u64| location(&format!("k{number}"));
+    let granted = |id: String, to: &str, location: LocationId| {
+        Change::Put(Fact::from(Assignment {
+            id: AssignmentId::new(id).unwrap(),
+            to: ActorRef::Person(PersonId::new(to).unwrap()),
+            level: LevelRef { type_name: doc(), name: LevelName::new("Reader").unwrap() },
+            scope: Scope::In(location),
+            window: Window::ALWAYS,
+        }))
+    };
+    let mut changes: Vec<Change> =
+        ["first", "everywhere", "above"].map(|id| Change::Put(person(id, true))).into();
+    for number in 0..MANY {
+        changes.push(Change::Put(Fact::from(Location {
+            id: place(number),
+            parent: Some(location("all")),
+            organization: false,
+            block_inheritance: false,
+        })));
+        let id = ObjectId::new(format!("d{}", DOCUMENTS + number)).unwrap();
+        let name = ResourceRef { type_name: doc(), id };
+        let locations = vec![place(number)];
+        let resource = Resource { name, locations, platform: None, owner: None, parent: None };
+        changes.push(Change::Put(resource.into()));
+        changes.push(granted(format!("k{number}"), "first", place(number)));
+    }
+    facts.apply(&changes).unwrap();
+    let before = compile(&facts, Revision::new(1));
+    // Somebody else everywhere, and one more at the location above, where many are assigned something.
+    let mut changes: Vec<Change> =
+        (0..MANY).map(|n| granted(format!("l{n}"), "everywhere", place(n))).collect();
+    changes.push(granted("above".into(), "above", location("all")));
+    let applied = facts.apply(&changes).unwrap();
+    let after = recompile(&before, &facts, &applied.deltas, Revision::new(2));
+    hold(2, &facts, &after);
+    for (person, number, effects) in [
+        ("above", DOCUMENTS + 3, [Effect::Deny, Effect::Allow]),
+        ("everywhere", DOCUMENTS + MANY - 1, [Effect::Deny, Effect::Allow]),
+    ] {
+        let permission = PermissionRef { kind: PermissionKind::Operation, name: "View" };
+        let id = format!("d{number}");
+        let object = ObjectRef { type_name: "Doc", id: &id };
+        let question = Question::new(SubjectRef::Person(person), permission, object);
+        let answers = [&before, &after].map(|it| check(it, &question, NOW).unwrap().effect);
+        assert_eq!(answers, effects, "{person}");
+    }
 }

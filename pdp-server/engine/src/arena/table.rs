@@ -91,6 +91,11 @@ impl<H: Handle, T> Table<H, T> {
         })
     }
 
+    /// Whether so much differs from the base that it should be made anew.
+    pub(crate) fn is_outgrown(&self) -> bool {
+        self.patch.outgrows(self.base.len())
+    }
+
     /// Puts a row in place of the one that the handle has.
     pub(crate) fn set(&mut self, handle: H, row: T) {
         self.patch.set(handle, row);
@@ -113,7 +118,7 @@ impl<H: Handle, T> Table<H, T> {
 impl<H: Handle, T: Clone> Table<H, T> {
     /// Makes the base anew once much differs from it.
     pub(crate) fn settle(&mut self) {
-        if self.patch.outgrows(self.base.len()) {
+        if self.is_outgrown() {
             self.rebase();
         }
     }

@@ -2,7 +2,7 @@
 //! looks for many keys in all of them looks once for each key, and not once for each key and list, and
 //! passes by what says nothing of what is asked.
 //!
-//! INVARIANT: a filter is made from every key of the lists' base whose item says something. Whoever
+//! INVARIANT: a filter is made from every key whose item says something, of the lists as they are then. Whoever
 //! changes which lists belong together says so ([`Unions::forget`]), whoever changes what items say makes
 //! all anew, and whoever looks for keys looks into lists that differ from the base's by themselves
 //! ([`Keyed::changed`]).
@@ -14,14 +14,17 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::filter::Filter;
+use super::lists::start;
 use super::{Handle, HasKey, Keyed, Lists, Spread, Table};
 
 /// How many times as many keys as all lists have the filters may be made from: a list belongs to as many
 /// unions as it likes, and a key to the filters of all that its item says something of.
 const KEYS_A_KEY: usize = 18;
 
-/// How many keys share a word: fewer than in the filter of one list, as more is to be done about one that
-/// is not there.
+/// How many keys they may be made from however few the lists have.
+const LEAST_KEYS: usize = 1 << 14;
+
+/// How many keys share a word, and as how many one counts that has fewer.
 const KEYS_A_WORD: usize = 8;
 
 /// Filters for unions of lists, by what is asked. Cloning it copies a few pointers.
@@ -82,7 +85,8 @@ impl<H: Handle, A: Handle> Unions<H, A> {
         let mut order: Vec<usize> = (0..distinct.len()).collect();
         order.sort_by_key(|number| Reverse(distinct.get(*number).map(|(times, _)| *times)));
         let mut lie = vec![Lies::default(); distinct.len()];
-        let mut filling = Filling::new(said, lists.total().saturating_mul(KEYS_A_KEY));
+        let room = lists.total().saturating_mul(KEYS_A_KEY).saturating_add(LEAST_KEYS);
+        let mut filling = Filling::new(said, room);
         for number in order {
             let (Some((_, named)), Some(lies)) = (distinct.get(number), lie.get_mut(number)) else {
                 continue;
@@ -146,9 +150,9 @@ impl<H: Handle, A: Handle> Unions<H, A> {
         self.lie.bytes() + size_of_val(starts) + size_of_val(words)
     }
 
-    /// Makes the base anew once much differs from it.
-    pub(crate) fn settle(&mut self) {
-        self.lie.settle();
+    /// Whether so many unions tell nothing, or came since, that all should be made anew.
+    pub(crate) fn is_outgrown(&self) -> bool {
+        self.lie.is_outgrown()
     }
 }
 
@@ -189,21 +193,27 @@ impl<'a, L: Handle, A: Handle> Filling<'a, L, A> {
     }
 
     /// Adds the filters of some items, if there is room.
-    #[expect(clippy::cast_possible_truncation, reason = "INVARIANT: there is no room for as many")]
     fn add<'i, K: Handle, T: HasKey<K> + 'i, I: Iterator<Item = &'i T>>(
         &mut self,
         items: impl Fn() -> I,
         of: impl Fn(&T) -> L,
     ) -> Option<Lies> {
         self.count(items().map(&of));
-        self.room = self.room.checked_sub(self.counts.iter().sum())?;
-        let lies = Lies { from: (self.starts.len() - 1) as u32, count: self.counts.len() as u32 };
-        let mut end = self.words.len();
+        // One without keys lets none pass, and has a word to say so.
+        let words = |count: &usize| count.div_ceil(KEYS_A_WORD).max(1);
+        let total: usize = self.counts.iter().map(words).sum();
+        let room = self.room.checked_sub(total * KEYS_A_WORD)?;
         let begins = self.starts.len() - 1;
+        let lies = Lies {
+            from: u32::try_from(begins).ok()?,
+            count: u32::try_from(self.counts.len()).ok()?,
+        };
+        let mut end = self.words.len();
+        u32::try_from(end + total).ok()?;
+        self.room = room;
         for count in &self.counts {
-            // One without keys lets none pass, and has a word to say so.
-            end += count.div_ceil(KEYS_A_WORD).max(1);
-            self.starts.push(end as u32);
+            end += words(count);
+            self.starts.push(start(end));
         }
         self.words.resize(end, 0);
         let starts = self.starts.get(begins..).unwrap_or_default();
@@ -320,14 +330,33 @@ mod tests {
 
     #[test]
     fn what_is_looked_into_most_often_has_filters_first() {
-        // A cover of so many lists takes 800 each, 300 of 600 keys counting twice; there is room for 21,600.
+        // A cover of so many lists takes 800 each, 300 of 600 keys counting twice, and 8 for what nobody
+        // says anything of; there is room for 37,984.
         let (at, shard) = (CoverIx::from_index, ShardIx::from_index);
         let all = (0..30).flat_map(|cover| (0..=cover).map(move |n| (at(cover), shard(n % 2))));
         let named = Lists::from_pairs(30, all.collect());
         let often = |cover: CoverIx| if cover == at(20) { 2 } else { 1 };
         let unions: Unions<_, PermissionIx> = Unions::new(&named, &lists(), &said(), of, often);
         let told = |n| unions.of(at(n), PermissionIx::from_index(0)).tells();
-        assert_eq!([0, 1, 2, 3, 19, 20].map(told), [true, true, true, false, false, true]);
+        assert_eq!([0, 1, 2, 5, 6, 19, 20].map(told), [true, true, true, true, false, false, true]);
+    }
+
+    #[test]
+    fn what_nobody_says_anything_of_takes_its_room() {
+        let (at, shard) = (CoverIx::from_index, ShardIx::from_index);
+        let all = (0..100).flat_map(|cover| (0..=cover).map(move |n| (at(cover), shard(n % 2))));
+        let named = Lists::from_pairs(100, all.collect());
+        for (might, told) in [(100, 27), (10_000, 0)] {
+            let said =
+                Said { of: Lists::from_pairs(4, vec![]), asked: [might; 4].into_iter().collect() };
+            let unions: Unions<CoverIx, PermissionIx> =
+                Unions::new(&named, &lists(), &said, of, |_| 1);
+            let tells = |n: &usize| unions.of(at(*n), PermissionIx::from_index(0)).tells();
+            // Each takes as much as 800 keys, or 80,000, of 37,984, and what has more keys than there is
+            // room is not tried.
+            assert_eq!((0..100).filter(tells).count(), told);
+            assert!(unions.bytes() < 60_000, "{}", unions.bytes());
+        }
     }
 
     #[test]
@@ -339,8 +368,9 @@ mod tests {
         assert_eq!(unions.push(), at(4));
         let tells = |unions: &Unions<_, _>, n| unions.of(at(n), asked).tells();
         assert_eq!([0, 1, 4].map(|n| tells(&unions, n)), [false, true, false]);
-        assert!(tells(&before, 0));
-        unions.settle();
+        assert!(tells(&before, 0) && !unions.is_outgrown());
         assert!(bytes > 2 * 800 && unions.bytes() > bytes);
+        (0..2_000).for_each(|_| _ = unions.push());
+        assert!(unions.is_outgrown());
     }
 }

@@ -1,4 +1,4 @@
-//! Tables of which change sets have altered much are made anew, so that reading them costs what it does
+//! Tables of which change sets have altered much are made anew, so that reading them costs about what it does
 //! after a full compile.
 
 use super::{Cold, Policy};
@@ -7,8 +7,9 @@ use crate::arena::Sets;
 // === impl Policy ===
 
 impl Policy {
-    /// Makes tables anew of which much has changed.
-    pub(crate) fn settle(&mut self) {
+    /// Makes tables anew of which much has changed; `says_otherwise` is whether levels say something else
+    /// than before.
+    pub(crate) fn settle(&mut self, says_otherwise: bool) {
         let Self {
             revision: _,
             people,
@@ -24,7 +25,7 @@ impl Policy {
             merged,
             covers,
             unions,
-            relative_unions,
+            relative_unions: _,
             covers_timed,
             shards,
             relative,
@@ -51,8 +52,12 @@ impl Policy {
         covers.settle();
         covers_timed.settle();
         let is_anew = shards.settle() | relative.settle();
-        unions.settle();
-        relative_unions.settle();
+        let is_outgrown = unions.is_outgrown();
+        if says_otherwise {
+            // Every check reads them.
+            kinds.rebase();
+            says.rebase();
+        }
         says.settle();
         windows.settle();
         placements.settle();
@@ -61,7 +66,7 @@ impl Policy {
         vault.settle();
         psm.settle();
         cold.settle();
-        if is_anew {
+        if is_anew || is_outgrown || says_otherwise {
             self.unite();
         }
         if is_named_anew {

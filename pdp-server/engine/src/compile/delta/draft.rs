@@ -24,6 +24,8 @@ pub(super) struct Draft<'a> {
     pub(super) recounted: BTreeSet<ActorIx>,
     /// Native groups that are new.
     pub(super) new_natives: BTreeSet<NativeIx>,
+    /// Whether levels say something else than before.
+    pub(super) says_otherwise: bool,
 }
 
 /// A fact before and after a change set.
@@ -86,6 +88,7 @@ impl<'a> Draft<'a> {
             turned: BTreeSet::new(),
             recounted: BTreeSet::new(),
             new_natives: BTreeSet::new(),
+            says_otherwise: false,
         }
     }
 
@@ -109,7 +112,7 @@ impl<'a> Draft<'a> {
         deltas.iter().filter(|delta| delta.after.is_none()).for_each(|delta| self.forget(delta));
         self.policy.revision = revision;
         self.policy.cold.spent = self.budget.spent();
-        self.policy.settle();
+        self.policy.settle(self.says_otherwise);
         Ok(Some(self.policy))
     }
 

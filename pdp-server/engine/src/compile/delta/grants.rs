@@ -61,15 +61,13 @@ impl Draft<'_> {
         self.levels_changed(kind);
     }
 
-    /// What a type's levels say has changed. It is read by every check, so that the tables are made anew.
+    /// What a type's levels say has changed.
     fn levels_changed(&mut self, kind: TypeIx) {
         let policy = &mut self.policy;
         let mut row: Kind = policy.kinds[kind].clone();
         row.deniable = deniable(&policy.says, &policy.cold.levels_of[kind], row.deniable.len());
         policy.kinds.set(kind, row);
-        policy.kinds.rebase();
-        policy.says.rebase();
-        policy.unite();
+        self.says_otherwise = true;
     }
 
     pub(super) fn change_assignment(&mut self, delta: &Delta) {
