@@ -37,8 +37,8 @@ use crate::resource::ResourceRef;
 use crate::session::OpenSessions;
 use crate::time::Window;
 
-/// A few names, or many that only the compiler and explanations look up. Whoever asks adds none, so that
-/// nobody can choose names that meet.
+/// A few names, or many that only the compiler and explanations look up. Whoever asks adds none: only who
+/// writes the policy could choose names that meet.
 pub(crate) type Names<H> = Arc<NameMap<H>>;
 pub(crate) type NameMap<H> = HashMap<Arc<str>, H, foldhash::fast::FixedState>;
 

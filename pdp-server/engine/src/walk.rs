@@ -40,7 +40,7 @@ pub(crate) enum Via {
 }
 
 /// Shows `visitor` every grant that applies to the subject and the object, but for the grants' own
-/// windows. A grant is shown once for each of the subject's [`Part`]s.
+/// windows; what says nothing of what it asks ([`Visit::asks`]) may be left out. A grant is shown once for each of the subject's [`Part`]s.
 pub(crate) fn walk(
     snapshot: &Snapshot,
     who: &Who<'_>,

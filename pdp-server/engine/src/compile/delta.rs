@@ -45,7 +45,8 @@ pub fn recompile(
 /// Compiles a change set: `facts` are those that `deltas` lead to from the ones that `before` was
 /// compiled from. The sessions are those of `before`.
 ///
-/// The cost grows with the change set and with how many subjects count as what it touches. The whole policy
+/// The cost grows with the change set and with how many subjects count as what it touches; where it changes what
+/// levels say, the filters are made anew, once. The whole policy
 /// is compiled where a type, a location or a business role changes, where a good part of the facts does, and
 /// once much of what is in the snapshot is out of use.
 ///
