@@ -320,6 +320,15 @@ pub(crate) enum EdgeKind {
     MadeFrom,
 }
 
+// === impl Place ===
+
+impl Place {
+    /// Whether the location of this number is this one or lies below it.
+    pub(crate) fn holds(&self, number: u32) -> bool {
+        self.first <= number && number < self.after
+    }
+}
+
 // === impl Late ===
 
 impl Late {
@@ -440,8 +449,7 @@ impl Policy {
 
     /// Whether `inner` is `outer` or lies below it.
     pub(crate) fn lies_in(&self, inner: LocationIx, outer: LocationIx) -> bool {
-        let (inner, outer) = (&self.locations[inner], &self.locations[outer]);
-        outer.first <= inner.first && inner.first < outer.after
+        self.locations[outer].holds(self.locations[inner].first)
     }
 
     /// Whether `upper` is on `up` of `lower` (A5).

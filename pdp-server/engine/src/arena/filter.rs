@@ -2,8 +2,8 @@
 //! searches it only for those that may be there, and touches little else.
 //!
 //! INVARIANT: a filter is made from the keys of its list, or from those that it speaks of
-//! ([`super::Unions`]), and each of them is always said to be there. One that is not is said to be there once in twenty times or less, which costs a
-//! search and changes nothing.
+//! ([`super::Unions`]), and each of them is always said to be there. One that is not is said to be
+//! there once in twenty times or less, which costs a search and changes nothing.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;

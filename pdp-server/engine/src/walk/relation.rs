@@ -2,7 +2,7 @@
 
 use crate::arena::{ActorIx, CoverIx};
 use crate::level::Relative;
-use crate::snapshot::{Is, Object, Place, Snapshot};
+use crate::snapshot::{Is, Object, Snapshot};
 use crate::time::Timestamp;
 
 use super::open;
@@ -137,10 +137,9 @@ fn placed_in(snapshot: &Snapshot, person: ActorIx, cover: CoverIx, t: Timestamp)
         let organization = location.organization.map(|at| &snapshot.locations[at]);
         for placement in &snapshot.placements[cover] {
             let at = snapshot.locations[placement.location].first;
-            let within = |place: &Place| place.first <= at && at < place.after;
             let is_open = placement.window.contains(t);
-            placed[0] |= is_open && within(location);
-            placed[1] |= is_open && organization.is_some_and(within);
+            placed[0] |= is_open && location.holds(at);
+            placed[1] |= is_open && organization.is_some_and(|place| place.holds(at));
         }
     }
     placed
